@@ -1,0 +1,26 @@
+# What every run shares: scope, hooks, log, environment, seed
+default_scope = 'mmtsf'
+custom_imports = dict(imports=['mmtsf'])
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=20, ignore_last=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    runtime_info=dict(type='RuntimeInfoHook'),
+    sync_buffers=dict(type='SyncBuffersHook'),
+    reproducibility=dict(type='ReproducibilityHook'),
+    checkpoint_format=dict(type='CheckpointFormatHook'),
+    broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
+    progress_bar=dict(type='ProgressBarHook'))
+
+env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+randomness = dict(seed=0)
+
+log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
+vis_backends = [dict(type='LocalVisBackend')]  # add dict(type='TensorboardVisBackend') for TensorBoard
+visualizer = dict(type='ActionVisualizer', vis_backends='${vis_backends}')
+log_level = 'INFO'
+load_from = None
+resume = False

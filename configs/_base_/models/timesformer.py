@@ -1,0 +1,24 @@
+# TimeSformer over ViT-B/16 with divided space-time attention
+model = dict(
+    type='Recognizer3D',
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code
+        std=[57.375, 57.375, 57.375],
+        format_shape='NCTHW'),
+    backbone=dict(
+        type='TimeSformer',
+        attention=dict(type='DividedAttention'),
+        num_frames='${clip.num_frames}',
+        img_size='${clip.size}',
+        patch_size=16,
+        embed_dims=768,
+        num_heads=12,
+        num_layers=12,
+        drop_path_rate=0.1),
+    cls_head=dict(
+        type='TimeSformerHead',
+        num_classes='${data.num_classes}',
+        in_channels='${model.backbone.embed_dims}',
+        average_clips='${protocols.${protocol}.average_clips}'),
+    test_cfg=dict(max_testing_views=None))

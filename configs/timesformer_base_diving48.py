@@ -1,0 +1,9 @@
+# TimeSformer on Diving-48, pretrained on ImageNet-1K: 74.9 % top-1 in the paper
+#   bash tools/dist_train.sh configs/timesformer_base_diving48.py 8
+_base_ = [
+    '_base_/models/timesformer.py',
+    '_base_/datasets/diving48.py',
+    '_base_/clips/8x32_224.py',
+    '_base_/schedules/paper_15e.py',
+    '_base_/default_runtime.py',
+]

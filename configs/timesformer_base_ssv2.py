@@ -1,0 +1,9 @@
+# TimeSformer on Something-Something-V2, pretrained on ImageNet-1K: 59.5 % top-1 in the paper
+#   bash tools/dist_train.sh configs/timesformer_base_ssv2.py 8
+_base_ = [
+    '_base_/models/timesformer.py',
+    '_base_/datasets/ssv2.py',
+    '_base_/clips/8x32_224.py',
+    '_base_/schedules/paper_15e.py',
+    '_base_/default_runtime.py',
+]

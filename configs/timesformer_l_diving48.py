@@ -1,0 +1,10 @@
+# TimeSformer-L on Diving-48, pretrained on ImageNet-1K: 81.0 % top-1 in the paper
+#   bash tools/dist_train.sh configs/timesformer_l_diving48.py 8
+_base_ = [
+    '_base_/models/timesformer.py',
+    '_base_/datasets/diving48.py',
+    '_base_/clips/96x4_224.py',
+    '_base_/schedules/paper_15e.py',
+    '_base_/default_runtime.py',
+]
+train_dataloader = dict(batch_size=2)

@@ -1,0 +1,60 @@
+"""PyAV: reads what decord refuses (streams without a duration), from the start to the last frame asked for."""
+import av
+import numpy as np
+
+from .reader import BrokenVideoError
+
+av.logging.set_level(av.logging.PANIC)
+
+
+class PyAVReader:
+    """A video file read with PyAV.
+
+    Args:
+        path (str): Path of a video file.
+
+    Raises:
+        BrokenVideoError: If the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            with self._open() as container:
+                stream = _largest(container)
+                self.fps = float(stream.average_rate) if stream.average_rate else None
+                # a stream that does not say how many frames it has is counted, without decoding
+                self.num_frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        except (av.FFmpegError, ValueError) as error:
+            raise BrokenVideoError(path, 'PyAV finds no video that it can decode') from error
+        if self.num_frames == 0:
+            raise BrokenVideoError(path, 'the video has no frames')
+
+    def _open(self) -> av.container.InputContainer:
+        return av.open(self.path, metadata_errors='ignore')
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        last, wanted, frames = int(max(indices)), set(indices.tolist()), {}
+        try:
+            with self._open() as container:
+                for place, frame in enumerate(container.decode(_largest(container))):
+                    if place in wanted or place >= last - 1:
+                        frames[place] = _upright(frame)
+                    if place == last:
+                        break
+        except av.FFmpegError as error:
+            raise BrokenVideoError(self.path, f'PyAV cannot decode frames {indices.tolist()}') from error
+        if last not in frames:  # headers of some AVI files promise one frame too many
+            if last - 1 not in frames:
+                raise BrokenVideoError(self.path, f'it promises {self.num_frames} frames but ends before {last - 1}')
+            frames[last] = frames[last - 1]
+        return np.stack([frames[i] for i in indices.tolist()])
+
+
+def _largest(container: av.container.InputContainer) -> av.VideoStream:
+    return max(container.streams.video, key=lambda stream: stream.width * stream.height)
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """RGB pixels ``(H, W, 3)`` turned as the file's rotation flag asks (degrees, counterclockwise)."""
+    return np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))

@@ -1,0 +1,82 @@
+"""Clips of frames at a rate."""
+import math
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmtsf.registry import TRANSFORMS
+
+STARTS = ('random', 'middle', 'first', 'cover')
+SPACINGS = ('exact', 'linspace')
+
+
+@TRANSFORMS.register_module()
+class SampleClips(BaseTransform):
+    """Sample clips of ``num_frames`` frames, one every ``frame_interval`` frames (the paper's rate 1/32 is 32).
+
+    Frames that a short video lacks are filled with its last one.
+
+    Required keys: total_frames, avg_fps. Added keys: frame_inds ``(num_clips * num_frames,)``, clip_len,
+    frame_interval, num_clips.
+
+    Args:
+        num_frames (int): Frames T of a clip.
+        frame_interval (int): Distance of neighbouring frames.
+        start (str): Where clips begin. ``'random'``: anywhere (training). ``'middle'``: evenly over the video, one
+            clip in its middle (paper). ``'first'``: evenly, one clip at frame 0 (released code). ``'cover'``: as many
+            clips as it takes, one after the other, from frame 0 to the end (the paper's HowTo100M protocol).
+        num_clips (int): Number of clips; ``'cover'`` finds it itself. Defaults to 1.
+        spacing (str): ``'exact'``: neighbours are ``frame_interval`` apart. ``'linspace'``: spread over the whole span
+            of ``num_frames * frame_interval`` frames, 255/7 apart for 8 x 32 (released code). Defaults to ``'exact'``.
+        target_fps (float, optional): Frame rate that ``frame_interval`` refers to; videos of another known rate are
+            sampled at the same distances in seconds (the released code uses 30). Defaults to None: distances in frames.
+    """
+
+    def __init__(self,
+                 num_frames: int,
+                 frame_interval: int,
+                 start: str,
+                 num_clips: int = 1,
+                 spacing: str = 'exact',
+                 target_fps: float | None = None) -> None:
+        for name, value in (('num_frames', num_frames), ('frame_interval', frame_interval), ('num_clips', num_clips)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'{name} is {value!r}, expected an integer of at least 1')
+        if start not in STARTS:
+            raise ValueError(f'start is {start!r}, expected one of {STARTS}')
+        if spacing not in SPACINGS:
+            raise ValueError(f'spacing is {spacing!r}, expected one of {SPACINGS}')
+        self.num_frames = num_frames
+        self.frame_interval = frame_interval
+        self.start = start
+        self.num_clips = num_clips
+        self.spacing = spacing
+        self.target_fps = target_fps
+
+    def transform(self, results: dict) -> dict:
+        total, fps = results['total_frames'], results['avg_fps']
+        interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
+        span = self.num_frames * interval
+        steps = np.arange(self.num_frames) * interval
+        if self.spacing == 'linspace':
+            steps = np.linspace(0, max(span - 1, 0), self.num_frames)
+        last_start = max(total - (span if self.spacing == 'linspace' else steps[-1] + 1), 0)
+        starts = self._starts(total, span, last_start)
+        indices = (starts[:, None] + steps).astype(int).clip(0, total - 1)
+        results['frame_inds'] = indices.reshape(-1)
+        results['clip_len'] = self.num_frames
+        results['frame_interval'] = self.frame_interval
+        results['num_clips'] = len(starts)
+        return results
+
+    def _starts(self, total: int, span: float, last_start: float) -> np.ndarray:
+        """First frame of every clip."""
+        if self.start == 'random':
+            return np.random.randint(0, int(last_start) + 1, self.num_clips)
+        if self.start == 'cover':
+            return np.arange(math.ceil(total / span)) * span
+        if self.start == 'first':
+            return np.arange(self.num_clips) * last_start / self.num_clips
+        if self.num_clips == 1:
+            return np.array([last_start // 2])
+        return np.linspace(0, last_start, self.num_clips).round()

@@ -1,0 +1,151 @@
+"""Videos named in an annotation file."""
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmaction.datasets import BaseActionDataset
+
+from mmtsf.registry import DATASETS
+
+from .decoders import ArrayReader, BrokenVideoError
+
+#: Broken videos in a row after which a data set is taken for misplaced
+MAX_BROKEN_IN_A_ROW = 20
+
+
+@DATASETS.register_module()
+class VideoListDataset(BaseActionDataset):
+    """Videos and labels from a list, one a line: ``path label``, or ``path,label`` in a ``.csv`` file.
+
+    A path is a video file or a folder of frames, relative to ``data_root``; it may hold spaces. A label is a number or
+    a class name; with ``multi_class`` there may be several a line.
+
+    In training a broken video is replaced by another one, and its sample says so under ``broken``. In testing it is
+    an error, unless ``skip_broken``: then a black clip takes its place, marked in the same way, and metrics leave it
+    out.
+
+    Args:
+        ann_file (str): Path of the list, relative to ``data_root`` unless absolute.
+        pipeline (list): Transforms, beginning with :class:`OpenVideo`.
+        num_classes (int): Number K of classes; labels lie in ``[0, K)``.
+        data_root (str): Folder of the data set. Defaults to ``''``.
+        video_dir (str): Folder of the videos, relative to ``data_root``. Defaults to ``''``.
+        classes (str | list[str], optional): Class names in the order of the labels, or a text file with one a line,
+            relative to ``data_root``. Defaults to None: the labels' numbers.
+        multi_class (bool): Whether a video may have several labels. Defaults to False.
+        test_mode (bool): Whether the data set is for validation or testing. Defaults to False.
+        skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
+        indices (int | list[int], optional): Use only these, or the first so many. Defaults to None: all.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 pipeline: list[dict | Callable],
+                 num_classes: int,
+                 data_root: str = '',
+                 video_dir: str = '',
+                 classes: str | list[str] | None = None,
+                 multi_class: bool = False,
+                 test_mode: bool = False,
+                 skip_broken: bool = False,
+                 indices: int | list[int] | None = None) -> None:
+        self.skip_broken = skip_broken
+        self.video_dir = Path(data_root, video_dir)
+        names = self._class_names(classes, data_root, num_classes)
+        self.label_of = {name: label for label, name in enumerate(names)}
+        super().__init__(
+            ann_file,
+            pipeline,
+            data_root=data_root,
+            data_prefix=dict(),
+            metainfo=dict(classes=names),
+            multi_class=multi_class,
+            num_classes=num_classes,
+            test_mode=test_mode,
+            indices=indices)
+
+    @staticmethod
+    def _class_names(classes: str | list[str] | None, data_root: str, num_classes: int) -> list[str]:
+        if isinstance(classes, str):
+            file = Path(data_root, classes)
+            if not file.is_file():
+                raise FileNotFoundError(f'the file of class names {file} does not exist; write one name a line in the '
+                                        'order of the labels, or set data.classes=None')
+            classes = file.read_text(encoding='utf-8').splitlines()
+        names = list(classes) if classes else [str(label) for label in range(num_classes)]
+        if len(names) != num_classes:
+            raise ValueError(f'there are {len(names)} class names but num_classes is {num_classes}; set '
+                             'data.num_classes to the number of classes')
+        return names
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is empty, or a line is not ``path label``, or a label is out of range.
+        """
+        file = Path(self.ann_file)
+        if not file.is_file():
+            raise FileNotFoundError(f'the annotation file {file} does not exist; write one with a line "path label" '
+                                    'for each video, or point data.root at the folder that holds it')
+        data_list = []
+        for number, (path, labels) in enumerate(self._rows(file), 1):
+            labels = [self._label(label, f'{file}, line {number}') for label in labels]
+            if not labels or not self.multi_class and len(labels) > 1:
+                raise ValueError(f'{file}, line {number}: {path!r} has {len(labels)} labels, expected one; for several '
+                                 'labels a video set multi_class=True')
+            data_list.append(dict(filename=str(self.video_dir / path), label=labels if self.multi_class else labels[0]))
+        if not data_list:
+            raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
+        return data_list
+
+    def _rows(self, file: Path) -> list[tuple[str, list[str]]]:
+        """Path and labels of every line that is not empty."""
+        with file.open(encoding='utf-8', newline='') as lines:
+            if file.suffix == '.csv':
+                rows = [(row[0], row[1:]) for row in csv.reader(lines) if row]
+                has_header = rows and not self._is_label(rows[0][1][-1:])
+                return rows[1:] if has_header else rows
+            words = [line.split() if self.multi_class else line.rsplit(maxsplit=1) for line in lines if line.strip()]
+        split = [next((i for i in range(1, len(w)) if self._is_label(w[i:])), 1) for w in words]
+        return [(' '.join(w[:i]), w[i:]) for w, i in zip(words, split)]
+
+    def _is_label(self, words: list[str]) -> bool:
+        return bool(words) and all(word.strip().lstrip('-').isdigit() or word in self.label_of for word in words)
+
+    def _label(self, word: str, where: str) -> int:
+        """Number of a label that is given as a number or as a class name."""
+        if not self._is_label([word]):
+            raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
+        label = self.label_of[word] if word in self.label_of else int(word)
+        if not 0 <= label < self.num_classes:
+            raise ValueError(f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '
+                             'number of classes, which count from 0')
+        return label
+
+    def __getitem__(self, index: int | tuple[tuple[int, ...], int]) -> Any:
+        """A sample by its index, or by ``(seed, index)`` from :class:`SeededSampler`."""
+        if isinstance(index, tuple):
+            seed, index = index
+            state = np.random.SeedSequence(seed).generate_state(1)
+            np.random.seed(state)
+            random.seed(int(state[0]))
+        broken: list[tuple[str, str]] = []
+        while len(broken) < MAX_BROKEN_IN_A_ROW:
+            info = self.get_data_info(index)
+            try:
+                return self.pipeline(dict(info, broken=broken))
+            except BrokenVideoError as error:
+                if self.test_mode and not self.skip_broken:
+                    raise
+                broken.append((info['filename'], str(error)))
+                if self.test_mode:
+                    black = ArrayReader(np.zeros((1, 256, 256, 3), np.uint8))
+                    return self.pipeline(dict(info, broken=broken, reader=black))
+                index = self._rand_another()
+        raise RuntimeError(f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
+                           'data.root points at the videos')

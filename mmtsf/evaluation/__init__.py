@@ -1,0 +1,3 @@
+from .video_accuracy import VideoAccuracy
+
+__all__ = ['VideoAccuracy']

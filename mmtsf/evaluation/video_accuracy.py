@@ -1,0 +1,83 @@
+"""Accuracy over videos, and how many videos it was taken over."""
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmaction.evaluation import AccMetric
+from mmengine.logging import MMLogger
+
+from mmtsf.registry import METRICS
+from mmtsf.visualization import draw_confusion_matrix
+
+
+@METRICS.register_module()
+class VideoAccuracy(AccMetric):
+    """Top-1, top-5 and mean class accuracy; mean average precision for several labels a video.
+
+    Also counts the videos that were expected, found on disk and scored, and leaves the broken ones out.
+
+    Args:
+        topk (tuple[int, ...]): The k of the top-k accuracies. Defaults to (1, 5).
+        out_dir (str, optional): Folder for ``per_class.csv`` and ``confusion_matrix.png``. Defaults to None: none.
+        collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
+        prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
+    """
+
+    def __init__(self,
+                 topk: tuple[int, ...] = (1, 5),
+                 out_dir: str | None = None,
+                 collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
+        super().__init__(
+            ('top_k_accuracy', 'mean_class_accuracy'), collect_device, dict(top_k_accuracy=dict(topk=tuple(topk))), prefix)
+        self.out_dir = out_dir
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep scores and labels ``(K,)`` of a batch, and which videos were broken."""
+        super().process(data_batch, data_samples)
+        for result, sample in zip(self.results[-len(data_samples):], data_samples):
+            result['broken'] = sample.get('broken', [])
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        """Metrics by name.
+
+        Raises:
+            RuntimeError: If no video was scored.
+        """
+        scored = [result for result in results if not result['broken']]
+        missing = sum(not os.path.exists(path) for result in results for path, _ in result['broken'])
+        logger = MMLogger.get_current_instance()
+        logger.info(f'videos: {len(results)} expected, {len(results) - missing} found, {len(scored)} scored')
+        for _, reason in (entry for result in results for entry in result['broken']):
+            logger.warning(f'not scored: {reason}')
+        if not scored:
+            raise RuntimeError(f'none of the {len(results)} videos could be read; check that data.root points at them')
+        several = isinstance(scored[0]['label'], np.ndarray)
+        self.metrics = ('mean_average_precision', ) if several else ('top_k_accuracy', 'mean_class_accuracy')
+        if self.out_dir and not several:
+            self._report(scored, self.out_dir)
+        return super().compute_metrics(scored)
+
+    def _report(self, results: list[dict], out_dir: str) -> None:
+        """Write results by class and the confusion matrix."""
+        labels = np.array([result['label'] for result in results])
+        scores = np.stack([result['pred']['item'] for result in results])
+        classes = self.dataset_meta['classes']
+        matrix = np.zeros((len(classes), len(classes)), int)
+        np.add.at(matrix, (labels, scores.argmax(1)), 1)
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+        with Path(out_dir, 'per_class.csv').open('w', encoding='utf-8', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(['label', 'class', 'videos', 'correct', 'recall', 'precision'])
+            for label, name in enumerate(classes):
+                videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
+                writer.writerow([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
+        draw_confusion_matrix(matrix, classes, Path(out_dir, 'confusion_matrix.png'))
+        MMLogger.get_current_instance().info(f'wrote per_class.csv and confusion_matrix.png to {out_dir}')
+
+
+def _share(part: int, whole: int) -> str:
+    return f'{part / whole:.4f}' if whole else ''

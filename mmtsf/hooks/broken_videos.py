@@ -1,0 +1,51 @@
+"""Videos that cannot be read cost a sample, not the run; many of them do end it."""
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmtsf.registry import HOOKS
+
+
+@HOOKS.register_module()
+class BrokenVideosHook(Hook):
+    """Name each broken video of training once in the log and in ``broken_videos.txt``, and stop at a share of them.
+
+    Args:
+        max_share (float): Largest share of drawn videos that may be broken. Defaults to 0.1.
+        min_seen (int): Draws before the share is judged. Defaults to 100.
+    """
+
+    def __init__(self, max_share: float = 0.1, min_seen: int = 100) -> None:
+        self.max_share = max_share
+        self.min_seen = min_seen
+        self.seen = 0
+        self.drawn_broken = 0
+        self.named: set[str] = set()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Count the broken videos in whose place the batch has others.
+
+        Raises:
+            RuntimeError: If their share is above ``max_share``.
+        """
+        samples = data_batch['data_samples'] if data_batch else []
+        broken = [entry for sample in samples for entry in sample.metainfo.get('broken', [])]
+        self.seen += len(samples) + len(broken)
+        self.drawn_broken += len(broken)
+        for path, reason in broken:
+            if path not in self.named:
+                self.named.add(path)
+                runner.logger.warning(f'broken video replaced by another one: {reason}')
+                with Path(runner.work_dir, 'broken_videos.txt').open('a', encoding='utf-8') as file:
+                    file.write(f'{path}\t{reason}\n')
+        if self.seen >= self.min_seen and self.drawn_broken > self.max_share * self.seen:
+            raise RuntimeError(
+                f'{self.drawn_broken} of {self.seen} videos drawn for training are broken, more than the share of '
+                f'{self.max_share} that broken_videos.max_share allows; {runner.work_dir}/broken_videos.txt names them')
+
+    def after_train(self, runner: Runner) -> None:
+        """Say how many there were."""
+        if self.named:
+            runner.logger.warning(f'{len(self.named)} broken videos were left out of training; they are listed in '
+                                  f'{runner.work_dir}/broken_videos.txt')

@@ -1,0 +1,25 @@
+"""Runs that depend on the seed alone, and resume as if they had not stopped."""
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmtsf.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ReproducibilityHook(Hook):
+    """Seed every epoch by the run's seed, the epoch and the rank, so that it does not matter what ran before it."""
+
+    priority = 'HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Give the sampler the seed of a resumed run, which is known only now."""
+        if hasattr(runner.train_dataloader.sampler, 'seed'):
+            runner.train_dataloader.sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed drop path and dropout; clips are seeded one by one by the sampler."""
+        sequence = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
+        torch.manual_seed(int(sequence.generate_state(1)[0]))

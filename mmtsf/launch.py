@@ -1,0 +1,77 @@
+"""From a config file and a command line to a runner, on GPUs or CPUs, in one process or several."""
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import is_cuda_available
+
+from .config import load_config
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that training and testing share."""
+    parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        help='changes to the config, e.g. data.root=/videos clip.num_frames=16')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def prepare(args: argparse.Namespace) -> Config:
+    """Config of a run, with the process group of CPU processes made already.
+
+    Raises:
+        FileNotFoundError: If there is no such config file.
+        RuntimeError: If there are more processes than GPUs.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'the config {args.config} does not exist; those of the paper lie in configs/')
+    config = load_config(args.config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    config.launcher = args.launcher
+    if args.launcher == 'pytorch':
+        _prepare_processes(config)
+    return config
+
+
+def _prepare_processes(config: Config) -> None:
+    local_processes = int(os.environ['LOCAL_WORLD_SIZE'])
+    if is_cuda_available():
+        if local_processes > torch.cuda.device_count():
+            raise RuntimeError(f'{local_processes} GPUs are asked for, but this machine has '
+                               f'{torch.cuda.device_count()}; give that number')
+        return
+    # MMEngine's launcher needs GPUs; a group that exists already it takes as it is
+    torch.distributed.init_process_group('gloo')
+    torch.set_num_threads(max(torch.get_num_threads() // local_processes, 1))
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+
+
+def set_batch(config: Config, world_size: int) -> str:
+    """Reach the recipe's global batch: ``global_batch_size`` = processes x batch x accumulated steps.
+
+    ``train_dataloader.batch_size`` is the most that a process takes at once.
+
+    Args:
+        config (Config): Config of a run; its batch size and accumulation are set.
+        world_size (int): Number of processes.
+
+    Returns:
+        str: What was set, for the log.
+
+    Raises:
+        ValueError: If the global batch cannot be divided so.
+    """
+    total = config.global_batch_size
+    if total % world_size:
+        raise ValueError(f'global_batch_size is {total}, not a multiple of the {world_size} processes; set '
+                         'global_batch_size to one, and scale optim_wrapper.optimizer.lr with it, or pass '
+                         '--auto-scale-lr')
+    share = total // world_size
+    batch = max(size for size in range(1, min(config.train_dataloader.batch_size, share) + 1) if share % size == 0)
+    config.train_dataloader.batch_size = batch
+    config.optim_wrapper.accumulative_counts = share // batch
+    return f'global batch {total} = {world_size} processes x {batch} clips x {share // batch} accumulated steps'

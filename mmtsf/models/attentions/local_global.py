@@ -1,0 +1,29 @@
+"""Sparse local-global attention (L+G)."""
+from mmtsf.registry import MODELS
+
+from ..layers import Grouping
+from .scheme import AttentionScheme
+
+
+@MODELS.register_module()
+class LocalGlobalAttention(AttentionScheme):
+    """A patch sees its quarter of all frames, then every second patch along time, height and width.
+
+    No code for it was released. This is our reading of section 3.4 and Figure 2 of the paper: the local step takes
+    "the neighboring F x H/2 x W/2 patches" as the quarter of the frame that holds the patch; the global step, with "a
+    stride of 2 patches along the temporal dimension and also the two spatial dimensions", as the patches at the same
+    phase of that stride, as in Sparse Transformers (Child et al., arXiv 1904.10509). The number of frames and of
+    patches along height and width must be even.
+
+    Args:
+        embed_dims (int): Width C of the tokens.
+        num_heads (int): Number of heads.
+        drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.) -> None:
+        steps = {
+            'local': Grouping(groups='nh nw', members='t h w', patches='t nh h nw w'),
+            'global': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),
+        }
+        super().__init__(steps, 'global', embed_dims, num_heads, drop_path_rate)

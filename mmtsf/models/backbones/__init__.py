@@ -1,0 +1,3 @@
+from .timesformer import TimeSformer
+
+__all__ = ['TimeSformer']

@@ -1,0 +1,101 @@
+"""The backbone of "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095."""
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmtsf.registry import MODELS
+
+from ..layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid
+
+
+@MODELS.register_module()
+class TimeSformer(BaseModule):
+    """A Vision Transformer over the patches of a clip, with the attention scheme of your choice.
+
+    The constructor's sizes are those of the position tables; the number of frames, height and width of a forward pass
+    come from its input.
+
+    Args:
+        attention (dict): Config of the attention scheme, e.g. ``dict(type='DividedAttention')``.
+        num_frames (int): Frames T of a clip. Defaults to 8.
+        img_size (int | tuple[int, int]): Height and width of a frame in pixels. Defaults to 224.
+        patch_size (int): Height and width of a patch in pixels. Defaults to 16.
+        embed_dims (int): Width C of the tokens. Defaults to 768.
+        num_heads (int): Attention heads. Defaults to 12.
+        num_layers (int): Encoder blocks. Defaults to 12.
+        mlp_ratio (float): Hidden width of the MLP over ``embed_dims``. Defaults to 4.
+        drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 in the first one.
+            Defaults to 0.1 (released code).
+        position (str): Position embedding ``'none'``, ``'space'`` or ``'space_time'``. Defaults to ``'space_time'``.
+        time_start (str): Start of the time embedding: ``'zero'`` when the image model is pretrained (released code),
+            ``'sinusoid'`` or ``'noise'`` from scratch. Defaults to ``'zero'``.
+        with_cp (bool): Whether to keep only the blocks' inputs for the backward pass and recompute the rest.
+            Defaults to False.
+        init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
+    """
+
+    def __init__(self,
+                 attention: dict,
+                 num_frames: int = 8,
+                 img_size: int | tuple[int, int] = 224,
+                 patch_size: int = 16,
+                 embed_dims: int = 768,
+                 num_heads: int = 12,
+                 num_layers: int = 12,
+                 mlp_ratio: float = 4,
+                 drop_path_rate: float = 0.1,
+                 position: str = 'space_time',
+                 time_start: str = 'zero',
+                 with_cp: bool = False,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+        if height % patch_size or width % patch_size:
+            raise ValueError(f'img_size is {height} x {width} (height x width), expected multiples of patch_size '
+                             f'{patch_size}')
+        rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(num_layers)]
+        self.blocks = nn.ModuleList(
+            EncoderBlock(
+                MODELS.build(dict(attention, embed_dims=embed_dims, num_heads=num_heads, drop_path_rate=rate)),
+                embed_dims, mlp_ratio, rate) for rate in rates)
+        self.mixes_time = self.blocks[0].attention.mixes_time
+        if position == 'space_time' and not self.mixes_time:
+            position = 'space'  # frames that never meet need no time
+        grid = Grid(num_frames, height // patch_size, width // patch_size)
+        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, time_start)
+        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.with_cp = with_cp
+
+    def init_weights(self) -> None:
+        """Truncated normal for every linear layer, zero for the added steps' last one, then ``init_cfg``."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, AttentionStep):
+                module.zero_extension()
+        self.embedding.init_weights()
+        super().init_weights()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Embed clips ``(B, 3, T, H, W)`` as features ``(B, C)``: the classification token after the last norm."""
+        cls = self.encode(clips)[0][:, 0]
+        if not self.mixes_time:
+            cls = cls.unflatten(0, (clips.shape[0], -1)).mean(dim=1)
+        return self.norm(cls)
+
+    def encode(self, clips: Tensor) -> tuple[Tensor, Grid]:
+        """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
+
+        Where the scheme does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame.
+        """
+        if not self.mixes_time:
+            clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+        tokens, grid = self.embedding(clips)
+        for block in self.blocks:
+            if self.with_cp and self.training:
+                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+            else:
+                tokens = block(tokens, grid)
+        return tokens, grid

@@ -1,0 +1,3 @@
+from .timesformer_head import TimeSformerHead
+
+__all__ = ['TimeSformerHead']

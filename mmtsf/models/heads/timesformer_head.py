@@ -1,0 +1,62 @@
+"""Classification head."""
+from mmaction.models.heads import BaseHead
+from mmengine.model.weight_init import trunc_normal_init
+from torch import Tensor, nn
+
+from mmtsf.registry import MODELS
+
+
+@MODELS.register_module()
+class TimeSformerHead(BaseHead):
+    """Linear classifier over a clip's feature (released code), or the paper's MLP with one hidden layer.
+
+    Args:
+        num_classes (int): Number K of classes.
+        in_channels (int): Width C of the feature.
+        hidden_channels (int, optional): Width of a hidden layer with GELU (section 3.3 of the paper). Defaults to
+            None: one linear layer, as in the released code.
+        dropout_ratio (float): Dropout before the classifier. Defaults to 0.
+        init_std (float): Standard deviation of the initial weights. Defaults to 0.02.
+        loss_cls (dict): Config of the loss. Defaults to cross entropy; for multi-label use
+            ``dict(type='BCELossWithLogits')``.
+        multi_class (bool): Whether a video may have several labels. Defaults to False.
+        label_smooth_eps (float): Label smoothing. Defaults to 0.
+        average_clips (str, optional): How views are combined in testing: ``'prob'``, the mean of the softmax (paper);
+            ``'score'``, the mean of the logits, which ranks as their sum (released code); None keeps the views'
+            logits. Defaults to ``'prob'``.
+        init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 in_channels: int,
+                 hidden_channels: int | None = None,
+                 dropout_ratio: float = 0.,
+                 init_std: float = 0.02,
+                 loss_cls: dict = dict(type='CrossEntropyLoss'),
+                 multi_class: bool = False,
+                 label_smooth_eps: float = 0.,
+                 average_clips: str | None = 'prob',
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(
+            num_classes,
+            in_channels,
+            loss_cls,
+            multi_class=multi_class,
+            label_smooth_eps=label_smooth_eps,
+            average_clips=average_clips,
+            init_cfg=init_cfg)
+        hidden = [] if hidden_channels is None else [nn.Linear(in_channels, hidden_channels), nn.GELU()]
+        self.init_std = init_std
+        self.hidden = nn.Sequential(*hidden, nn.Dropout(dropout_ratio))
+        self.fc_cls = nn.Linear(hidden_channels or in_channels, num_classes)
+
+    def init_weights(self) -> None:
+        """Truncated normal weights, zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_init(module, std=self.init_std)
+
+    def forward(self, feats: Tensor, **_) -> Tensor:
+        """Logits ``(B, K)`` of features ``(B, C)``; what the recognizer adds for other heads is not used."""
+        return self.fc_cls(self.hidden(feats))

@@ -1,0 +1,107 @@
+"""From pixels to tokens: patches, classification token, position and time (Equation 1 of the paper)."""
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .tokens import Grid
+
+POSITIONS = ('none', 'space', 'space_time')
+TIME_STARTS = ('zero', 'noise', 'sinusoid')
+
+
+class ClipEmbedding(nn.Module):
+    """Linear embedding of patches with learned tables over space and over time, added (released code).
+
+    Tables of another size than the clip's, in a checkpoint or in the forward pass, are interpolated: bicubic in two
+    dimensions over space, linear over time.
+
+    Args:
+        grid (Grid): Patch grid that the tables are made for.
+        patch_size (int): Height and width of a patch in pixels.
+        embed_dims (int): Width C of the tokens.
+        position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper).
+        time_start (str): Start of the time table. ``'zero'`` for a pretrained image model (released code);
+            ``'sinusoid'`` or ``'noise'`` (standard deviation 1) from scratch, where zero never learns order.
+    """
+
+    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, time_start: str) -> None:
+        super().__init__()
+        if position not in POSITIONS:
+            raise ValueError(f'position is {position!r}, expected one of {POSITIONS}')
+        if time_start not in TIME_STARTS:
+            raise ValueError(f'time_start is {time_start!r}, expected one of {TIME_STARTS}')
+        self.patch_size = patch_size
+        self.time_start = time_start
+        self.patch = nn.Conv2d(3, embed_dims, patch_size, patch_size)
+        self.cls = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        self.cls_position = self.space = self.time = None
+        if position != 'none':
+            self.cls_position = nn.Parameter(torch.zeros(1, 1, embed_dims))
+            self.space = nn.Parameter(torch.zeros(1, grid.h, grid.w, embed_dims))
+        if position == 'space_time':
+            self.time = nn.Parameter(torch.zeros(1, grid.t, embed_dims))
+        self.register_load_state_dict_pre_hook(_resize_tables)
+
+    def init_weights(self) -> None:
+        """Truncated normal for token and space, ``time_start`` for time."""
+        for table in (self.cls, self.cls_position, self.space):
+            if table is not None:
+                nn.init.trunc_normal_(table, std=0.02)
+        if self.time is not None and self.time_start == 'noise':
+            nn.init.normal_(self.time)
+        elif self.time is not None and self.time_start == 'sinusoid':
+            with torch.no_grad():
+                self.time.copy_(sinusoid(*self.time.shape[1:]))
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
+        """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid.
+
+        Raises:
+            ValueError: If height or width is no multiple of the patch size.
+        """
+        batch, _, num_frames, height, width = clips.shape
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(f'frames are {height} x {width} pixels (height x width), expected multiples of the patch '
+                             f'size {self.patch_size}; resize or crop the clip, or change patch_size')
+        grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
+        patches = self.patch(clips.transpose(1, 2).flatten(0, 1))  # (B*T, C, h, w)
+        patches = patches.unflatten(0, (batch, num_frames)).permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
+        cls = self.cls
+        if self.space is not None:
+            patches = patches + resize_space(self.space, grid.h, grid.w).unsqueeze(1)
+            cls = cls + self.cls_position
+        if self.time is not None:
+            patches = patches + resize_time(self.time, grid.t)[:, :, None, None]
+        return torch.cat([cls.expand(batch, -1, -1), patches.flatten(1, 3)], dim=1), grid
+
+
+def resize_space(table: Tensor, height: int, width: int) -> Tensor:
+    """Resize ``(1, H, W, C)`` to ``(1, height, width, C)``, bicubic in two dimensions."""
+    if table.shape[1:3] == (height, width):
+        return table
+    table = table.permute(0, 3, 1, 2)
+    return F.interpolate(table, (height, width), mode='bicubic', align_corners=False).permute(0, 2, 3, 1)
+
+
+def resize_time(table: Tensor, num_frames: int) -> Tensor:
+    """Resize ``(1, T, C)`` to ``(1, num_frames, C)``, linear."""
+    if table.shape[1] == num_frames:
+        return table
+    return F.interpolate(table.transpose(1, 2), num_frames, mode='linear', align_corners=False).transpose(1, 2)
+
+
+def sinusoid(length: int, dims: int) -> Tensor:
+    """Fixed position code of the Transformer (Vaswani et al., arXiv 1706.03762, section 3.5), ``(length, dims)``."""
+    place = torch.arange(length).unsqueeze(1)
+    angles = place * torch.exp(torch.arange(0, dims, 2) * (-math.log(10000.0) / dims))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dims]
+
+
+def _resize_tables(module: ClipEmbedding, state: dict, prefix: str, *_) -> None:
+    """Before a checkpoint is loaded, bring its tables to the module's size."""
+    for name, resize in (('space', resize_space), ('time', resize_time)):
+        table, key = getattr(module, name), f'{prefix}{name}'
+        if table is not None and key in state and state[key].ndim == table.ndim:
+            state[key] = resize(state[key], *table.shape[1:-1])

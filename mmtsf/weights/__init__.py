@@ -1,0 +1,3 @@
+from .reader import read_checkpoint
+
+__all__ = ['read_checkpoint']

@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Test a model: python tools/test.py configs/timesformer_base_k400.py CHECKPOINT"""
+import argparse
+
+from mmengine.runner import Runner
+
+from mmtsf.launch import add_common_arguments, prepare
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, e.g. configs/timesformer_base_k400.py')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--dump', metavar='FILE.pkl', help='write all predictions to this file')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--dump is {args.dump}, expected a name that ends in .pkl')
+    config = prepare(args)
+    config.load_from = args.checkpoint
+    config.test_evaluator.out_dir = config.work_dir
+    if args.dump:
+        config.test_evaluator = [config.test_evaluator, dict(type='DumpResults', out_file_path=args.dump)]
+    Runner.from_cfg(config).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,58 @@
+#!/usr/bin/env python
+"""Train a model: python tools/train.py configs/timesformer_base_k400.py"""
+import argparse
+import os
+
+from mmengine.config import Config
+from mmengine.device import is_cuda_available
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmtsf.launch import add_common_arguments, prepare, set_batch
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, e.g. configs/timesformer_base_k400.py')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='go on from a checkpoint, or without one from the newest in the work dir')
+    parser.add_argument(
+        '--amp', nargs='?', const='bfloat16', choices=['bfloat16', 'float16'],
+        help='train in mixed precision: bfloat16 (default, GPU or CPU) or float16 (GPU)')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true',
+        help='scale the learning rate with the batch, instead of reaching the recipe\'s batch by accumulation')
+    parser.add_argument('--seed', type=int, help='seed of weights, sample order and augmentation (default: 0)')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def apply_arguments(config: Config, args: argparse.Namespace) -> None:
+    """Write the command line's wishes into the config."""
+    if args.seed is not None:
+        config.randomness.seed = args.seed
+    if args.resume:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    if args.amp == 'float16':
+        if not is_cuda_available():
+            raise RuntimeError('float16 needs a GPU, and there is none; use --amp bfloat16')
+        config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
+    elif args.amp:
+        config.optim_wrapper.type = 'Bf16OptimWrapper'
+    if args.auto_scale_lr:
+        config.auto_scale_lr.enable = True
+    elif 'global_batch_size' in config:
+        print_log(set_batch(config, int(os.environ.get('WORLD_SIZE', os.environ.get('SLURM_NTASKS', 1)))), 'current')
+
+
+def main() -> None:
+    args = parse_args()
+    config = prepare(args)
+    apply_arguments(config, args)
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    main()
