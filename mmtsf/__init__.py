@@ -1,4 +1,5 @@
 """TimeSformer as an MMAction2-style codebase: the paper's five attention schemes and three variants."""
+
 import warnings
 
 __version__ = '0.1.0'

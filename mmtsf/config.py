@@ -3,6 +3,7 @@
 A clip's geometry, a data set's size, the test protocol stand in one place of a config, and everything that depends on
 them names them. A child config, or ``--cfg-options clip.num_frames=16``, changes that one place.
 """
+
 import difflib
 import inspect
 import re
@@ -14,7 +15,13 @@ from mmengine.runner import Runner
 
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 #: Top-level keys that the Runner or a tool reads
-RUNNER_KEYS = {'compile', 'custom_imports', 'global_batch_size', 'model_wrapper_cfg', *inspect.signature(Runner).parameters}
+RUNNER_KEYS = {
+    'compile',
+    'custom_imports',
+    'global_batch_size',
+    'model_wrapper_cfg',
+    *inspect.signature(Runner).parameters,
+}
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -26,15 +33,18 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
     Raises:
         KeyError: If a reference names nothing.
-        ValueError: If a key looks misspelt: it is close to a known one, or nothing refers to it though it stands
-            beside keys that something refers to, or is an option.
+        ValueError: If an option changes nothing, or nothing refers to a key that is close to a known one, or values
+            refer to each other in a circle.
     """
     config = Config.fromfile(path)
     config.merge_from_dict(options or {})
     used: set[str] = set()
-    resolved = _resolve(config._cfg_dict.to_dict(), config, used)
+    try:
+        resolved = _resolve(config._cfg_dict.to_dict(), config, used)
+    except RecursionError:
+        raise ValueError(f'values of {path} refer to each other in a circle') from None
     tables = {name.split('.')[0] for name in used} - RUNNER_KEYS
-    _check_keys(config, used, tables, {name.split('.')[0] for name in options or {}})
+    _check_keys(config, used, tables, options or {})
     # what was referred to has done its work; left in a dump it would look as if changing it did something
     return Config({key: value for key, value in resolved.items() if key not in tables}, filename=config.filename)
 
@@ -60,35 +70,48 @@ def _look_up(name: str, config: Config) -> Any:
     value: Any = config
     for key in name.split('.'):
         if not isinstance(value, (Config, ConfigDict)) or key not in value:
-            raise KeyError(f"a config value refers to '${{{name}}}', but there is no {key!r} in it"
-                           f'{_suggest(key, list(value) if hasattr(value, "keys") else [])}')
+            raise KeyError(
+                f"a config value refers to '${{{name}}}', but there is no {key!r} in it"
+                f'{_suggest(key, list(value) if hasattr(value, "keys") else [])}'
+            )
         value = value[key]
     return value
 
 
-def _check_keys(config: Config, used: set[str], tables: set[str], options: set[str]) -> None:
-    """Refuse keys that nothing reads and that are likely slips."""
-    for key in sorted(set(config) - RUNNER_KEYS - tables):
-        if close := difflib.get_close_matches(key, RUNNER_KEYS | tables, n=1, cutoff=0.8):
+def _check_keys(config: Config, used: set[str], tables: set[str], options: Iterable[str]) -> None:
+    """Refuse keys that nothing reads, where they are options or likely slips."""
+    known = RUNNER_KEYS | tables
+    for key in sorted(set(config) - known):
+        if close := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
             raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')
-        if key in options:
-            raise ValueError(f'the option {key!r} changes nothing: no value of this config refers to it'
-                             f'{_suggest(key, RUNNER_KEYS | tables)}')
+    for name in options:
+        table = name.split('.')[0]
+        if table not in RUNNER_KEYS and not any(_within(name, other) or _within(other, name) for other in used):
+            suggestion = (
+                _suggest(name, {other for other in used if _within(other, table)})
+                if table in tables
+                else _suggest(table, known)
+            )
+            raise ValueError(f'the option {name!r} changes nothing: no value of this config refers to it{suggestion}')
     for name in (unused for table in sorted(tables) for unused in _unused(table, config[table], used)):
-        table, _, key = name.rpartition('.')
-        siblings = {other[len(table) + 1:] for other in used if other.startswith(f'{table}.')}
-        raise ValueError(f'unknown config key {name!r}: nothing refers to it{_suggest(key, siblings)}')
+        siblings = {other for other in used if other.rpartition('.')[0] == name.rpartition('.')[0]}
+        if close := difflib.get_close_matches(name, siblings, n=1, cutoff=0.8):
+            raise ValueError(f'unknown config key {name!r}: nothing refers to it; did you mean {close[0]!r}?')
+
+
+def _within(name: str, table: str) -> bool:
+    return name == table or name.startswith(f'{table}.')
 
 
 def _unused(name: str, value: Any, used: set[str]) -> Iterator[str]:
-    """Names in a table that nothing refers to, beside others that something does."""
+    """Names in a table that nothing refers to."""
     if name in used:
         return
     if not isinstance(value, dict):
         yield name
-    elif any(other.startswith(f'{name}.') for other in used):
-        for key, item in value.items():
-            yield from _unused(f'{name}.{key}', item, used)
+        return
+    for key, item in value.items():
+        yield from _unused(f'{name}.{key}', item, used)
 
 
 def _suggest(key: str, known: Iterable[str]) -> str:

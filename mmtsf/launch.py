@@ -1,4 +1,5 @@
 """From a config file and a command line to a runner, on GPUs or CPUs, in one process or several."""
+
 import argparse
 import os
 from pathlib import Path
@@ -14,8 +15,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that training and testing share."""
     parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-        help='changes to the config, e.g. data.root=/videos clip.num_frames=16')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='changes to the config, e.g. data.root=/videos clip.num_frames=16',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
@@ -41,8 +47,10 @@ def _prepare_processes(config: Config) -> None:
     local_processes = int(os.environ['LOCAL_WORLD_SIZE'])
     if is_cuda_available():
         if local_processes > torch.cuda.device_count():
-            raise RuntimeError(f'{local_processes} GPUs are asked for, but this machine has '
-                               f'{torch.cuda.device_count()}; give that number')
+            raise RuntimeError(
+                f'{local_processes} GPUs are asked for, but this machine has '
+                f'{torch.cuda.device_count()}; give that number'
+            )
         return
     # MMEngine's launcher needs GPUs; a group that exists already it takes as it is
     torch.distributed.init_process_group('gloo')
@@ -67,9 +75,11 @@ def set_batch(config: Config, world_size: int) -> str:
     """
     total = config.global_batch_size
     if total % world_size:
-        raise ValueError(f'global_batch_size is {total}, not a multiple of the {world_size} processes; set '
-                         'global_batch_size to one, and scale optim_wrapper.optimizer.lr with it, or pass '
-                         '--auto-scale-lr')
+        raise ValueError(
+            f'global_batch_size is {total}, not a multiple of the {world_size} processes; set '
+            'global_batch_size to one, and scale optim_wrapper.optimizer.lr with it, or pass '
+            '--auto-scale-lr'
+        )
     share = total // world_size
     batch = max(size for size in range(1, min(config.train_dataloader.batch_size, share) + 1) if share % size == 0)
     config.train_dataloader.batch_size = batch

@@ -2,6 +2,7 @@
 
 A config with ``default_scope = 'mmtsf'`` therefore finds the names of all three, nearest first.
 """
+
 from mmaction import registry as mmaction
 from mmengine.registry import Registry
 

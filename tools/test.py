@@ -1,7 +1,11 @@
 #!/usr/bin/env python
 """Test a model: python tools/test.py configs/timesformer_base_k400.py CHECKPOINT"""
-import argparse
 
+import argparse
+import json
+from pathlib import Path
+
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmtsf.launch import add_common_arguments, prepare
@@ -25,7 +29,9 @@ def main() -> None:
     config.test_evaluator.out_dir = config.work_dir
     if args.dump:
         config.test_evaluator = [config.test_evaluator, dict(type='DumpResults', out_file_path=args.dump)]
-    Runner.from_cfg(config).test()
+    metrics = Runner.from_cfg(config).test()
+    if is_main_process():
+        Path(config.work_dir, 'metrics.json').write_text(json.dumps(metrics, default=float))
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """Train a model: python tools/train.py configs/timesformer_base_k400.py"""
+
 import argparse
 import os
 
@@ -15,14 +16,24 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, e.g. configs/timesformer_base_k400.py')
     parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from a checkpoint, or without one from the newest in the work dir')
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint, or without one from the newest in the work dir',
+    )
     parser.add_argument(
-        '--amp', nargs='?', const='bfloat16', choices=['bfloat16', 'float16'],
-        help='train in mixed precision: bfloat16 (default, GPU or CPU) or float16 (GPU)')
+        '--amp',
+        nargs='?',
+        const='bfloat16',
+        choices=['bfloat16', 'float16'],
+        help='train in mixed precision: bfloat16 (default, GPU or CPU) or float16 (GPU)',
+    )
     parser.add_argument(
-        '--auto-scale-lr', action='store_true',
-        help='scale the learning rate with the batch, instead of reaching the recipe\'s batch by accumulation')
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate with the batch, instead of reaching the recipe's batch by accumulation",
+    )
     parser.add_argument('--seed', type=int, help='seed of weights, sample order and augmentation (default: 0)')
     add_common_arguments(parser)
     return parser.parse_args()

@@ -13,14 +13,22 @@ default_hooks = dict(
     reproducibility=dict(type='ReproducibilityHook'),
     checkpoint_format=dict(type='CheckpointFormatHook'),
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
-    progress_bar=dict(type='ProgressBarHook'))
+    progress_bar=dict(type='ProgressBarHook'),
+)
 
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 randomness = dict(seed=0)
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
-vis_backends = [dict(type='LocalVisBackend')]  # add dict(type='TensorboardVisBackend') for TensorBoard
-visualizer = dict(type='ActionVisualizer', vis_backends='${vis_backends}')
+# A word chooses where curves go: --cfg-options log_to=tensorboard
+log_to = 'files'
+visualizers = dict(
+    files=dict(type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
+    tensorboard=dict(
+        type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    ),
+)
+visualizer = '${visualizers.${log_to}}'
 log_level = 'INFO'
 load_from = None
 resume = False

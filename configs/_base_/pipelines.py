@@ -5,7 +5,8 @@
 protocol = 'paper'
 protocols = dict(
     paper=dict(start='middle', spacing='exact', target_fps=None, average_clips='prob'),
-    released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'))
+    released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'),
+)
 views = dict(num_clips=1, num_crops=3)
 
 # How frames are taken from a video: data.sampling chooses
@@ -17,7 +18,8 @@ sampling = dict(
             frame_interval='${clip.frame_interval}',
             start='random',
             spacing='${protocols.${protocol}.spacing}',
-            target_fps='${protocols.${protocol}.target_fps}'),
+            target_fps='${protocols.${protocol}.target_fps}',
+        ),
         test=dict(
             type='SampleClips',
             num_frames='${clip.num_frames}',
@@ -25,36 +27,42 @@ sampling = dict(
             start='${protocols.${protocol}.start}',
             num_clips='${views.num_clips}',
             spacing='${protocols.${protocol}.spacing}',
-            target_fps='${protocols.${protocol}.target_fps}')),
+            target_fps='${protocols.${protocol}.target_fps}',
+        ),
+    ),
     segments=dict(
         train=dict(type='UniformSample', clip_len='${clip.num_frames}'),
-        test=dict(
-            type='UniformSample', clip_len='${clip.num_frames}', num_clips='${views.num_clips}', test_mode=True)),
+        test=dict(type='UniformSample', clip_len='${clip.num_frames}', num_clips='${views.num_clips}', test_mode=True),
+    ),
     cover=dict(
         train='${sampling.rate.train}',
         test=dict(
-            type='SampleClips',
-            num_frames='${clip.num_frames}',
-            frame_interval='${clip.frame_interval}',
-            start='cover')))
+            type='SampleClips', num_frames='${clip.num_frames}', frame_interval='${clip.frame_interval}', start='cover'
+        ),
+    ),
+)
 
 decoder = ('decord', 'pyav')  # tried in this order; see docs/data.md
 pack = [
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'img_shape', 'num_clips'))
+    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'img_shape', 'num_clips')),
 ]
 train_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}'), '${sampling.${data.sampling}.train}',
+    dict(type='OpenVideo', decoder='${decoder}'),
+    '${sampling.${data.sampling}.train}',
     dict(type='DecodeFrames'),
     dict(type='RandomRescale', scale_range='${clip.jitter}'),
     dict(type='RandomCrop', size='${clip.size}'),
-    dict(type='Flip', flip_ratio='${data.flip_ratio}'), *pack
+    dict(type='Flip', flip_ratio='${data.flip_ratio}'),
+    *pack,
 ]
 val_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}'), '${sampling.${data.sampling}.test}',
+    dict(type='OpenVideo', decoder='${decoder}'),
+    '${sampling.${data.sampling}.test}',
     dict(type='DecodeFrames'),
     dict(type='Resize', scale=(-1, '${clip.size}')),
-    dict(type='CropViews', size='${clip.size}'), *pack
+    dict(type='CropViews', size='${clip.size}'),
+    *pack,
 ]
 test_pipeline = [*val_pipeline[:4], dict(type='CropViews', size='${clip.size}', num_crops='${views.num_crops}'), *pack]
 
@@ -64,22 +72,26 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='SeededSampler', shuffle=True),
-    dataset='${data.train}')
+    dataset='${sources.${data.source}.train}',
+)
 val_dataloader = dict(
     batch_size=8,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset='${data.val}')
+    dataset='${sources.${data.source}.val}',
+)
 test_dataloader = dict(
     batch_size=1,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset='${data.test}')
+    dataset='${sources.${data.source}.test}',
+)
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs='${max_epochs}', val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = dict(type='VideoAccuracy')
 test_evaluator = dict(type='VideoAccuracy')
+del pack

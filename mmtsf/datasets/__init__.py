@@ -4,5 +4,11 @@ from .video_folder import VideoFolderDataset
 from .video_list import VideoListDataset
 
 __all__ = [
-    'CropViews', 'DecodeFrames', 'OpenVideo', 'SampleClips', 'SeededSampler', 'VideoFolderDataset', 'VideoListDataset'
+    'CropViews',
+    'DecodeFrames',
+    'OpenVideo',
+    'SampleClips',
+    'SeededSampler',
+    'VideoFolderDataset',
+    'VideoListDataset',
 ]

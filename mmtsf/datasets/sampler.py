@@ -1,4 +1,5 @@
 """Sample order and augmentation that depend on the seed alone."""
+
 from collections.abc import Iterator
 
 from mmengine.dataset import DefaultSampler
@@ -15,4 +16,4 @@ class SeededSampler(DefaultSampler):
     """
 
     def __iter__(self) -> Iterator[tuple[tuple[int, int, int], int]]:
-        return (((self.seed, self.epoch, index), index) for index in super(SeededSampler, self).__iter__())
+        return (((self.seed, self.epoch, index), index) for index in super().__iter__())

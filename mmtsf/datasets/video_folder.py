@@ -1,4 +1,5 @@
 """Videos in a folder of class folders, without an annotation file."""
+
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,24 @@ from .decoders.frame_folder import IMAGES
 from .video_list import VideoListDataset
 
 VIDEOS = {
-    '.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv'
+    '.3gp',
+    '.avi',
+    '.flv',
+    '.gif',
+    '.m4v',
+    '.mkv',
+    '.mov',
+    '.mp4',
+    '.mpeg',
+    '.mpg',
+    '.ogv',
+    '.ts',
+    '.webm',
+    '.wmv',
 }
 SPLITS = ('train', 'val', 'test')
+#: Of every class, the shares that go to validation and to testing
+SHARES = (0.1, 0.2)
 
 
 @DATASETS.register_module()
@@ -33,15 +49,17 @@ class VideoFolderDataset(VideoListDataset):
         skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
     """
 
-    def __init__(self,
-                 pipeline: list[dict | Callable],
-                 split: str,
-                 num_classes: int,
-                 data_root: str,
-                 split_shares: tuple[float, float] = (0.1, 0.2),
-                 split_seed: int = 0,
-                 test_mode: bool = False,
-                 skip_broken: bool = False) -> None:
+    def __init__(
+        self,
+        pipeline: list[dict | Callable],
+        split: str,
+        num_classes: int,
+        data_root: str,
+        split_shares: tuple[float, float] = SHARES,
+        split_seed: int = 0,
+        test_mode: bool = False,
+        skip_broken: bool = False,
+    ) -> None:
         if split not in SPLITS:
             raise ValueError(f'split is {split!r}, expected one of {SPLITS}')
         self.split = split
@@ -54,7 +72,8 @@ class VideoFolderDataset(VideoListDataset):
             data_root=data_root,
             classes=find_classes(data_root),
             test_mode=test_mode,
-            skip_broken=skip_broken)
+            skip_broken=skip_broken,
+        )
 
     def load_data_list(self) -> list[dict]:
         """Find the videos of the split.
@@ -62,27 +81,34 @@ class VideoFolderDataset(VideoListDataset):
         Raises:
             ValueError: If there are none.
         """
-        folder, is_split = _split_folder(Path(self.data_root), self.split)
-        data_list = []
-        for name, label in self.label_of.items():
-            videos = find_videos(folder / name)
-            if not is_split:
-                videos = self._of_split(name, videos)
-            data_list += [dict(filename=str(video), label=label) for video in videos]
+        videos = list_videos(self.data_root, self.split, self.split_seed, self.split_shares)
+        data_list = [dict(filename=str(video), label=self.label_of[video.parent.name]) for video in videos]
         if not data_list:
-            raise ValueError(f'{folder} holds no videos for the split {self.split!r}; expected a folder for each class '
-                             f'with video files ({" ".join(sorted(VIDEOS))}) or folders of frames in it')
+            raise ValueError(
+                f'{self.data_root} holds no videos for the split {self.split!r}; expected a folder for each class '
+                f'with video files ({" ".join(sorted(VIDEOS))}) or folders of frames in it'
+            )
         return data_list
 
-    def _of_split(self, name: str, videos: list[Path]) -> list[Path]:
-        """The split's part of a class's videos; validation and testing get at least one each of three or more."""
-        videos = list(videos)
-        random.Random(f'{self.split_seed} {name}').shuffle(videos)
-        least = int(len(videos) >= len(SPLITS))
-        num_val, num_test = (max(least, round(share * len(videos))) for share in self.split_shares)
-        parts = dict(
-            val=videos[:num_val], test=videos[num_val:num_val + num_test], train=videos[num_val + num_test:])
-        return parts[self.split]
+
+def list_videos(
+    data_root: str | Path, split: str, split_seed: int = 0, split_shares: tuple[float, float] = SHARES
+) -> list[Path]:
+    """Videos of a split, class by class; the arguments are those of :class:`VideoFolderDataset`."""
+    folder, is_split = _split_folder(Path(data_root), split)
+    videos = {name: find_videos(folder / name) for name in find_classes(data_root)}
+    if is_split:
+        return sum(videos.values(), [])
+    return sum((_part(split, videos[name], f'{split_seed} {name}', split_shares) for name in videos), [])
+
+
+def _part(split: str, videos: list[Path], seed: str, shares: tuple[float, float]) -> list[Path]:
+    """The split's part of a class's videos; validation and testing get at least one each of three or more."""
+    random.Random(seed).shuffle(videos)
+    least = int(len(videos) >= len(SPLITS))
+    num_val, num_test = (max(least, round(share * len(videos))) for share in shares)
+    held_out = num_val + num_test
+    return dict(val=videos[:num_val], test=videos[num_val:held_out], train=videos[held_out:])[split]
 
 
 def find_classes(data_root: str | Path) -> list[str]:
@@ -91,12 +117,13 @@ def find_classes(data_root: str | Path) -> list[str]:
     Raises:
         FileNotFoundError: If ``data_root`` is no folder or holds none.
     """
-    folder = _split_folder(Path(data_root), 'train')[0]
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and find_videos(p)) if folder.is_dir() else []
+    folders = {_split_folder(Path(data_root), split)[0] for split in SPLITS}
+    names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if find_videos(p)}
     if not names:
-        raise FileNotFoundError(f'{folder} is not a folder of class folders; expected {folder}/CLASS/VIDEO for each '
-                                'video')
-    return names
+        raise FileNotFoundError(
+            f'{data_root} is not a folder of class folders; expected {data_root}/CLASS/VIDEO for each video'
+        )
+    return sorted(names)
 
 
 def find_videos(folder: Path) -> list[Path]:

@@ -1,7 +1,10 @@
 """Videos named in an annotation file."""
+
 import csv
 import random
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from .decoders import ArrayReader, BrokenVideoError
 
 #: Broken videos in a row after which a data set is taken for misplaced
 MAX_BROKEN_IN_A_ROW = 20
+#: Last word of a csv file's first line, where that is a header
+CSV_HEADER = {'label', 'labels', 'class'}
 
 
 @DATASETS.register_module()
@@ -41,17 +46,19 @@ class VideoListDataset(BaseActionDataset):
         indices (int | list[int], optional): Use only these, or the first so many. Defaults to None: all.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 pipeline: list[dict | Callable],
-                 num_classes: int,
-                 data_root: str = '',
-                 video_dir: str = '',
-                 classes: str | list[str] | None = None,
-                 multi_class: bool = False,
-                 test_mode: bool = False,
-                 skip_broken: bool = False,
-                 indices: int | list[int] | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        pipeline: list[dict | Callable],
+        num_classes: int,
+        data_root: str = '',
+        video_dir: str = '',
+        classes: str | list[str] | None = None,
+        multi_class: bool = False,
+        test_mode: bool = False,
+        skip_broken: bool = False,
+        indices: int | list[int] | None = None,
+    ) -> None:
         self.skip_broken = skip_broken
         self.video_dir = Path(data_root, video_dir)
         names = self._class_names(classes, data_root, num_classes)
@@ -65,20 +72,27 @@ class VideoListDataset(BaseActionDataset):
             multi_class=multi_class,
             num_classes=num_classes,
             test_mode=test_mode,
-            indices=indices)
+            indices=indices,
+        )
 
     @staticmethod
     def _class_names(classes: str | list[str] | None, data_root: str, num_classes: int) -> list[str]:
         if isinstance(classes, str):
             file = Path(data_root, classes)
             if not file.is_file():
-                raise FileNotFoundError(f'the file of class names {file} does not exist; write one name a line in the '
-                                        'order of the labels, or set data.classes=None')
+                raise FileNotFoundError(
+                    f'the file of class names {file} does not exist; write one name a line in the '
+                    'order of the labels, or set data.classes=None'
+                )
             classes = file.read_text(encoding='utf-8').splitlines()
         names = list(classes) if classes else [str(label) for label in range(num_classes)]
         if len(names) != num_classes:
-            raise ValueError(f'there are {len(names)} class names but num_classes is {num_classes}; set '
-                             'data.num_classes to the number of classes')
+            raise ValueError(
+                f'there are {len(names)} class names but num_classes is {num_classes}; set '
+                'data.num_classes to the number of classes'
+            )
+        if doubled := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
         return names
 
     def load_data_list(self) -> list[dict]:
@@ -90,41 +104,58 @@ class VideoListDataset(BaseActionDataset):
         """
         file = Path(self.ann_file)
         if not file.is_file():
-            raise FileNotFoundError(f'the annotation file {file} does not exist; write one with a line "path label" '
-                                    'for each video, or point data.root at the folder that holds it')
+            raise FileNotFoundError(
+                f'the annotation file {file} does not exist; write one with a line "path label" '
+                'for each video, or point data.root at the folder that holds it'
+            )
         data_list = []
-        for number, (path, labels) in enumerate(self._rows(file), 1):
-            labels = [self._label(label, f'{file}, line {number}') for label in labels]
-            if not labels or not self.multi_class and len(labels) > 1:
-                raise ValueError(f'{file}, line {number}: {path!r} has {len(labels)} labels, expected one; for several '
-                                 'labels a video set multi_class=True')
+        for number, path, words in self._rows(file):
+            labels = [self._label(word, f'{file}, line {number}') for word in words]
+            if not labels or (len(labels) > 1 and not self.multi_class):
+                raise ValueError(
+                    f'{file}, line {number}: {path!r} has {len(labels)} labels, expected one; for several '
+                    'labels a video set multi_class=True'
+                )
             data_list.append(dict(filename=str(self.video_dir / path), label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
         return data_list
 
-    def _rows(self, file: Path) -> list[tuple[str, list[str]]]:
-        """Path and labels of every line that is not empty."""
-        with file.open(encoding='utf-8', newline='') as lines:
+    def _rows(self, file: Path) -> Iterator[tuple[int, str, list[str]]]:
+        """Number, path and labels of every line that is not empty, nor the header of a csv file."""
+        with file.open(encoding='utf-8-sig', newline='') as lines:
             if file.suffix == '.csv':
-                rows = [(row[0], row[1:]) for row in csv.reader(lines) if row]
-                has_header = rows and not self._is_label(rows[0][1][-1:])
-                return rows[1:] if has_header else rows
-            words = [line.split() if self.multi_class else line.rsplit(maxsplit=1) for line in lines if line.strip()]
-        split = [next((i for i in range(1, len(w)) if self._is_label(w[i:])), 1) for w in words]
-        return [(' '.join(w[:i]), w[i:]) for w, i in zip(words, split)]
+                reader = csv.reader(lines)
+                for row in reader:
+                    if row and not (reader.line_num == 1 and row[-1].strip().lower() in CSV_HEADER):
+                        yield reader.line_num, row[0].strip(), [word.strip() for word in row[1:]]
+                return
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, *self._split(line.strip())
 
-    def _is_label(self, words: list[str]) -> bool:
-        return bool(words) and all(word.strip().lstrip('-').isdigit() or word in self.label_of for word in words)
+    def _split(self, line: str) -> tuple[str, list[str]]:
+        """Path and labels of a line; both paths and class names may hold spaces."""
+        words = line.split()
+        for count in range(len(words) - 1, 0, -1):
+            labels = words[-count:] if self.multi_class else [' '.join(words[-count:])]
+            if all(self._is_label(label) for label in labels):
+                return line.rsplit(maxsplit=count)[0], labels
+        return line.rsplit(maxsplit=1)[0], words[1:][-1:]
+
+    def _is_label(self, word: str) -> bool:
+        return re.fullmatch('-?[0-9]+', word) is not None or word in self.label_of
 
     def _label(self, word: str, where: str) -> int:
         """Number of a label that is given as a number or as a class name."""
-        if not self._is_label([word]):
+        if not self._is_label(word):
             raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
-        label = self.label_of[word] if word in self.label_of else int(word)
+        label = int(word) if re.fullmatch('-?[0-9]+', word) else self.label_of[word]
         if not 0 <= label < self.num_classes:
-            raise ValueError(f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '
-                             'number of classes, which count from 0')
+            raise ValueError(
+                f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '
+                'number of classes, which count from 0'
+            )
         return label
 
     def __getitem__(self, index: int | tuple[tuple[int, ...], int]) -> Any:
@@ -147,5 +178,7 @@ class VideoListDataset(BaseActionDataset):
                     black = ArrayReader(np.zeros((1, 256, 256, 3), np.uint8))
                     return self.pipeline(dict(info, broken=broken, reader=black))
                 index = self._rand_another()
-        raise RuntimeError(f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
-                           'data.root points at the videos')
+        raise RuntimeError(
+            f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
+            'data.root points at the videos'
+        )

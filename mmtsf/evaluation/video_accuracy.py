@@ -1,4 +1,5 @@
 """Accuracy over videos, and how many videos it was taken over."""
+
 import csv
 import os
 from collections.abc import Sequence
@@ -26,19 +27,25 @@ class VideoAccuracy(AccMetric):
         prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
     """
 
-    def __init__(self,
-                 topk: tuple[int, ...] = (1, 5),
-                 out_dir: str | None = None,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        topk: tuple[int, ...] = (1, 5),
+        out_dir: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(
-            ('top_k_accuracy', 'mean_class_accuracy'), collect_device, dict(top_k_accuracy=dict(topk=tuple(topk))), prefix)
+            ('top_k_accuracy',),
+            collect_device,
+            dict(top_k_accuracy=dict(topk=tuple(topk))),
+            prefix,
+        )
         self.out_dir = out_dir
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep scores and labels ``(K,)`` of a batch, and which videos were broken."""
         super().process(data_batch, data_samples)
-        for result, sample in zip(self.results[-len(data_samples):], data_samples):
+        for result, sample in zip(self.results[-len(data_samples) :], data_samples):
             result['broken'] = sample.get('broken', [])
 
     def compute_metrics(self, results: list[dict]) -> dict:
@@ -56,18 +63,26 @@ class VideoAccuracy(AccMetric):
         if not scored:
             raise RuntimeError(f'none of the {len(results)} videos could be read; check that data.root points at them')
         several = isinstance(scored[0]['label'], np.ndarray)
-        self.metrics = ('mean_average_precision', ) if several else ('top_k_accuracy', 'mean_class_accuracy')
-        if self.out_dir and not several:
-            self._report(scored, self.out_dir)
-        return super().compute_metrics(scored)
+        if several:
+            self.metrics = ('mean_average_precision',)
+            return super().compute_metrics(scored)
+        matrix = self._confusion_matrix(scored)
+        if self.out_dir:
+            self._report(matrix, self.out_dir)
+        labelled = matrix.sum(1) > 0
+        recall = matrix.diagonal()[labelled] / matrix.sum(1)[labelled]
+        return dict(super().compute_metrics(scored), mean1=recall.mean())
 
-    def _report(self, results: list[dict], out_dir: str) -> None:
+    def _confusion_matrix(self, results: list[dict]) -> np.ndarray:
+        """Counts ``(K, K)``, rows the labels and columns the predictions."""
+        matrix = np.zeros((len(self.dataset_meta['classes']),) * 2, int)
+        for result in results:
+            matrix[result['label'], result['pred']['item'].argmax()] += 1
+        return matrix
+
+    def _report(self, matrix: np.ndarray, out_dir: str) -> None:
         """Write results by class and the confusion matrix."""
-        labels = np.array([result['label'] for result in results])
-        scores = np.stack([result['pred']['item'] for result in results])
         classes = self.dataset_meta['classes']
-        matrix = np.zeros((len(classes), len(classes)), int)
-        np.add.at(matrix, (labels, scores.argmax(1)), 1)
         Path(out_dir).mkdir(parents=True, exist_ok=True)
         with Path(out_dir, 'per_class.csv').open('w', encoding='utf-8', newline='') as file:
             writer = csv.writer(file)

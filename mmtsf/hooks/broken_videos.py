@@ -1,4 +1,5 @@
 """Videos that cannot be read cost a sample, not the run; many of them do end it."""
+
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -42,10 +43,13 @@ class BrokenVideosHook(Hook):
         if self.seen >= self.min_seen and self.drawn_broken > self.max_share * self.seen:
             raise RuntimeError(
                 f'{self.drawn_broken} of {self.seen} videos drawn for training are broken, more than the share of '
-                f'{self.max_share} that broken_videos.max_share allows; {runner.work_dir}/broken_videos.txt names them')
+                f'{self.max_share} that broken_videos.max_share allows; {runner.work_dir}/broken_videos.txt names them'
+            )
 
     def after_train(self, runner: Runner) -> None:
         """Say how many there were."""
         if self.named:
-            runner.logger.warning(f'{len(self.named)} broken videos were left out of training; they are listed in '
-                                  f'{runner.work_dir}/broken_videos.txt')
+            runner.logger.warning(
+                f'{len(self.named)} broken videos were left out of training; they are listed in '
+                f'{runner.work_dir}/broken_videos.txt'
+            )

@@ -1,4 +1,5 @@
 """Checkpoints that hold plain values only, and that fit the model they are loaded into."""
+
 from collections import Counter, OrderedDict
 from typing import Any
 
@@ -62,14 +63,17 @@ def check_weights(model: nn.Module, state: dict[str, Tensor], fresh_head: bool) 
         result = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         shapes = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
-        raise ValueError('the checkpoint does not fit the model of this config; give the config it was trained with\n'
-                         + '\n'.join(shapes or [str(error)])) from None
+        raise ValueError(
+            'the checkpoint does not fit the model of this config; give the config it was trained with\n'
+            + '\n'.join(shapes or [str(error)])
+        ) from None
     missing = [key for key in result.missing_keys if not (fresh_head and key.startswith(HEAD))]
     if missing or result.unexpected_keys:
         raise ValueError(
             'the checkpoint does not fit the model of this config; give the config it was trained with\n'
             f'{len(missing)} weights are missing: {", ".join(missing[:5]) or "none"}\n'
-            f'{len(result.unexpected_keys)} are left over: {", ".join(result.unexpected_keys[:5]) or "none"}')
+            f'{len(result.unexpected_keys)} are left over: {", ".join(result.unexpected_keys[:5]) or "none"}'
+        )
 
 
 def _pack(buffer: HistoryBuffer) -> dict:

@@ -1,4 +1,5 @@
 """A progress bar with the time left, where a person is watching."""
+
 import sys
 from typing import Any
 
@@ -33,8 +34,9 @@ class ProgressBarHook(Hook):
         if mode != 'train':
             self._stop(mode)
 
-    def _after_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None,
-                    mode: str = 'train') -> None:
+    def _after_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
+    ) -> None:
         if mode == 'train' and mode not in self.bars:  # after a validation
             self._start('train', runner.max_iters, runner.iter)
         if mode in self.bars:
@@ -43,8 +45,14 @@ class ProgressBarHook(Hook):
     def _start(self, mode: str, total: int, done: int) -> None:
         if not (sys.stdout.isatty() and is_main_process()):
             return
-        columns = (TextColumn(mode), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('left'),
-                   TimeRemainingColumn())
+        columns = (
+            TextColumn(mode),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn('left'),
+            TimeRemainingColumn(),
+        )
         self.bars[mode] = Progress(*columns, transient=True)
         self.bars[mode].start()
         self.bars[mode].add_task(mode, total=total, completed=done)

@@ -1,4 +1,5 @@
 """Runs that depend on the seed alone, and resume as if they had not stopped."""
+
 import numpy as np
 import torch
 from mmengine.dist import get_rank

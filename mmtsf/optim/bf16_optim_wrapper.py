@@ -1,4 +1,5 @@
 """bfloat16 autocast on any device."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,4 +1,5 @@
 """Figures of a run: confusion matrix, curves, attention over frames."""
+
 import json
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) ->
     if num_classes <= 30:
         for row, column in np.ndindex(*matrix.shape):
             color = 'white' if shares[row, column] > 0.5 else 'black'
-            axes.text(column, row, matrix[row, column], ha='center', va='center', color=color)
+            axes.text(column, row, str(matrix[row, column]), ha='center', va='center', color=color)
     _save(figure, path)
 
 

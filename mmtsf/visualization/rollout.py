@@ -1,11 +1,13 @@
 """Attention rollout: how much the classification token takes from every patch of every frame."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmtsf.models import AttentionScheme, TimeSformer
+from mmtsf.models import TimeSformer
 from mmtsf.models.layers import AttentionStep, Grid
 
 
@@ -21,36 +23,44 @@ def rollout(backbone: TimeSformer, clip: Tensor) -> Tensor:
         backbone (TimeSformer): The model.
         clip (Tensor): One clip ``(1, 3, T, H, W)``, normalised.
 
+    Raises:
+        ValueError: If there is more than one clip.
+
     Returns:
         Tensor: Weights ``(T, h, w)`` of the patches; with the classification token's own they sum to 1.
     """
+    if len(clip) != 1:
+        raise ValueError(f'{len(clip)} clips are given, expected one: shape (1, 3, T, H, W)')
     with _recorded_inputs(backbone) as inputs:
         tokens, grid = backbone.encode(clip)
     row = tokens.new_zeros(len(tokens), 1 + grid.num_patches, 1)
     row[:, 0] = 1 / len(tokens)  # frames that are clips of their own are averaged at the end
-    for block in reversed(backbone.blocks):
+    for block in list(backbone.blocks)[::-1]:
         row = (row + _through_scheme(row, block.attention, inputs)) / 2
     return row[:, 1:].reshape(-1, grid.h, grid.w)
 
 
 @contextmanager
 def _recorded_inputs(backbone: TimeSformer) -> Iterator[dict[AttentionStep, tuple[Tensor, Grid]]]:
-    """Inputs of all attention steps of the forward passes inside the context."""
+    """Inputs of all attention steps of the forward passes inside the context, where nothing is dropped."""
     inputs: dict[AttentionStep, tuple[Tensor, Grid]] = {}
     steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
     hooks = [step.register_forward_pre_hook(lambda step, args: inputs.update({step: args})) for step in steps]
+    training = backbone.training
+    backbone.eval()
     try:
         yield inputs
     finally:
+        backbone.train(training)
         for hook in hooks:
             hook.remove()
 
 
-def _through_scheme(row: Tensor, scheme: AttentionScheme, inputs: dict) -> Tensor:
+def _through_scheme(row: Tensor, scheme: Any, inputs: dict) -> Tensor:
     """``row @ A`` for the attention matrix A of a scheme, ``(B, 1 + T*H*W, 1)``."""
-    steps = list(reversed(scheme.steps.values()))
+    steps = list(scheme.steps.values())[::-1]
     if scheme.parallel:
-        return sum(_through_step(row, step, *inputs[step]) for step in steps) / len(steps)
+        return torch.stack([_through_step(row, step, *inputs[step]) for step in steps]).mean(dim=0)
     for step in steps:
         row = _through_step(row, step, *inputs[step])
     return row
@@ -59,7 +69,7 @@ def _through_scheme(row: Tensor, scheme: AttentionScheme, inputs: dict) -> Tenso
 def _through_step(row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid) -> Tensor:
     """``row @ A`` for the attention matrix A of a step, group by group."""
     q, k, _ = step.queries_keys_values(tokens, grid)
-    attention = (q @ k.transpose(-2, -1) * q.shape[-1]**-0.5).softmax(dim=-1).mean(dim=1)  # (B*G, L, L)
+    attention = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1).mean(dim=1)  # (B*G, L, L)
     num_groups = len(attention) // len(tokens)
     cls, patches = row[:, :1], row[:, 1:]
     # the copies of the classification token are averaged, so each of them hands on one part in num_groups

@@ -1,5 +1,7 @@
 """Checkpoints are data: tensors, numbers and texts. Nothing in them is executed."""
+
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,15 @@ def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        if 'GLOBAL' in str(error) or 'global' in str(error).lower():
-            reason = next(line.strip() for line in str(error).splitlines() if 'global' in line.lower())
-        raise ValueError(f'the checkpoint {path} is refused: it holds more than tensors and plain values, and nothing '
-                         f'in a checkpoint is executed here ({reason})') from None
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f'{path} is not a checkpoint, or a truncated one: {str(error).splitlines()[0]}') from None
+        asked = re.search(r'GLOBAL ([\w.]+)', str(error))
+        if asked is None:
+            raise ValueError(f'{path} is not a checkpoint') from None
+        raise ValueError(
+            f'the checkpoint {path} is refused: it asks for {asked[1]}, and nothing but tensors and plain values is '
+            'taken from a checkpoint'
+        ) from None
+    except (RuntimeError, EOFError, LookupError, OSError, ValueError):
+        raise ValueError(f'{path} is not a checkpoint, or a truncated one') from None
 
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)

@@ -5,7 +5,8 @@ model = dict(
         type='ActionDataPreprocessor',
         mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code
         std=[57.375, 57.375, 57.375],
-        format_shape='NCTHW'),
+        format_shape='NCTHW',
+    ),
     backbone=dict(
         type='TimeSformer',
         attention=dict(type='DividedAttention'),
@@ -15,10 +16,14 @@ model = dict(
         embed_dims=768,
         num_heads=12,
         num_layers=12,
-        drop_path_rate=0.1),
+        drop_path_rate=0.1,
+    ),
     cls_head=dict(
         type='TimeSformerHead',
         num_classes='${data.num_classes}',
         in_channels='${model.backbone.embed_dims}',
-        average_clips='${protocols.${protocol}.average_clips}'),
-    test_cfg=dict(max_testing_views=None))
+        multi_class='${data.multi_class}',
+        average_clips='${protocols.${protocol}.average_clips}',
+    ),
+    test_cfg=dict(max_testing_views=None),
+)

@@ -1,14 +1,13 @@
 # From scratch on a small data set: AdamW, warm-up, cosine
-max_epochs = 40
-warmup_epochs = 5
-lr = 1e-3
+max_epochs = 30
+warmup_epochs = 3
+lr = 2e-3
 global_batch_size = 32
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr='${lr}', weight_decay=0.05),
-    clip_grad=dict(max_norm=1.0))
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr='${lr}', weight_decay=0.05), clip_grad=dict(max_norm=1.0)
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end='${warmup_epochs}', by_epoch=True, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', T_max='${max_epochs}', by_epoch=True, convert_to_iter_based=True),
 ]

@@ -1,4 +1,5 @@
-"""decord, or its maintained fork decord2: seeks to key frames, applies rotation, takes the largest stream."""
+"""decord, or its maintained fork decord2: seeks to key frames and applies rotation."""
+
 import decord
 import numpy as np
 

@@ -1,4 +1,5 @@
 """A video that was extracted to a folder of images, one a frame."""
+
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class FrameFolderReader:
         BrokenVideoError: If the folder holds no images.
     """
 
-    fps = None
+    fps: float | None = None
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -31,6 +32,8 @@ class FrameFolderReader:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         frames = {i: self._load(self._images[i]) for i in set(indices.tolist())}
+        if len({frame.shape for frame in frames.values()}) > 1:
+            raise BrokenVideoError(self.path, 'its images differ in size')
         return np.stack([frames[i] for i in indices.tolist()])
 
     def _load(self, image: Path) -> np.ndarray:

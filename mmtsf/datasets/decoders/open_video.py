@@ -1,6 +1,7 @@
 """Videos, read by the first decoder that can."""
+
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from .frame_folder import FrameFolderReader
 from .pyav_reader import PyAVReader
 from .reader import BrokenVideoError, VideoReader
 
-DECODERS = {'decord': DecordReader, 'pyav': PyAVReader}
+DECODERS: dict[str, Callable[[str], VideoReader]] = {'decord': DecordReader, 'pyav': PyAVReader}
 
 
 def open_video(path: str, decoders: Sequence[str] = ('decord', 'pyav')) -> VideoReader:

@@ -1,4 +1,5 @@
 """What every decoder offers, and the error they share."""
+
 from typing import Protocol
 
 import numpy as np

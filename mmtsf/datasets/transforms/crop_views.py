@@ -1,4 +1,5 @@
 """Crops of one clip, seen as several views in testing."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -26,15 +27,17 @@ class CropViews(BaseTransform):
     def transform(self, results: dict) -> dict:
         height, width = results['img_shape']
         if min(height, width) < self.size:
-            raise ValueError(f'cannot cut crops of {self.size} pixels from frames of {height} x {width} (height x '
-                             'width); resize the short side first')
+            raise ValueError(
+                f'cannot cut crops of {self.size} pixels from frames of {height} x {width} (height x '
+                'width); resize the short side first'
+            )
         places = np.linspace(0, 1, self.num_crops) if self.num_crops > 1 else np.array([0.5])
         along_width = width >= height
         imgs = []
         for place in places:
             top = int((height - self.size) * (0.5 if along_width else place))
             left = int((width - self.size) * (place if along_width else 0.5))
-            imgs += [img[top:top + self.size, left:left + self.size] for img in results['imgs']]
+            imgs += [img[top : top + self.size, left : left + self.size] for img in results['imgs']]
         results['imgs'] = imgs
         results['img_shape'] = (self.size, self.size)
         return results

@@ -1,4 +1,5 @@
 """Clips of frames at a rate."""
+
 import math
 
 import numpy as np
@@ -32,13 +33,15 @@ class SampleClips(BaseTransform):
             sampled at the same distances in seconds (the released code uses 30). Defaults to None: distances in frames.
     """
 
-    def __init__(self,
-                 num_frames: int,
-                 frame_interval: int,
-                 start: str,
-                 num_clips: int = 1,
-                 spacing: str = 'exact',
-                 target_fps: float | None = None) -> None:
+    def __init__(
+        self,
+        num_frames: int,
+        frame_interval: int,
+        start: str,
+        num_clips: int = 1,
+        spacing: str = 'exact',
+        target_fps: float | None = None,
+    ) -> None:
         for name, value in (('num_frames', num_frames), ('frame_interval', frame_interval), ('num_clips', num_clips)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer of at least 1')
@@ -57,7 +60,7 @@ class SampleClips(BaseTransform):
         total, fps = results['total_frames'], results['avg_fps']
         interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
         span = self.num_frames * interval
-        steps = np.arange(self.num_frames) * interval
+        steps: np.ndarray = np.arange(self.num_frames) * interval
         if self.spacing == 'linspace':
             steps = np.linspace(0, max(span - 1, 0), self.num_frames)
         last_start = max(total - (span if self.spacing == 'linspace' else steps[-1] + 1), 0)

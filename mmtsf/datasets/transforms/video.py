@@ -1,4 +1,5 @@
 """Open a video, and decode the frames that were sampled from it."""
+
 from collections.abc import Sequence
 
 from mmcv.transforms import BaseTransform
@@ -21,7 +22,7 @@ class OpenVideo(BaseTransform):
     """
 
     def __init__(self, decoder: str | Sequence[str] = ('decord', 'pyav')) -> None:
-        self.decoders = (decoder, ) if isinstance(decoder, str) else tuple(decoder)
+        self.decoders = (decoder,) if isinstance(decoder, str) else tuple(decoder)
         unknown = set(self.decoders) - set(DECODERS)
         if unknown or not self.decoders:
             raise ValueError(f'decoder is {decoder!r}, expected one or several of {tuple(DECODERS)}')

@@ -6,5 +6,10 @@ from .scheme import AttentionScheme
 from .space import SpaceAttention
 
 __all__ = [
-    'AttentionScheme', 'AxialAttention', 'DividedAttention', 'JointAttention', 'LocalGlobalAttention', 'SpaceAttention'
+    'AttentionScheme',
+    'AxialAttention',
+    'DividedAttention',
+    'JointAttention',
+    'LocalGlobalAttention',
+    'SpaceAttention',
 ]

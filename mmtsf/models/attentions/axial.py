@@ -1,4 +1,5 @@
 """Axial attention (T+W+H)."""
+
 from mmtsf.registry import MODELS
 
 from ..layers import Grouping
@@ -18,7 +19,7 @@ class AxialAttention(AttentionScheme):
         drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
         steps = {
             'time': Grouping(groups='h w', members='t', with_cls=False),
             'width': Grouping(groups='t h', members='w'),

@@ -1,4 +1,5 @@
 """Joint space-time attention (ST)."""
+
 from mmtsf.registry import MODELS
 
 from ..layers import Grouping
@@ -15,6 +16,6 @@ class JointAttention(AttentionScheme):
         drop_path_rate (float): Probability that a clip's residual is dropped in training. Defaults to 0.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
         joint = Grouping(groups='', members='t h w')
         super().__init__({'joint': joint}, 'joint', embed_dims, num_heads, drop_path_rate)

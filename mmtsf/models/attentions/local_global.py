@@ -1,4 +1,5 @@
 """Sparse local-global attention (L+G)."""
+
 from mmtsf.registry import MODELS
 
 from ..layers import Grouping
@@ -21,7 +22,7 @@ class LocalGlobalAttention(AttentionScheme):
         drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
         steps = {
             'local': Grouping(groups='nh nw', members='t h w', patches='t nh h nw w'),
             'global': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),

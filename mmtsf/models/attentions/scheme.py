@@ -1,4 +1,5 @@
 """What the attention schemes share: steps, each with a residual."""
+
 from torch import Tensor, nn
 
 from ..layers import AttentionStep, Grid, Grouping
@@ -20,14 +21,23 @@ class AttentionScheme(nn.Module):
     #: Whether a patch ever sees another frame. Where it does not, the backbone runs every frame as a clip of its own.
     mixes_time = True
 
-    def __init__(self, groupings: dict[str, Grouping], image_step: str, embed_dims: int, num_heads: int,
-                 drop_path_rate: float, parallel: bool = False) -> None:
+    def __init__(
+        self,
+        groupings: dict[str, Grouping],
+        image_step: str,
+        embed_dims: int,
+        num_heads: int,
+        drop_path_rate: float,
+        parallel: bool = False,
+    ) -> None:
         super().__init__()
         self.parallel = parallel
-        self.steps = nn.ModuleDict({
-            name: AttentionStep(embed_dims, num_heads, grouping, drop_path_rate, extends=name != image_step)
-            for name, grouping in groupings.items()
-        })
+        self.steps = nn.ModuleDict(
+            {
+                name: AttentionStep(embed_dims, num_heads, grouping, drop_path_rate, extends=name != image_step)
+                for name, grouping in groupings.items()
+            }
+        )
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         """``(B, 1 + T*H*W, C)`` to the same shape."""

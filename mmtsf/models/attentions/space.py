@@ -1,4 +1,5 @@
 """Space attention (S)."""
+
 from mmtsf.registry import MODELS
 
 from ..layers import Grouping
@@ -20,6 +21,6 @@ class SpaceAttention(AttentionScheme):
 
     mixes_time = False
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
         space = Grouping(groups='t', members='h w')
         super().__init__({'space': space}, 'space', embed_dims, num_heads, drop_path_rate)

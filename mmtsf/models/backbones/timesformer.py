@@ -1,4 +1,5 @@
 """The backbone of "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095."""
+
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -26,6 +27,8 @@ class TimeSformer(BaseModule):
         mlp_ratio (float): Hidden width of the MLP over ``embed_dims``. Defaults to 4.
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 in the first one.
             Defaults to 0.1 (released code).
+        init_std (float): Standard deviation of the initial linear layers. Defaults to 0.02 (released code); a narrow
+            model from scratch learns faster near ``embed_dims ** -0.5``.
         position (str): Position embedding ``'none'``, ``'space'`` or ``'space_time'``. Defaults to ``'space_time'``.
         time_start (str): Start of the time embedding: ``'zero'`` when the image model is pretrained (released code),
             ``'sinusoid'`` or ``'noise'`` from scratch. Defaults to ``'zero'``.
@@ -34,43 +37,53 @@ class TimeSformer(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
     """
 
-    def __init__(self,
-                 attention: dict,
-                 num_frames: int = 8,
-                 img_size: int | tuple[int, int] = 224,
-                 patch_size: int = 16,
-                 embed_dims: int = 768,
-                 num_heads: int = 12,
-                 num_layers: int = 12,
-                 mlp_ratio: float = 4,
-                 drop_path_rate: float = 0.1,
-                 position: str = 'space_time',
-                 time_start: str = 'zero',
-                 with_cp: bool = False,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        attention: dict,
+        num_frames: int = 8,
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        embed_dims: int = 768,
+        num_heads: int = 12,
+        num_layers: int = 12,
+        mlp_ratio: float = 4,
+        drop_path_rate: float = 0.1,
+        init_std: float = 0.02,
+        position: str = 'space_time',
+        time_start: str = 'zero',
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         if height % patch_size or width % patch_size:
-            raise ValueError(f'img_size is {height} x {width} (height x width), expected multiples of patch_size '
-                             f'{patch_size}')
+            raise ValueError(
+                f'img_size is {height} x {width} (height x width), expected multiples of patch_size {patch_size}'
+            )
+        if num_layers < 1:
+            raise ValueError(f'num_layers is {num_layers}, expected at least 1')
         rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(num_layers)]
+        sizes = dict(embed_dims=embed_dims, num_heads=num_heads)
+        if doubled := {*sizes, 'drop_path_rate'} & set(attention):
+            raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
+        schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **sizes)) for rate in rates]
         self.blocks = nn.ModuleList(
-            EncoderBlock(
-                MODELS.build(dict(attention, embed_dims=embed_dims, num_heads=num_heads, drop_path_rate=rate)),
-                embed_dims, mlp_ratio, rate) for rate in rates)
-        self.mixes_time = self.blocks[0].attention.mixes_time
+            EncoderBlock(scheme, embed_dims, mlp_ratio, rate) for scheme, rate in zip(schemes, rates)
+        )
+        self.mixes_time = schemes[0].mixes_time
         if position == 'space_time' and not self.mixes_time:
             position = 'space'  # frames that never meet need no time
         grid = Grid(num_frames, height // patch_size, width // patch_size)
         self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, time_start)
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.init_std = init_std
         self.with_cp = with_cp
 
     def init_weights(self) -> None:
         """Truncated normal for every linear layer, zero for the added steps' last one, then ``init_cfg``."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=self.init_std)
                 nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, AttentionStep):

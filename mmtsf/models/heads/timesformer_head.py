@@ -1,4 +1,5 @@
 """Classification head."""
+
 from mmaction.models.heads import BaseHead
 from mmengine.model.weight_init import trunc_normal_init
 from torch import Tensor, nn
@@ -17,35 +18,40 @@ class TimeSformerHead(BaseHead):
             None: one linear layer, as in the released code.
         dropout_ratio (float): Dropout before the classifier. Defaults to 0.
         init_std (float): Standard deviation of the initial weights. Defaults to 0.02.
-        loss_cls (dict): Config of the loss. Defaults to cross entropy; for multi-label use
-            ``dict(type='BCELossWithLogits')``.
-        multi_class (bool): Whether a video may have several labels. Defaults to False.
+        loss_cls (dict, optional): Config of the loss. Defaults to None: cross entropy, or with ``multi_class`` binary
+            cross entropy.
+        multi_class (bool): Whether a video may have several labels, given as 0 and 1 for each class. Defaults to False.
         label_smooth_eps (float): Label smoothing. Defaults to 0.
-        average_clips (str, optional): How views are combined in testing: ``'prob'``, the mean of the softmax (paper);
-            ``'score'``, the mean of the logits, which ranks as their sum (released code); None keeps the views'
-            logits. Defaults to ``'prob'``.
+        average_clips (str, optional): How views are combined in testing: ``'prob'``, the mean of the softmax (paper),
+            or of the sigmoid with ``multi_class``; ``'score'``, the mean of the logits, which ranks as their sum
+            (released code); None keeps the views' logits. Defaults to ``'prob'``.
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 in_channels: int,
-                 hidden_channels: int | None = None,
-                 dropout_ratio: float = 0.,
-                 init_std: float = 0.02,
-                 loss_cls: dict = dict(type='CrossEntropyLoss'),
-                 multi_class: bool = False,
-                 label_smooth_eps: float = 0.,
-                 average_clips: str | None = 'prob',
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        hidden_channels: int | None = None,
+        dropout_ratio: float = 0.0,
+        init_std: float = 0.02,
+        loss_cls: dict | None = None,
+        multi_class: bool = False,
+        label_smooth_eps: float = 0.0,
+        average_clips: str | None = 'prob',
+        init_cfg: dict | None = None,
+    ) -> None:
+        if average_clips not in ('prob', 'score', None):
+            raise ValueError(f"average_clips is {average_clips!r}, expected 'prob', 'score' or None")
         super().__init__(
             num_classes,
             in_channels,
-            loss_cls,
+            loss_cls or dict(type='BCELossWithLogits' if multi_class else 'CrossEntropyLoss'),
             multi_class=multi_class,
             label_smooth_eps=label_smooth_eps,
             average_clips=average_clips,
-            init_cfg=init_cfg)
+            init_cfg=init_cfg,
+        )
         hidden = [] if hidden_channels is None else [nn.Linear(in_channels, hidden_channels), nn.GELU()]
         self.init_std = init_std
         self.hidden = nn.Sequential(*hidden, nn.Dropout(dropout_ratio))
@@ -60,3 +66,9 @@ class TimeSformerHead(BaseHead):
     def forward(self, feats: Tensor, **_) -> Tensor:
         """Logits ``(B, K)`` of features ``(B, C)``; what the recognizer adds for other heads is not used."""
         return self.fc_cls(self.hidden(feats))
+
+    def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
+        """Scores ``(videos, K)`` of the logits ``(videos * num_segs, K)`` of their views."""
+        if self.multi_class and self.average_clips == 'prob':
+            return cls_scores.sigmoid().unflatten(0, (-1, num_segs)).mean(dim=1)
+        return super().average_clip(cls_scores, num_segs)

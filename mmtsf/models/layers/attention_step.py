@@ -1,4 +1,5 @@
 """One step of an attention scheme: multi-head self-attention within the groups of a grouping."""
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -19,8 +20,9 @@ class AttentionStep(nn.Module):
             (``temporal_fc`` in the released code) that starts at zero, after the drop path. Defaults to False.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, grouping: Grouping, drop_path_rate: float,
-                 extends: bool = False) -> None:
+    def __init__(
+        self, embed_dims: int, num_heads: int, grouping: Grouping, drop_path_rate: float, extends: bool = False
+    ) -> None:
         super().__init__()
         if embed_dims % num_heads:
             raise ValueError(f'embed_dims {embed_dims} is not divisible by num_heads {num_heads}')

@@ -1,4 +1,5 @@
 """From pixels to tokens: patches, classification token, position and time (Equation 1 of the paper)."""
+
 import math
 
 import torch
@@ -36,7 +37,9 @@ class ClipEmbedding(nn.Module):
         self.time_start = time_start
         self.patch = nn.Conv2d(3, embed_dims, patch_size, patch_size)
         self.cls = nn.Parameter(torch.zeros(1, 1, embed_dims))
-        self.cls_position = self.space = self.time = None
+        self.cls_position: nn.Parameter | None = None
+        self.space: nn.Parameter | None = None
+        self.time: nn.Parameter | None = None
         if position != 'none':
             self.cls_position = nn.Parameter(torch.zeros(1, 1, embed_dims))
             self.space = nn.Parameter(torch.zeros(1, grid.h, grid.w, embed_dims))
@@ -49,27 +52,35 @@ class ClipEmbedding(nn.Module):
         for table in (self.cls, self.cls_position, self.space):
             if table is not None:
                 nn.init.trunc_normal_(table, std=0.02)
-        if self.time is not None and self.time_start == 'noise':
-            nn.init.normal_(self.time)
-        elif self.time is not None and self.time_start == 'sinusoid':
-            with torch.no_grad():
+        if self.time is None:
+            return
+        with torch.no_grad():
+            if self.time_start == 'noise':
+                self.time.normal_()
+            elif self.time_start == 'sinusoid':
                 self.time.copy_(sinusoid(*self.time.shape[1:]))
+            else:
+                self.time.zero_()
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
         """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid.
 
         Raises:
-            ValueError: If height or width is no multiple of the patch size.
+            ValueError: If there are not five axes, or height or width is no multiple of the patch size.
         """
+        if clips.ndim != 5:
+            raise ValueError(f'clips have the shape {tuple(clips.shape)}, expected (B, 3, T, H, W)')
         batch, _, num_frames, height, width = clips.shape
         if height % self.patch_size or width % self.patch_size:
-            raise ValueError(f'frames are {height} x {width} pixels (height x width), expected multiples of the patch '
-                             f'size {self.patch_size}; resize or crop the clip, or change patch_size')
+            raise ValueError(
+                f'frames are {height} x {width} pixels (height x width), expected multiples of the patch '
+                f'size {self.patch_size}; resize or crop the clip, or change patch_size'
+            )
         grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
         patches = self.patch(clips.transpose(1, 2).flatten(0, 1))  # (B*T, C, h, w)
         patches = patches.unflatten(0, (batch, num_frames)).permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
-        cls = self.cls
-        if self.space is not None:
+        cls: Tensor = self.cls
+        if self.space is not None and self.cls_position is not None:
             patches = patches + resize_space(self.space, grid.h, grid.w).unsqueeze(1)
             cls = cls + self.cls_position
         if self.time is not None:

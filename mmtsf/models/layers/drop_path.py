@@ -1,4 +1,5 @@
 """Stochastic depth (Huang et al., arXiv 1603.09382)."""
+
 from torch import Tensor, nn
 
 

@@ -1,4 +1,5 @@
 """One block of the encoder."""
+
 from torch import Tensor, nn
 
 from .drop_path import DropPath

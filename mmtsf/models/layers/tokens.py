@@ -3,6 +3,7 @@
 Tokens are ``(B, 1 + T*H*W, C)``: the classification token, then the patches frame by frame, row by row. Nothing
 outside this file knows that order.
 """
+
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 class Grid(NamedTuple):
     """Number of patches of a clip along time, height and width."""
+
     t: int
     h: int
     w: int
@@ -34,8 +36,9 @@ class Grouping:
         parts (int): Number of parts of every axis that is cut. Defaults to 2.
     """
 
-    def __init__(self, groups: str, members: str, patches: str = 't h w', with_cls: bool = True,
-                 parts: int = 2) -> None:
+    def __init__(
+        self, groups: str, members: str, patches: str = 't h w', with_cls: bool = True, parts: int = 2
+    ) -> None:
         self.flat = f'b ({patches}) c'
         self.grouped = f'(b {groups}) ({members}) c'
         self.cut = [axis for axis in 'thw' if f'n{axis}' in patches.split()]
@@ -52,9 +55,10 @@ class Grouping:
         for axis in self.cut:
             if lengths[axis] % self.parts:
                 raise ValueError(
-                    f'this attention cuts axis {axis!r} of the patch grid into {self.parts} equal parts, but a clip has '
-                    f'{lengths[axis]} patches along it (grid t x h x w = {" x ".join(map(str, grid))}); choose a '
-                    'number of frames or an image size that divides, or another attention')
+                    f'this attention cuts axis {axis!r} of the patch grid into {self.parts} equal parts, but there '
+                    f'are {lengths[axis]} patches along it (grid t x h x w = {" x ".join(map(str, grid))}); choose '
+                    'a number of frames or an image size that divides, or another attention'
+                )
             lengths[axis] //= self.parts
             lengths[f'n{axis}'] = self.parts
         return lengths
@@ -72,7 +76,7 @@ class Grouping:
         """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``; copies of the classification token are averaged,
         and it is zero where it did not join."""
         lengths = self.axis_lengths(grid)
-        patches = rearrange(groups[:, int(self.with_cls):], f'{self.grouped} -> {self.flat}', **lengths)
+        patches = rearrange(groups[:, int(self.with_cls) :], f'{self.grouped} -> {self.flat}', **lengths)
         if self.with_cls:
             cls = groups[:, :1].unflatten(0, (patches.shape[0], -1)).mean(dim=1)
         else:

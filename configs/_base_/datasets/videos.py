@@ -1,0 +1,47 @@
+# Videos with labels: from annotation lists, or from a folder of class folders. A word chooses:
+#   --cfg-options data.source=folder data.root=/videos data.num_classes=2
+_base_ = '../pipelines.py'
+
+data = dict(
+    source='list',
+    root='data',
+    num_classes=2,
+    multi_class=False,
+    sampling='rate',  # or 'segments' or 'cover', see pipelines.py
+    flip_ratio=0.5,
+    skip_broken=False,  # in testing
+    # source='list': lines "path label", paths relative to root/video_dir
+    train_list='train_list.txt',
+    val_list='val_list.txt',
+    test_list='val_list.txt',
+    video_dir='',
+    classes=None,  # file with a class name a line
+    # source='folder': root/CLASS/VIDEO, of which these shares are held out
+    split_shares=(0.1, 0.2),
+    split_seed=0,
+)
+
+_train = dict(num_classes='${data.num_classes}', data_root='${data.root}', pipeline='${train_pipeline}')
+_held_out = dict(test_mode=True, skip_broken='${data.skip_broken}')
+_val = dict(_train, pipeline='${val_pipeline}', **_held_out)
+_test = dict(_train, pipeline='${test_pipeline}', **_held_out)
+_list = dict(
+    type='VideoListDataset',
+    video_dir='${data.video_dir}',
+    classes='${data.classes}',
+    multi_class='${data.multi_class}',
+)
+_folder = dict(type='VideoFolderDataset', split_shares='${data.split_shares}', split_seed='${data.split_seed}')
+sources = dict(
+    list=dict(
+        train=dict(_list, ann_file='${data.train_list}', **_train),
+        val=dict(_list, ann_file='${data.val_list}', **_val),
+        test=dict(_list, ann_file='${data.test_list}', **_test),
+    ),
+    folder=dict(
+        train=dict(_folder, split='train', **_train),
+        val=dict(_folder, split='val', **_val),
+        test=dict(_folder, split='test', **_test),
+    ),
+)
+del _train, _held_out, _val, _test, _list, _folder

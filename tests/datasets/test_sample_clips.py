@@ -1,0 +1,170 @@
+"""Which frames make a clip: tables worked out by hand, and the released code's formula."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmtsf.config import load_config
+from mmtsf.datasets import SampleClips
+from mmtsf.registry import TRANSFORMS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+PAPER = dict(num_frames=8, frame_interval=32, start='middle')
+RELEASED = dict(num_frames=8, frame_interval=32, start='first', spacing='linspace', target_fps=30)
+STARTS = ('random', 'middle', 'first', 'cover')
+
+
+def sample(total_frames: int, avg_fps: float | None = 30, **arguments) -> list[list[int]]:
+    """Frames of every clip."""
+    results = SampleClips(**arguments).transform(dict(total_frames=total_frames, avg_fps=avg_fps))
+    assert (results['clip_len'], results['frame_interval']) == (arguments['num_frames'], arguments['frame_interval'])
+    return results['frame_inds'].reshape(results['num_clips'], results['clip_len']).tolist()
+
+
+def released_clip(total_frames: int, fps: float, clip: int = 0, num_clips: int = 1) -> list[int]:
+    """Frames of a test clip of 8 x 32 as the released code takes them (``datasets/decoder.py`` there)."""
+    span = 32 * 8 / 30 * fps
+    start = max(total_frames - span, 0) * clip / num_clips
+    return torch.linspace(start, start + span - 1, 8).clamp(0, total_frames - 1).long().tolist()
+
+
+def test_the_paper_takes_the_clip_in_the_middle():
+    # 225 of 300 frames, so 75 are left: 37 before and 38 after
+    assert sample(300, **PAPER) == [[37, 69, 101, 133, 165, 197, 229, 261]]
+
+
+def test_the_paper_counts_in_frames_whatever_the_frame_rate():
+    assert sample(300, 60, **PAPER) == sample(300, 25, **PAPER) == sample(300, None, **PAPER) == sample(300, **PAPER)
+
+
+@pytest.mark.parametrize(
+    ('fps', 'frames'),
+    [
+        (30, [0, 36, 72, 109, 145, 182, 218, 255]),
+        (25, [0, 30, 60, 91, 121, 151, 182, 212]),
+        (60, [0, 73, 146, 219, 292, 365, 438, 511]),
+        (None, [0, 36, 72, 109, 145, 182, 218, 255]),
+    ],
+)
+def test_the_released_code_spreads_frames_over_the_span_at_30_frames_a_second(fps, frames):
+    assert sample(1000, fps, **RELEASED) == [frames]
+
+
+@pytest.mark.parametrize('fps', [30, 25, 60, 24, 29.97, 12, 15, 50, 23.976])
+@pytest.mark.parametrize('total_frames', [1000, 300, 100, 3, 1])
+def test_the_released_protocol_takes_the_released_codes_frames(total_frames, fps):
+    assert sample(total_frames, fps, **RELEASED) == [released_clip(total_frames, fps)]
+
+
+# at 25 and 50 frames a second some frames of ten clips lie on whole numbers, which floats of 32 and 64 bits cut apart
+@pytest.mark.parametrize('fps', [30, 60, 24, 29.97, 12, 15, 23.976])
+@pytest.mark.parametrize('total_frames', [1000, 300, 100, 3, 1])
+def test_ten_clips_of_the_released_protocol_are_those_of_the_released_code(total_frames, fps):
+    ten = [released_clip(total_frames, fps, clip, 10) for clip in range(10)]
+    assert sample(total_frames, fps, num_clips=10, **RELEASED) == ten
+
+
+def test_ten_clips_reach_from_the_first_frame_to_the_last():
+    clips = sample(300, num_clips=10, **PAPER)
+    assert [clip[0] for clip in clips] == [0, 8, 17, 25, 33, 42, 50, 58, 67, 75]  # 75 / 9 apart
+    assert [np.diff(clip).tolist() for clip in clips] == [[32] * 7] * 10
+    assert clips[-1][-1] == 299
+
+
+@pytest.mark.parametrize(
+    ('total_frames', 'starts'),
+    [
+        (1, [0]),
+        (255, [0]),
+        (256, [0]),
+        (257, [0, 256]),
+        (300, [0, 256]),
+        (1024, [0, 256, 512, 768]),
+    ],
+)
+def test_as_many_clips_as_it_takes_cover_the_video(total_frames, starts):
+    clips = sample(total_frames, num_frames=8, frame_interval=32, start='cover')
+    assert clips == [[min(start + 32 * i, total_frames - 1) for i in range(8)] for start in starts]
+
+
+@pytest.mark.parametrize(('frames', 'clips'), [(8, 48), (32, 12), (64, 6), (96, 4)])
+def test_a_long_video_is_covered_by_as_many_clips_as_in_table_8(frames, clips):
+    assert len(sample(48 * 8 * 32, num_frames=frames, frame_interval=32, start='cover')) == clips
+
+
+def test_random_clips_reach_both_ends_and_no_further():
+    np.random.seed(0)
+    clips = np.array([sample(300, num_frames=8, frame_interval=32, start='random')[0] for _ in range(2000)])
+    assert set(clips[:, 0]) == set(range(76))
+    assert (clips[:, 0].min(), clips[:, -1].max()) == (0, 299)
+    assert (np.diff(clips) == 32).all()
+
+
+@pytest.mark.parametrize('fps', [25, 60])
+def test_random_clips_of_another_frame_rate_keep_their_distances_in_seconds(fps):
+    arguments = RELEASED | dict(start='random')
+    clips = np.array([sample(600, fps, **arguments)[0] for _ in range(200)])
+    assert (clips - clips[:, :1] == released_clip(600, fps)).all()
+    assert clips.max() <= 599
+
+
+def test_a_short_video_ends_in_its_last_frame():
+    assert sample(10, num_frames=8, frame_interval=3, start='middle') == [[0, 3, 6, 9, 9, 9, 9, 9]]
+
+
+@pytest.mark.parametrize('start', STARTS)
+@pytest.mark.parametrize('more', [{}, dict(spacing='linspace'), dict(target_fps=30), dict(num_clips=3)])
+@pytest.mark.parametrize(('total_frames', 'frames'), [(1, [0] * 8), (3, [0] + [2] * 7)])
+def test_videos_of_one_and_three_frames_give_clips(total_frames, frames, more, start):
+    clips = sample(total_frames, 12, num_frames=8, frame_interval=32, start=start, **more)
+    assert clips == [frames] * (1 if start == 'cover' else more.get('num_clips', 1))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'words'),
+    [
+        (dict(num_frames=0), 'num_frames is 0, expected an integer of at least 1'),
+        (dict(num_frames='8'), "num_frames is '8', expected an integer of at least 1"),
+        (dict(frame_interval=2.5), 'frame_interval is 2.5, expected an integer of at least 1'),
+        (dict(num_clips=-1), 'num_clips is -1, expected an integer of at least 1'),
+        (dict(start='centre'), r"start is 'centre', expected one of \('random', 'middle', 'first', 'cover'\)"),
+        (dict(spacing='even'), r"spacing is 'even', expected one of \('exact', 'linspace'\)"),
+    ],
+)
+def test_an_argument_that_makes_no_clip_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        SampleClips(**PAPER | wrong)
+
+
+def segments(split: str) -> BaseTransform:
+    """What takes frames in a split of the Something-Something-V2 config."""
+    config = load_config(str(CONFIGS / 'timesformer_base_ssv2.py'))
+    return TRANSFORMS.build(config[f'{split}_dataloader'].dataset.pipeline[1])
+
+
+@pytest.mark.parametrize('split', ['val', 'test'])
+@pytest.mark.parametrize(
+    ('total_frames', 'frames'),
+    [
+        (1, [0] * 8),
+        (3, [0, 0, 0, 1, 1, 1, 2, 2]),
+        (8, [0, 1, 2, 3, 4, 4, 5, 6]),
+        (81, [5, 15, 25, 35, 45, 55, 65, 75]),
+    ],
+)
+def test_something_something_takes_the_middle_of_eight_equal_parts(total_frames, frames, split):
+    results = segments(split).transform(dict(total_frames=total_frames, start_index=0))
+    assert (results['frame_inds'].tolist(), results['num_clips']) == (frames, 1)
+
+
+def test_something_something_trains_on_any_frame_of_eight_equal_parts():
+    transform = segments('train')
+    for total_frames in (1, 3, 8, 81):
+        video = dict(total_frames=total_frames, start_index=0)
+        drawn = np.array([transform.transform(video)['frame_inds'] for _ in range(100)])
+        edges = np.round(np.arange(9) * (total_frames - 1) / 8)
+        assert np.array_equal(drawn.min(0), edges[:-1])
+        assert np.array_equal(drawn.max(0), edges[1:])

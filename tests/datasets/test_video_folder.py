@@ -1,0 +1,139 @@
+"""Folders of class folders, with splits in them or split by a seed."""
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from videos import clip_pipeline, grey_frames, numbers_of, write_greys
+
+from mmtsf.datasets import VideoFolderDataset
+
+SPLITS = ('train', 'val', 'test')
+
+
+def touch(root: Path, *paths: str) -> None:
+    """Make empty files, and the folders that they lie in."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def videos_of(root: Path, split: str, num_classes: int = 2, **arguments) -> list[tuple[str, int]]:
+    """Path relative to the folder, and label, of every video of a split."""
+    dataset = VideoFolderDataset([], split, num_classes, str(root), **arguments)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return [(str(Path(info['filename']).relative_to(root)), info['label']) for info in infos]
+
+
+@pytest.fixture
+def two_classes(tmp_path: Path) -> Path:
+    """A folder of twenty videos in each of two classes."""
+    touch(tmp_path, *(f'{name}/{number:02}.mp4' for name in ('run', 'jump') for number in range(20)))
+    return tmp_path
+
+
+def test_splits_are_disjoint_and_complete(two_classes):
+    parts = [videos_of(two_classes, split) for split in SPLITS]
+    together = sorted(video for part in parts for video in part)
+    assert together == sorted(
+        (f'{name}/{number:02}.mp4', label) for label, name in enumerate(('jump', 'run')) for number in range(20)
+    )
+
+
+def test_every_class_gives_its_share_to_every_split(two_classes):
+    counts = [Counter(label for _, label in videos_of(two_classes, split)) for split in SPLITS]
+    assert counts == [{0: 14, 1: 14}, {0: 2, 1: 2}, {0: 4, 1: 4}]
+    halves = [len(videos_of(two_classes, split, split_shares=(0.25, 0.25))) for split in SPLITS]
+    assert halves == [20, 10, 10]
+
+
+def test_the_seed_alone_decides_over_the_split(two_classes):
+    first = videos_of(two_classes, 'test')
+    assert videos_of(two_classes, 'test') == first
+    assert videos_of(two_classes, 'test', split_seed=1) != first
+    touch(two_classes, 'sit/0.mp4')  # another class changes nothing in these
+    assert [path for path, _ in videos_of(two_classes, 'test', 3)] == [path for path, _ in first]
+
+
+@pytest.mark.parametrize(('num_videos', 'counts'), [(1, [1, 0, 0]), (2, [2, 0, 0]), (3, [1, 1, 1]), (10, [7, 1, 2])])
+def test_three_videos_are_enough_for_three_splits(num_videos, counts, two_classes):
+    touch(two_classes, *(f'few/{number}.mp4' for number in range(num_videos)))
+    few = [[path for path, label in videos_of(two_classes, split, 3) if label == 0] for split in SPLITS]
+    assert [len(paths) for paths in few] == counts
+
+
+def test_folders_for_splits_are_taken_as_they_are(tmp_path):
+    touch(tmp_path, 'train/run/0.mp4', 'train/jump/1.avi', 'val/run/2.webm', 'test/jump/3.MP4')
+    assert videos_of(tmp_path, 'train') == [('train/jump/1.avi', 0), ('train/run/0.mp4', 1)]
+    assert videos_of(tmp_path, 'val') == [('val/run/2.webm', 1)]
+    assert videos_of(tmp_path, 'test') == [('test/jump/3.MP4', 0)]
+
+
+@pytest.mark.parametrize('there', ['val', 'test'])
+def test_one_of_validation_and_testing_serves_for_both(there, tmp_path):
+    touch(tmp_path, 'train/run/0.mp4', 'train/jump/1.mp4', f'{there}/run/2.mp4')
+    assert videos_of(tmp_path, 'val') == videos_of(tmp_path, 'test') == [(f'{there}/run/2.mp4', 1)]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    touch(tmp_path, 'bus/0.mp4', 'train/1.mp4', 'train/2.mp4')
+    assert sorted(videos_of(tmp_path, 'train')) == [('bus/0.mp4', 0), ('train/1.mp4', 1), ('train/2.mp4', 1)]
+
+
+def test_what_is_no_video_is_left_alone(tmp_path):
+    touch(
+        tmp_path,
+        'run/0.mp4',
+        'run/.hidden.mp4',
+        'run/notes.txt',
+        'jump/1.mp4',
+        'jump/empty/readme.md',
+        'scripts/make.py',
+        'list.txt',
+    )
+    assert videos_of(tmp_path, 'train') == [('jump/1.mp4', 0), ('run/0.mp4', 1)]
+
+
+def test_files_and_folders_of_frames_become_clips_with_their_labels(tmp_path):
+    (tmp_path / 'run' / 'frames').mkdir(parents=True)
+    (tmp_path / 'a class').mkdir()
+    write_greys(tmp_path / 'a class' / 'a clip.mp4', 12)
+    for number, frame in enumerate(grey_frames(30)):
+        cv2.imwrite(str(tmp_path / 'run' / 'frames' / f'{number}.png'), frame)
+    dataset = VideoFolderDataset(clip_pipeline(), 'train', 2, str(tmp_path))
+    assert dataset.metainfo['classes'] == ['a class', 'run']
+    for sample, middle, label in zip(dataset, ([5, 6], [14, 15]), (0, 1)):
+        assert numbers_of(sample['inputs'][0].permute(1, 2, 3, 0)) == middle
+        assert torch.equal(sample['data_samples'].gt_labels.item, torch.tensor([label]))
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(
+        FileNotFoundError,
+        match=f'{tmp_path}/videos is not a folder of class folders; expected {tmp_path}/videos/CLASS/VIDEO',
+    ):
+        VideoFolderDataset([], 'train', 2, str(tmp_path / 'videos'))
+
+
+def test_a_folder_without_class_folders_is_named(tmp_path):
+    touch(tmp_path, '0.mp4', '1.mp4')
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path} is not a folder of class folders'):
+        VideoFolderDataset([], 'train', 2, str(tmp_path))
+
+
+def test_a_split_without_videos_is_named(tmp_path):
+    touch(tmp_path, 'run/0.mp4', 'jump/1.mp4')
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no videos for the split 'val'; expected a folder for each"):
+        VideoFolderDataset([], 'val', 2, str(tmp_path))
+
+
+def test_as_many_class_folders_as_classes_are_expected(two_classes):
+    with pytest.raises(ValueError, match='there are 2 class names but num_classes is 5; set data.num_classes'):
+        VideoFolderDataset([], 'train', 5, str(two_classes))
+
+
+def test_a_split_that_there_is_not_is_refused(two_classes):
+    with pytest.raises(ValueError, match=r"split is 'valid', expected one of \('train', 'val', 'test'\)"):
+        VideoFolderDataset([], 'valid', 2, str(two_classes))

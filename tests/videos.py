@@ -1,0 +1,87 @@
+"""Small real video files whose frames say which they are, by their grey."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import av
+import numpy as np
+
+NUM_GREYS = 60
+
+
+def grey_of(frame: int) -> int:
+    """Grey of a frame in :func:`write_greys`; greys are 4 apart, and start again after 60 frames."""
+    return 16 + 4 * (frame % NUM_GREYS)
+
+
+def numbers_of(frames: np.ndarray) -> list[int]:
+    """Which frames of :func:`write_greys` these ``(N, H, W, 3)`` are."""
+    return [round((frame.mean() - 16) / 4) for frame in np.asarray(frames, float)]
+
+
+def grey_frames(num_frames: int, height: int = 64, width: int = 128) -> list[np.ndarray]:
+    """Frames ``(H, W, 3)``, each of one grey."""
+    return [np.full((height, width, 3), grey_of(frame), np.uint8) for frame in range(num_frames)]
+
+
+def write_video(
+    path: Path | str,
+    *streams: Iterable[np.ndarray],
+    fps: int = 30,
+    rotation: int = 0,
+    codec: str = 'libx264',
+    **options: str,
+) -> str:
+    """Encode streams of RGB frames ``(H, W, 3)`` and return the path.
+
+    Args:
+        path (Path | str): File to write; its suffix tells the container.
+        streams (Iterable[np.ndarray]): Frames of each video stream.
+        fps (int): Frames a second.
+        rotation (int): Rotation flag, in degrees counterclockwise.
+        codec (str): Name of the encoder.
+        options (str): Options of the container.
+    """
+    with av.open(str(path), 'w', options=options) as container:
+        encoders = []
+        for frames in map(list, streams):
+            encoder = container.add_stream(codec, rate=fps, options={'crf': '12'} if codec == 'libx264' else {})
+            encoder.height, encoder.width, encoder.pix_fmt = *frames[0].shape[:2], 'yuv420p'
+            if rotation:
+                encoder.set_display_rotation(rotation)
+            encoders.append((encoder, frames))
+        for encoder, frames in encoders:
+            for frame in frames:
+                container.mux(encoder.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+            container.mux(encoder.encode())
+    return str(path)
+
+
+def write_greys(path: Path | str, num_frames: int, height: int = 64, width: int = 128, fps: int = 30, **more) -> str:
+    """Encode frames of known greys and return the path."""
+    return write_video(path, grey_frames(num_frames, height, width), fps=fps, **more)
+
+
+def write_silence(path: Path | str) -> str:
+    """Encode an audio file without pictures and return the path."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('pcm_s16le' if str(path).endswith('.wav') else 'aac', rate=16000, layout='mono')
+        samples = np.zeros((1, 1024), np.int16 if stream.format.name == 's16' else np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format=stream.format.name, layout='mono')
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def clip_pipeline(**sampling) -> list[dict]:
+    """Transforms from a file to a packed clip of 2 frames of 32 x 32, or as ``sampling`` says."""
+    return [
+        dict(type='OpenVideo'),
+        dict(type='SampleClips', **dict(num_frames=2, frame_interval=1, start='middle') | sampling),
+        dict(type='DecodeFrames'),
+        dict(type='Resize', scale=(-1, 32)),
+        dict(type='CropViews', size=32),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackActionInputs', meta_keys=('filename', 'broken')),
+    ]

@@ -1,0 +1,88 @@
+#!/usr/bin/env python
+"""Parameters and multiply-accumulates of one view: python tools/analysis/get_flops.py configs/timesformer_base_k400.py
+
+The paper's "FLOPs" are multiply-accumulates. Nothing is allocated: the model runs on PyTorch's meta device.
+"""
+
+import argparse
+import json
+import logging
+from collections import Counter
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--json', action='store_true', help='print one line of JSON instead of the table')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def part_of(name: str) -> str:
+    """Part of the model that a module belongs to, e.g. ``attention.time`` for ``backbone.blocks.3.attention...``."""
+    words = name.split('.')
+    if 'steps' in words:
+        return f'attention.{words[words.index("steps") + 1]}'
+    return (
+        'mlp'
+        if 'mlp' in words
+        else 'embedding'
+        if 'embedding' in words
+        else 'head'
+        if {'cls_head', 'TimeSformerHead'} & set(words)
+        else 'norm'
+    )
+
+
+def count_parameters(model: nn.Module) -> Counter[str]:
+    """Parameters of every part."""
+    parts: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        parts[part_of(name)] += parameter.numel()
+    return parts
+
+
+def count_macs(model: nn.Module, config: Config) -> Counter[str]:
+    """Multiply-accumulates of every part for one clip, one crop."""
+    backbone = config.model.backbone
+    height, width = (backbone.img_size,) * 2 if isinstance(backbone.img_size, int) else backbone.img_size
+    clip = torch.empty(1, 3, backbone.num_frames, height, width, device='meta')
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.cls_head(model.backbone(clip))
+    parts: Counter[str] = Counter()
+    for name, flops in counter.get_flop_counts().items():
+        words = name.split('.')
+        if words[-1] in ('embedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
+            parts[part_of(name)] += sum(flops.values()) // 2
+    assert parts.total() == counter.get_total_flops() // 2, 'a part of the model is not counted'
+    return parts
+
+
+def main() -> None:
+    args = parse_args()
+    logging.disable(logging.WARNING)
+    init_default_scope('mmtsf')
+    config = load_config(args.config, args.cfg_options)
+    with torch.device('meta'):
+        model = MODELS.build(config.model).eval()
+    params, macs = count_parameters(model), count_macs(model, config)
+    if args.json:
+        print(json.dumps(dict(config=args.config, params=params.total(), macs=macs.total())))
+        return
+    print(f'{"part":20}{"parameters":>16}{"multiply-accumulates":>26}')
+    for part in params:
+        print(f'{part:20}{params[part]:16,}{macs[part] / 1e9:24.2f} G')
+    print(f'{"total":20}{params.total():16,}{macs.total() / 1e9:24.2f} G')
+
+
+if __name__ == '__main__':
+    main()

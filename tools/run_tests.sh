@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Install what testing needs into .venv and run the linters and tests: bash tools/run_tests.sh [PYTEST ARGUMENTS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/install.sh dev
+bin=$VENV/bin
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy" mmtsf
+"$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
+    --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
+"$bin/python" -m pytest -q "$@" tests
