@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Install what testing needs into .venv and run the linters and tests: bash tools/run_tests.sh [PYTEST ARGUMENTS]
 set -euo pipefail
-cd "$(dirname "$0")/.."
-source tools/install.sh dev
+source "$(dirname "$0")/install.sh" dev
 bin=$VENV/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .

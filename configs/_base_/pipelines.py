@@ -7,7 +7,7 @@ protocols = dict(
     paper=dict(start='middle', spacing='exact', target_fps=None, average_clips='prob'),
     released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'),
 )
-views = dict(num_clips=1, num_crops=3)
+views = dict(num_clips=1, num_crops=3, frame_order='forward')
 
 # How frames are taken from a video: data.sampling chooses
 sampling = dict(
@@ -25,6 +25,7 @@ sampling = dict(
             num_frames='${clip.num_frames}',
             frame_interval='${clip.frame_interval}',
             start='${protocols.${protocol}.start}',
+            frame_order='${views.frame_order}',
             num_clips='${views.num_clips}',
             spacing='${protocols.${protocol}.spacing}',
             target_fps='${protocols.${protocol}.target_fps}',

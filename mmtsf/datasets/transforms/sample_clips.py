@@ -9,6 +9,7 @@ from mmtsf.registry import TRANSFORMS
 
 STARTS = ('random', 'middle', 'first', 'cover')
 SPACINGS = ('exact', 'linspace')
+ORDERS = ('forward', 'reversed')
 
 
 @TRANSFORMS.register_module()
@@ -31,6 +32,8 @@ class SampleClips(BaseTransform):
             of ``num_frames * frame_interval`` frames, 255/7 apart for 8 x 32 (released code). Defaults to ``'exact'``.
         target_fps (float, optional): Frame rate that ``frame_interval`` refers to; videos of another known rate are
             sampled at the same distances in seconds (the released code uses 30). Defaults to None: distances in frames.
+        frame_order (str): ``'forward'``, or ``'reversed'`` to see whether a model uses the order of frames. Defaults to
+            ``'forward'``.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class SampleClips(BaseTransform):
         num_clips: int = 1,
         spacing: str = 'exact',
         target_fps: float | None = None,
+        frame_order: str = 'forward',
     ) -> None:
         for name, value in (('num_frames', num_frames), ('frame_interval', frame_interval), ('num_clips', num_clips)):
             if not isinstance(value, int) or value < 1:
@@ -49,12 +53,15 @@ class SampleClips(BaseTransform):
             raise ValueError(f'start is {start!r}, expected one of {STARTS}')
         if spacing not in SPACINGS:
             raise ValueError(f'spacing is {spacing!r}, expected one of {SPACINGS}')
+        if frame_order not in ORDERS:
+            raise ValueError(f'frame_order is {frame_order!r}, expected one of {ORDERS}')
         self.num_frames = num_frames
         self.frame_interval = frame_interval
         self.start = start
         self.num_clips = num_clips
         self.spacing = spacing
         self.target_fps = target_fps
+        self.reverse = frame_order == 'reversed'
 
     def transform(self, results: dict) -> dict:
         total, fps = results['total_frames'], results['avg_fps']
@@ -66,7 +73,7 @@ class SampleClips(BaseTransform):
         last_start = max(total - (span if self.spacing == 'linspace' else steps[-1] + 1), 0)
         starts = self._starts(total, span, last_start)
         indices = (starts[:, None] + steps).astype(int).clip(0, total - 1)
-        results['frame_inds'] = indices.reshape(-1)
+        results['frame_inds'] = (indices[:, ::-1] if self.reverse else indices).reshape(-1)
         results['clip_len'] = self.num_frames
         results['frame_interval'] = self.frame_interval
         results['num_clips'] = len(starts)

@@ -1,0 +1,125 @@
+"""Every command of the README and the docs runs, in the order in which it stands there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import ROOT, run_tool
+
+DOCS = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    *sorted(ROOT.glob('docs/*.md')),
+    *sorted(ROOT.glob('benchmarks/*.md')),
+]
+#: Commands that are not run here, and why
+UNTRIED = {
+    'bash tools/run_tests.sh': 'it runs this test',
+    'bash tools/run_tests.sh -k rollout': 'it runs this test',
+    '.venv/bin/pre-commit install': 'it changes the checkout',
+    'source .venv/bin/activate': 'this test runs in that environment',
+}
+#: Changes that make a training of days one of seconds
+SMALL = {
+    'max_epochs': 1,
+    'warmup_epochs': 1,
+    'clip.num_frames': 4,
+    'clip.size': 32,
+    'clip.jitter': '(32,40)',
+    'global_batch_size': 4,
+    'model.backbone.embed_dims': 24,
+    'model.backbone.num_heads': 2,
+    'model.backbone.num_layers': 1,
+    'train_dataloader.num_workers': 1,
+    'val_dataloader.num_workers': 1,
+    'test_dataloader.num_workers': 1,
+}
+
+
+def commands_of(document: Path) -> list[str]:
+    """Commands in the bash blocks of a document, with continued lines joined and comments left out."""
+    blocks = re.findall(r'```bash\n(.*?)```', document.read_text(), re.DOTALL)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    return [' '.join(line.partition(' #')[0].split()) for line in lines if line.strip()]
+
+
+@pytest.fixture
+def workshop(motion, tmp_path) -> Path:
+    """Folder with the project's configs and tools, and videos of two classes with lists."""
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    for label in ('left', 'right'):
+        (videos / label).symlink_to(motion / 'train' / label)
+    for split in ('train', 'val'):
+        rows = [f'{label}/{i:04}.mp4,{label}\n' for label in ('left', 'right') for i in range(8)]
+        (videos / f'{split}.csv').write_text(''.join(rows))
+    (videos / 'classes.txt').write_text('left\nright\n')
+    return tmp_path
+
+
+def small(command: str, motion: Path) -> list[str]:
+    """The command on small data, for seconds."""
+    command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('VIDEO ', f'{motion}/test/left/0000.mp4 '))
+    words = shlex.split(re.sub(r'(\.py|\.pth) 8$', r'\1 2', command))
+    if 'quickstart' in command:
+        return [*words, '--epochs', '1', '--videos', '8', '2', '3']
+    if 'make_motion' in command:
+        return [*words, '--videos', '8', '2', '3']
+    if not re.search('train|test|visualize', words[1]):
+        return words
+    if 'visualize' in command:  # the config that its training left
+        config = Path(words[3])
+        words[3] = f'work_dirs/{config.stem}/{config.name}'
+        return words
+    changes = dict(SMALL)
+    if 'tiny' not in command:
+        del changes['warmup_epochs']
+    if 'data.' not in command and '_k600' in command:
+        changes |= {'data.source': 'folder', 'data.root': motion, 'data.num_classes': 4}
+    given = [] if '--cfg-options' in words else ['--cfg-options']
+    return [*words, *given, *(f'{key}={value}' for key, value in changes.items() if f'{key}=' not in command)]
+
+
+@pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
+def test_every_command_of_a_document_runs(document, workshop, motion):
+    bin_folder = Path(sys.executable).parent
+    environment = dict(
+        os.environ, PATH=f'{bin_folder}:{os.environ["PATH"]}', OMP_NUM_THREADS='1', VENV=str(bin_folder.parent)
+    )
+    for command in commands_of(document):
+        if command in UNTRIED:
+            continue
+        result = subprocess.run(
+            small(command, motion),
+            cwd=workshop,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+        )
+        assert result.returncode == 0, f'{command}\n{result.stdout[-3000:]}'
+
+
+def test_every_untried_command_stands_in_a_document():
+    assert set(UNTRIED) <= {command for document in DOCS for command in commands_of(document)}
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for document in DOCS:
+        for target in re.findall(r'\]\((?!http)([^)#]+)', document.read_text()):
+            assert (document.parent / target).exists(), f'{document.name} links to {target}'
+
+
+def test_costs_in_the_readme_are_those_of_the_configs():
+    readme = (ROOT / 'README.md').read_text()
+    for name in ('base', 'hr', 'l', 'space', 'joint', 'local_global', 'axial'):
+        line = run_tool('tools/analysis/get_flops.py', f'configs/timesformer_{name}_k400.py')
+        total = line.splitlines()[-1].split()
+        assert f'{float(total[2]):.1f} G' in readme

@@ -1,0 +1,110 @@
+"""Training as a user starts it: alone, in two processes, resumed, in bfloat16, and with what goes wrong."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from runs import TINY, options, run_tool
+from torch import nn
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Weights of a checkpoint, read by nothing but PyTorch's safe loader."""
+    return torch.load(checkpoint, weights_only=True)['state_dict']
+
+
+@pytest.fixture(scope='module')
+def trained(motion, tmp_path_factory) -> Path:
+    """Work dir of two epochs in one process."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    run_tool('tools/train.py', TINY, '--work-dir', work_dir, *options(motion))
+    return work_dir
+
+
+def test_a_run_resumed_between_epochs_ends_bit_for_bit_like_one_that_never_stopped(motion, trained, tmp_path):
+    shutil.copy(trained / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    more_workers = options(motion, **{'train_dataloader.num_workers': 2})
+    log = run_tool('tools/train.py', TINY, '--resume', '--work-dir', tmp_path, *more_workers)
+    assert 'resumed epoch: 1, iter: 4' in log
+    expected, got = weights(trained / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    before = weights(trained / 'epoch_1.pth')
+    assert not all(torch.equal(expected[key], before[key]) for key in expected)
+
+
+def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, tmp_path):
+    still = {'model.backbone.drop_path_rate': 0.0, 'optim_wrapper.optimizer.type': 'SGD', 'lr': 0.05}
+    still |= {'optim_wrapper.optimizer.weight_decay': 0.0}
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    run_tool('tools/train.py', TINY, '--work-dir', one, *options(motion, **still))
+    log = run_tool('tools/dist_train.sh', TINY, 2, '--work-dir', two, *options(motion, **still))
+    assert 'global batch 8 = 2 processes x 4 clips x 1 accumulated steps' in log
+    expected, got, start = (weights(p) for p in (one / 'epoch_2.pth', two / 'epoch_2.pth', one / 'epoch_1.pth'))
+    moved = max((expected[key] - start[key]).abs().max() for key in expected)
+    apart = max((expected[key] - got[key]).abs().max() for key in expected)
+    assert moved > 1e-3
+    assert apart < 1e-3 * moved
+
+
+def test_accumulated_steps_equal_the_whole_batch(motion, tmp_path):
+    still = {'model.backbone.drop_path_rate': 0.0, 'max_epochs': 1, 'optim_wrapper.optimizer.type': 'SGD'}
+    for clips in (8, 2):
+        changes = {**still, 'train_dataloader.batch_size': clips}
+        log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / str(clips), *options(motion, **changes))
+        assert f'global batch 8 = 1 processes x {clips} clips x {8 // clips} accumulated steps' in log
+    whole, parts = (weights(tmp_path / f'{clips}/epoch_1.pth') for clips in (8, 2))
+    assert max((whole[key] - parts[key]).abs().max() for key in whole) < 1e-5
+
+
+def test_bfloat16_trains_on_a_cpu(motion, tmp_path):
+    log = run_tool('tools/train.py', TINY, '--amp', '--work-dir', tmp_path, *options(motion, max_epochs=1))
+    assert 'Epoch(val) [1]' in log
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / 'epoch_1.pth').values())
+
+
+def test_bfloat16_computes_in_bfloat16():
+    layer = nn.Linear(2, 2)
+    wrapper = build_optim_wrapper(layer, dict(type='Bf16OptimWrapper', optimizer=dict(type='SGD', lr=0.1)))
+    with wrapper.optim_context(layer):
+        assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
+
+
+def test_a_checkpoint_carries_the_class_names(trained):
+    meta = torch.load(trained / 'epoch_2.pth', weights_only=True)['meta']
+    assert meta['dataset_meta']['classes'] == ['left', 'left_then_right', 'right', 'right_then_left']
+
+
+def test_broken_videos_are_named_and_counted_and_many_of_them_end_the_run(motion, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(motion, data)
+    broken = sorted(data.glob('train/left/*.mp4'))[:2]
+    for video in broken:
+        video.write_bytes(video.read_bytes()[:500])
+    log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *options(data, max_epochs=1))
+    listed = (tmp_path / 'run/broken_videos.txt').read_text()
+    assert all(f'{video}\tdecord finds no video' in listed.replace(f'\t{video}: ', '\t') for video in broken)
+    assert '2 broken videos were left out of training' in log
+    strict = {'default_hooks.broken_videos.max_share': 0.01, 'default_hooks.broken_videos.min_seen': 8}
+    log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'strict', *options(data, **strict), fails=True)
+    assert 'videos drawn for training are broken, more than the share of 0.01' in log
+
+
+@pytest.mark.parametrize(
+    ('words', 'error'),
+    [
+        (['configs/none.py'], 'the config configs/none.py does not exist; those of the paper lie in configs/'),
+        ([TINY, '--amp', 'float16'], 'float16 needs a GPU, and there is none; use --amp bfloat16'),
+        ([TINY, '--cfg-options', 'data.root=/none'], '/none is not a folder of class folders'),
+        (['configs/timesformer_base_k400.py'], 'the annotation file data/kinetics400/train_list.txt does not exist'),
+        ([TINY, '--resume', '/none.pth', '--cfg-options', 'data.root={motion}'], 'checkpoint /none.pth does not exist'),
+    ],
+)
+def test_what_is_missing_is_named(words, error, motion, tmp_path):
+    if torch.cuda.is_available() and 'float16' in words:
+        pytest.skip('there is a GPU')
+    words = [word.format(motion=motion) for word in words]
+    assert error in run_tool('tools/train.py', *words, '--work-dir', tmp_path, fails=True)
