@@ -63,14 +63,14 @@ def make_clip(places: list[int], rng: np.random.Generator) -> np.ndarray:
         frame = np.roll(background, -shift, axis=1)
         frame[top : top + 2 * radius, : 2 * radius][inside] = disc[inside]
         frame = np.roll(frame, shift, axis=1)
-        frames.append(np.clip(frame + rng.normal(0, 6, frame.shape), 0, 255).astype(np.uint8))
+        frames.append(np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
     return np.stack(frames)
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
     """Encode frames ``(T, H, W, 3)`` as H.264."""
     with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=FPS, options={'crf': '18'})
+        stream = container.add_stream('libx264', rate=FPS, options={'crf': '23'})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
