@@ -1,9 +1,8 @@
 #!/usr/bin/env python
 """Write a small data set of real video files in which only the order of frames tells the class.
 
-A disc moves sideways over a still background; where it leaves the picture it comes back on the other side. It stands on
-the same 8 places in every class, three frames on each, so that neither a frame nor the set of all frames says anything
-about the class:
+A disc moves sideways over a still background. It stands on the same 8 places in every class, three frames on each, so
+that neither a frame nor the set of all frames says anything about the class:
 
     python tools/data/make_motion.py data/motion
 """
@@ -25,7 +24,7 @@ CLASSES = {
 }
 FRAMES_A_PLACE = 3
 SIZE = 112  # pixels
-STEP = 6  # pixels from a place to the next; small beside the disc, so that its texture moves within a patch
+STEP = 5  # pixels from a place to the next; small beside the disc, so that its texture moves within a patch
 FPS = 12
 
 
@@ -50,19 +49,18 @@ def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndar
 
 
 def make_clip(places: list[int], rng: np.random.Generator) -> np.ndarray:
-    """Frames ``(24, 112, 112, 3)`` of a disc that visits ``places`` from a random start."""
-    radius = int(rng.uniform(0.25, 0.32) * SIZE)
+    """Frames ``(24, 112, 112, 3)`` of a disc that visits ``places``, anywhere in the picture."""
+    radius = int(rng.uniform(0.24, 0.31) * SIZE)
     disc = texture(rng, 2 * radius, 0, 255)
     inside = cv2.circle(np.zeros((2 * radius, 2 * radius), np.uint8), (radius, radius), radius, 1, -1).astype(bool)
     background = texture(rng, SIZE, 40, 160)
     top = rng.integers(SIZE - 2 * radius)
-    start = rng.integers(SIZE)
+    left = rng.integers(SIZE - 2 * radius - STEP * max(places))
     frames = []
     for place in np.repeat(places, FRAMES_A_PLACE):
-        shift = start + place * STEP
-        frame = np.roll(background, -shift, axis=1)
-        frame[top : top + 2 * radius, : 2 * radius][inside] = disc[inside]
-        frame = np.roll(frame, shift, axis=1)
+        frame = background.copy()
+        x = left + place * STEP
+        frame[top : top + 2 * radius, x : x + 2 * radius][inside] = disc[inside]
         frames.append(np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
     return np.stack(frames)
 

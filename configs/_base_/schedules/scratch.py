@@ -1,5 +1,5 @@
 # From scratch on a small data set: AdamW, warm-up, cosine
-max_epochs = 30
+max_epochs = 25
 warmup_epochs = 3
 lr = 2e-3
 global_batch_size = 32
