@@ -71,7 +71,6 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=8,
     persistent_workers=True,
-    drop_last=True,
     sampler=dict(type='SeededSampler', shuffle=True),
     dataset='${sources.${data.source}.train}',
 )
