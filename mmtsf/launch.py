@@ -54,8 +54,8 @@ def _prepare_processes(config: Config) -> None:
         return
     # MMEngine's launcher needs GPUs; a group that exists already it takes as it is
     torch.distributed.init_process_group('gloo')
-    torch.set_num_threads(max(torch.get_num_threads() // local_processes, 1))
-    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+    torch.set_num_threads(max((os.cpu_count() or 1) // local_processes, 1))
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
 
 
 def set_batch(config: Config, world_size: int) -> str:

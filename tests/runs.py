@@ -1,6 +1,7 @@
 """Tools, run as a user would run them."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1) ->
     result = subprocess.run(
         command,
         cwd=ROOT,
-        env=dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads)),
+        env=dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port())),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -24,6 +25,13 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1) ->
     )
     assert (result.returncode != 0) == fails, result.stdout[-3000:]
     return result.stdout
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return server.getsockname()[1]
 
 
 def options(motion: Path, **changes) -> list[str]:

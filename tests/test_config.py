@@ -216,7 +216,8 @@ def test_a_word_chooses_the_protocol(protocol, start, spacing, target_fps, avera
     common = dict(type='SampleClips', num_frames=8, frame_interval=32, spacing=spacing, target_fps=target_fps)
     assert pipeline_of(config, 'train')['SampleClips'] == dict(common, start='random')
     for split in ('val', 'test'):
-        assert pipeline_of(config, split)['SampleClips'] == dict(common, start=start, num_clips=10)
+        test = dict(common, start=start, num_clips=10, frame_order='forward')
+        assert pipeline_of(config, split)['SampleClips'] == test
     assert pipeline_of(config, 'test')['CropViews'].num_crops == 1
     assert config.model.cls_head.average_clips == average_clips
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT, run_tool
+from runs import ROOT, free_port, run_tool
 
 DOCS = [
     ROOT / 'README.md',
@@ -52,6 +52,8 @@ def workshop(motion, tmp_path) -> Path:
     """Folder with the project's configs and tools, and videos of two classes with lists."""
     for name in ('configs', 'tools'):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/motion').symlink_to(motion)  # as make_motion.py would have made it
     videos = tmp_path / 'videos'
     videos.mkdir()
     for label in ('left', 'right'):
@@ -98,7 +100,7 @@ def test_every_command_of_a_document_runs(document, workshop, motion):
         result = subprocess.run(
             small(command, motion),
             cwd=workshop,
-            env=environment,
+            env=dict(environment, PORT=str(free_port())),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,5 +1,7 @@
 """Runs that depend on the seed alone, and resume as if they had not stopped."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmengine.dist import get_rank
@@ -11,7 +13,7 @@ from mmtsf.registry import HOOKS
 
 @HOOKS.register_module()
 class ReproducibilityHook(Hook):
-    """Seed every epoch by the run's seed, the epoch and the rank, so that it does not matter what ran before it."""
+    """Seed every iteration by the run's seed, its number and the rank: what ran before it does not matter."""
 
     priority = 'HIGH'
 
@@ -20,7 +22,7 @@ class ReproducibilityHook(Hook):
         if hasattr(runner.train_dataloader.sampler, 'seed'):
             runner.train_dataloader.sampler.seed = runner.seed
 
-    def before_train_epoch(self, runner: Runner) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed drop path and dropout; clips are seeded one by one by the sampler."""
-        sequence = np.random.SeedSequence((runner.seed, runner.epoch, get_rank()))
+        sequence = np.random.SeedSequence((runner.seed, runner.iter, get_rank()))
         torch.manual_seed(int(sequence.generate_state(1)[0]))

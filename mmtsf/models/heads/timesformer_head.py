@@ -65,7 +65,7 @@ class TimeSformerHead(BaseHead):
 
     def forward(self, feats: Tensor, **_) -> Tensor:
         """Logits ``(B, K)`` of features ``(B, C)``; what the recognizer adds for other heads is not used."""
-        return self.fc_cls(self.hidden(feats))
+        return self.fc_cls(self.hidden(feats)).float()  # losses and metrics need more than autocast's bfloat16
 
     def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
         """Scores ``(videos, K)`` of the logits ``(videos * num_segs, K)`` of their views."""
