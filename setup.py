@@ -17,6 +17,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmtsf', 'mmtsf.*']),
+    package_data={'mmtsf': ['model-index.yml']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         'torch>=2.11,<2.16',
@@ -28,7 +29,9 @@ setup(
         'importlib_metadata',
         'av>=17.1',
         'matplotlib',
+        'pyyaml',
         'rich',
+        'safetensors',
         'tensorboard',
     ],
 )

@@ -39,7 +39,6 @@ def options(motion: Path, **changes) -> list[str]:
     small = {
         'data.root': motion,
         'max_epochs': 2,
-        'warmup_epochs': 1,
         'global_batch_size': 8,
         'train_dataloader.batch_size': 8,
         'model.backbone.num_layers': 2,

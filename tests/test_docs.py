@@ -26,7 +26,6 @@ UNTRIED = {
 #: Changes that make a training of days one of seconds
 SMALL = {
     'max_epochs': 1,
-    'warmup_epochs': 1,
     'clip.num_frames': 4,
     'clip.size': 32,
     'clip.jitter': '(32,40)',
@@ -80,8 +79,6 @@ def small(command: str, motion: Path) -> list[str]:
         words[3] = f'work_dirs/{config.stem}/{config.name}'
         return words
     changes = dict(SMALL)
-    if 'tiny' not in command:
-        del changes['warmup_epochs']
     if 'data.' not in command and '_k600' in command:
         changes |= {'data.source': 'folder', 'data.root': motion, 'data.num_classes': 4}
     given = [] if '--cfg-options' in words else ['--cfg-options']

@@ -19,6 +19,7 @@ from .decoders import ArrayReader, BrokenVideoError
 MAX_BROKEN_IN_A_ROW = 20
 #: Last word of a csv file's first line, where that is a header
 CSV_HEADER = {'label', 'labels', 'class'}
+NUMBER = re.compile('-?[0-9]+')
 
 
 @DATASETS.register_module()
@@ -144,13 +145,13 @@ class VideoListDataset(BaseActionDataset):
         return line.rsplit(maxsplit=1)[0], words[1:][-1:]
 
     def _is_label(self, word: str) -> bool:
-        return re.fullmatch('-?[0-9]+', word) is not None or word in self.label_of
+        return NUMBER.fullmatch(word) is not None or word in self.label_of
 
     def _label(self, word: str, where: str) -> int:
         """Number of a label that is given as a number or as a class name."""
         if not self._is_label(word):
             raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
-        label = int(word) if re.fullmatch('-?[0-9]+', word) else self.label_of[word]
+        label = int(word) if NUMBER.fullmatch(word) else self.label_of[word]
         if not 0 <= label < self.num_classes:
             raise ValueError(
                 f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '

@@ -11,7 +11,6 @@ from mmaction.evaluation import AccMetric
 from mmengine.logging import MMLogger
 
 from mmtsf.registry import METRICS
-from mmtsf.visualization import draw_confusion_matrix
 
 
 @METRICS.register_module()
@@ -82,6 +81,8 @@ class VideoAccuracy(AccMetric):
 
     def _report(self, matrix: np.ndarray, out_dir: str) -> None:
         """Write results by class and the confusion matrix."""
+        from mmtsf.visualization import draw_confusion_matrix  # matplotlib costs every start-up, a report is rare
+
         classes = self.dataset_meta['classes']
         Path(out_dir).mkdir(parents=True, exist_ok=True)
         with Path(out_dir, 'per_class.csv').open('w', encoding='utf-8', newline='') as file:

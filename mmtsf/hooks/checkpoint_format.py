@@ -9,71 +9,40 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmtsf.registry import HOOKS
-
-HEAD = 'cls_head.'
+from mmtsf.weights import fit, translate
 
 
 @HOOKS.register_module()
 class CheckpointFormatHook(Hook):
-    """Write log history as tensors, read it back, and refuse a checkpoint that does not fit.
+    """Write log history as tensors, read it back, and fit a checkpoint of any origin to the model.
 
     MMEngine's checkpoints pickle ``HistoryBuffer`` objects, which a safe loader does not accept. With this hook they
     load with ``torch.load(..., weights_only=True)``.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replace what is not plain."""
+        """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself."""
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
-        hub['runtime_info'] = {name: value for name, value in hub['runtime_info'].items() if _is_plain(value)}
         for key in checkpoint:
             checkpoint[key] = _plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Undo :meth:`before_save_checkpoint`, and check the weights."""
+        """Undo :meth:`before_save_checkpoint`, and bring the weights to the model."""
         hub = checkpoint.get('message_hub')
-        if hub:
+        if hub and 'log_scalars' in hub:
             hub['log_scalars'] = {name: _unpack(buffer) for name, buffer in hub['log_scalars'].items()}
         # Runner.resume executes this text as a config
         checkpoint.get('meta', {}).pop('config', None)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        check_weights(model, checkpoint.get('state_dict', checkpoint), fresh_head=fine_tunes)
-
-
-def check_weights(model: nn.Module, state: dict[str, Tensor], fresh_head: bool) -> None:
-    """Load ``state`` into ``model`` and raise where it does not fit.
-
-    Args:
-        model (nn.Module): The model.
-        state (dict[str, Tensor]): Its weights. A head of another shape is taken out if ``fresh_head``.
-        fresh_head (bool): Whether the head may keep its own start, as in fine-tuning.
-
-    Raises:
-        ValueError: If weights are missing, left over or of another shape.
-    """
-    if fresh_head:
-        own = model.state_dict()
-        for key in [k for k in state if k.startswith(HEAD) and k in own and state[k].shape != own[k].shape]:
-            del state[key]
-    try:
-        result = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        shapes = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
-        raise ValueError(
-            'the checkpoint does not fit the model of this config; give the config it was trained with\n'
-            + '\n'.join(shapes or [str(error)])
-        ) from None
-    missing = [key for key in result.missing_keys if not (fresh_head and key.startswith(HEAD))]
-    if missing or result.unexpected_keys:
-        raise ValueError(
-            'the checkpoint does not fit the model of this config; give the config it was trained with\n'
-            f'{len(missing)} weights are missing: {", ".join(missing[:5]) or "none"}\n'
-            f'{len(result.unexpected_keys)} are left over: {", ".join(result.unexpected_keys[:5]) or "none"}'
-        )
+        weights = translate(checkpoint)
+        report = fit(weights, model, may_start_fresh=fine_tunes)
+        runner.logger.info(f'{weights.origin} checkpoint: {report}')
+        checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
 
 
 def _pack(buffer: HistoryBuffer) -> dict:
@@ -86,9 +55,9 @@ def _unpack(packed: dict) -> HistoryBuffer:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with NumPy's numbers and arrays as Python's and PyTorch's."""
+    """``value`` with NumPy's numbers and arrays as Python's and PyTorch's, and without dict entries that hold more."""
     if isinstance(value, dict):
-        items = {key: _plain(item) for key, item in value.items()}
+        items = {key: _plain(item) for key, item in value.items() if _is_plain(item)}
         return type(value)(items) if type(value) in (OrderedDict, Counter) else items
     if isinstance(value, (list, tuple)):
         return type(value)(_plain(item) for item in value)
@@ -98,8 +67,6 @@ def _plain(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_plain(item) for item in value.values())
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str, Tensor, np.ndarray, np.generic))
+    return value is None or isinstance(value, (dict, bool, int, float, str, Tensor, np.ndarray, np.generic))

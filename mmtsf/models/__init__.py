@@ -1,21 +1,6 @@
-from .attentions import (
-    AttentionScheme,
-    AxialAttention,
-    DividedAttention,
-    JointAttention,
-    LocalGlobalAttention,
-    SpaceAttention,
-)
+from . import attentions
+from .attentions import *  # noqa: F403
 from .backbones import TimeSformer
 from .heads import TimeSformerHead
 
-__all__ = [
-    'AttentionScheme',
-    'AxialAttention',
-    'DividedAttention',
-    'JointAttention',
-    'LocalGlobalAttention',
-    'SpaceAttention',
-    'TimeSformer',
-    'TimeSformerHead',
-]
+__all__ = ['TimeSformer', 'TimeSformerHead', *attentions.__all__]

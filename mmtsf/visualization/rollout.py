@@ -66,14 +66,25 @@ def _through_scheme(row: Tensor, scheme: Any, inputs: dict) -> Tensor:
     return row
 
 
-def _through_step(row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid) -> Tensor:
+def _through_step(row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, *_: Any) -> Tensor:
     """``row @ A`` for the attention matrix A of a step, group by group."""
-    q, k, _ = step.queries_keys_values(tokens, grid)
-    attention = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1).mean(dim=1)  # (B*G, L, L)
+    qkv = step.queries_keys_values(tokens, grid)
+    attention = _attention(step, step.group(qkv, grid))  # (B*G, L, L)
     num_groups = len(attention) // len(tokens)
     cls, patches = row[:, :1], row[:, 1:]
     # the copies of the classification token are averaged, so each of them hands on one part in num_groups
-    groups = step.grouping.fold(torch.cat([cls / num_groups, patches], dim=1), grid)
+    part = torch.zeros_like(cls) if step.cls_sees_all else cls / num_groups
+    groups = step.grouping.fold(torch.cat([part, patches], dim=1), grid)
     row = step.grouping.unfold(attention.transpose(1, 2) @ groups, grid)
     new_cls = row[:, :1] * num_groups if step.grouping.with_cls else cls
-    return torch.cat([new_cls, row[:, 1:]], dim=1)
+    row = torch.cat([new_cls, row[:, 1:]], dim=1)
+    if step.cls_sees_all:
+        row = row + _attention(step, qkv, num_queries=1).transpose(1, 2) * cls
+    return row
+
+
+def _attention(step: AttentionStep, qkv: Tensor, num_queries: int | None = None) -> Tensor:
+    """Attention ``(N, queries, L)`` of groups, mean over heads."""
+    q, k, _ = step.split_heads(qkv)
+    q = q[:, :, :num_queries]
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1).mean(dim=1)

@@ -1,3 +1,17 @@
+from .fit import fit
+from .geometry import backbone_config, build, head_config
+from .pretrained import Pretrained
 from .reader import read_checkpoint
+from .translate import Weights, translate, translate_back
 
-__all__ = ['read_checkpoint']
+__all__ = [
+    'Pretrained',
+    'Weights',
+    'backbone_config',
+    'build',
+    'fit',
+    'head_config',
+    'read_checkpoint',
+    'translate',
+    'translate_back',
+]

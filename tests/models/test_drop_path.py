@@ -5,7 +5,7 @@ import torch
 from helpers import assert_close, randomise, tiny_backbone
 from torch import Tensor, nn
 
-from mmtsf.models.layers import DropPath, EncoderBlock, Grid
+from mmtsf.models.layers import MLP, DropPath, EncoderBlock, Grid
 from mmtsf.registry import MODELS
 
 GRID = Grid(3, 4, 2)
@@ -74,7 +74,7 @@ def test_a_step_drops_a_group_as_one(attention: str, step: str, axes: tuple[int,
 @torch.no_grad()
 def test_the_mlp_drops_a_clip_as_one() -> None:
     attention = MODELS.build(dict(type='JointAttention', embed_dims=8, num_heads=2))
-    block = randomise(EncoderBlock(attention, 8, mlp_ratio=4, drop_path_rate=0.5))
+    block = randomise(EncoderBlock(attention, MLP(8), 8, drop_path_rate=0.5))
     tokens = torch.randn(20, 1 + GRID.num_patches, 8)
     full, dropped = (
         (block.train(training)(tokens, GRID) - attention(tokens, GRID))[:, 1:] for training in (False, True)

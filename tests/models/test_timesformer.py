@@ -179,7 +179,9 @@ def test_a_misspelt_key_is_refused_by_name(config: dict) -> None:
 
 
 def test_an_unknown_order_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="order is 'time', expected one of .*'time_space', 'space_time', 'parallel'"):
+    with pytest.raises(
+        ValueError, match="order is 'time', expected .'time', 'space'. in some order, joined by '_', or 'parallel'"
+    ):
         tiny_backbone(divided('time'))
 
 

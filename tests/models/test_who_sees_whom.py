@@ -35,6 +35,16 @@ def test_a_token_sees_its_group_and_nothing_else(attention: str, step: str, grid
     assert torch.equal(dependence(lambda x: scheme.steps[step](x, grid), tokens), expected)
 
 
+@pytest.mark.parametrize(('attention', 'step'), EACH_STEP)
+def test_one_classification_token_sees_and_is_seen_by_all(attention: str, step: str) -> None:
+    grid = Grid(4, 2, 6)
+    scheme = randomise(MODELS.build(dict(type=attention, embed_dims=8, num_heads=2, cls_token='all'))).double()
+    tokens = torch.randn(1, 1 + grid.num_patches, 8, dtype=torch.double)
+    expected = torch.ones(1 + grid.num_patches, 1 + grid.num_patches, dtype=torch.bool)
+    expected[1:, 1:] = who_sees_whom(step, grid)
+    assert torch.equal(dependence(lambda x: scheme.steps[step](x, grid), tokens), expected)
+
+
 @pytest.mark.parametrize('attention', STEPS)
 def test_a_scheme_takes_its_steps_in_the_papers_order(attention: str) -> None:
     assert list(MODELS.build(dict(type=attention, embed_dims=8, num_heads=2)).steps) == STEPS[attention]

@@ -19,6 +19,8 @@ ATTENTIONS = {
     'divided_parallel': dict(type='DividedAttention', order='parallel'),
     'local_global': dict(type='LocalGlobalAttention'),
     'axial': dict(type='AxialAttention'),
+    'divided_one_cls': dict(type='DividedAttention', cls_token='all'),
+    'axial_one_cls': dict(type='AxialAttention', cls_token='all'),
 }
 each_attention = pytest.mark.parametrize('attention', ATTENTIONS.values(), ids=ATTENTIONS)
 
@@ -28,6 +30,10 @@ def dense_attention(name: str, step: AttentionStep, tokens: Tensor, grid: Grid) 
     q, k, _ = step.qkv(step.norm(tokens))[0].unflatten(-1, (3, step.num_heads, -1)).unbind(1)  # (L, heads, C / heads)
     logits = torch.einsum('qhc,khc->hqk', q, k) / q.shape[-1] ** 0.5
     sees = who_sees_whom(name, grid)
+    if step.cls_sees_all:
+        mask = torch.ones(len(logits[0]), len(logits[0]), dtype=torch.bool)
+        mask[1:, 1:] = sees
+        return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
     if name in WITHOUT_CLS:
         mask = torch.block_diag(torch.ones(1, 1), sees).bool()
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)

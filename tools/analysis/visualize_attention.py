@@ -13,10 +13,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 
 from mmtsf.config import load_config
-from mmtsf.hooks.checkpoint_format import check_weights
 from mmtsf.registry import MODELS
 from mmtsf.visualization import draw_attention, rollout
-from mmtsf.weights import read_checkpoint
+from mmtsf.weights import fit, read_checkpoint, translate
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +33,7 @@ def main() -> None:
     config = load_config(args.config)
     model = MODELS.build(config.model).eval()
     checkpoint = read_checkpoint(args.checkpoint)
-    check_weights(model, checkpoint['state_dict'], fresh_head=False)
+    fit(translate(checkpoint), model, may_start_fresh=False)
 
     sample = Compose(config.val_dataloader.dataset.pipeline)(dict(filename=args.video, modality='RGB', label=-1))
     frames = sample['inputs'][0].permute(1, 2, 3, 0).numpy()  # (T, H, W, 3)
@@ -43,7 +42,7 @@ def main() -> None:
     with torch.no_grad():
         scores: LabelData = model(**data, mode='predict')[0].pred_scores
     best = int(scores.item.argmax())
-    classes = checkpoint['meta']['dataset_meta']['classes']
+    classes = checkpoint.get('meta', {}).get('dataset_meta', {}).get('classes') or range(len(scores.item))
     draw_attention(frames, weights.numpy(), f'{classes[best]} ({scores.item[best]:.0%})', args.out)
     print(f'wrote {args.out}')
 

@@ -16,15 +16,11 @@ class LocalGlobalAttention(AttentionScheme):
     phase of that stride, as in Sparse Transformers (Child et al., arXiv 1904.10509). The number of frames and of
     patches along height and width must be even.
 
-    Args:
-        embed_dims (int): Width C of the tokens.
-        num_heads (int): Number of heads.
-        drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
+    Args: see :class:`AttentionScheme`.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
-        steps = {
-            'local': Grouping(groups='nh nw', members='t h w', patches='t nh h nw w'),
-            'global': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),
-        }
-        super().__init__(steps, 'global', embed_dims, num_heads, drop_path_rate)
+    groupings = {
+        'local': Grouping(groups='nh nw', members='t h w', patches='t nh h nw w'),
+        'global': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),
+    }
+    image_step = 'global'

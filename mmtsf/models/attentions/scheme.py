@@ -1,48 +1,91 @@
 """What the attention schemes share: steps, each with a residual."""
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from ..layers import AttentionStep, Grid, Grouping
+
+CLS_TOKENS = ('copies', 'all')
 
 
 class AttentionScheme(nn.Module):
     """Attention steps one after the other, ``x = x + step(x)``, or side by side. A subclass names its steps.
 
     Args:
-        groupings (dict[str, Grouping]): The steps in their order, by name.
-        image_step (str): The step that is the image model's own attention. All others are additions to it, with a
-            second linear layer that starts at zero.
         embed_dims (int): Width C of the tokens.
         num_heads (int): Number of heads.
-        drop_path_rate (float): Probability that a group's residual is dropped in training.
-        parallel (bool): Whether all steps see the same tokens, and their residuals are added. Defaults to False.
+        drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
+        order (str, optional): Names of the steps in the order in which they run, joined by ``'_'``, or ``'parallel'``:
+            all see the same tokens, and their residuals are added. Defaults to None: the scheme's own order.
+        cls_token (str): Who sees the classification token: ``'copies'`` as the scheme's steps say, each group has a
+            copy and the copies are averaged (released code); ``'all'``: in every step all patches see it and it sees
+            all patches, one token (timesformer-pytorch). Defaults to ``'copies'``.
+        extension (bool): Whether the steps that an image model lacks end in a second linear layer that starts at zero
+            (released code). Defaults to True.
+        head_dims (int, optional): Width of a head. Defaults to None: ``embed_dims / num_heads``.
+        qkv_bias (bool): Whether queries, keys and values have a bias. Defaults to True.
+        norm_eps (float): Epsilon of the LayerNorms. Defaults to 1e-6.
+        rotary (bool): Whether queries and keys carry rotary positions. Defaults to False.
+        token_shift (bool): Whether channels are shifted between frames before each step. Defaults to False.
     """
 
+    #: The steps in their order, by name.
+    groupings: dict[str, Grouping]
+    #: The step that is the image model's own attention. All others are additions to it.
+    image_step: str
     #: Whether a patch ever sees another frame. Where it does not, the backbone runs every frame as a clip of its own.
     mixes_time = True
 
     def __init__(
         self,
-        groupings: dict[str, Grouping],
-        image_step: str,
         embed_dims: int,
         num_heads: int,
-        drop_path_rate: float,
-        parallel: bool = False,
+        drop_path_rate: float = 0.0,
+        order: str | None = None,
+        cls_token: str = 'copies',
+        extension: bool = True,
+        head_dims: int | None = None,
+        qkv_bias: bool = True,
+        norm_eps: float = 1e-6,
+        rotary: bool = False,
+        token_shift: bool = False,
     ) -> None:
         super().__init__()
-        self.parallel = parallel
+        if cls_token not in CLS_TOKENS:
+            raise ValueError(f'cls_token is {cls_token!r}, expected one of {CLS_TOKENS}')
+        self.parallel = order == 'parallel'
         self.steps = nn.ModuleDict(
             {
-                name: AttentionStep(embed_dims, num_heads, grouping, drop_path_rate, extends=name != image_step)
-                for name, grouping in groupings.items()
+                name: AttentionStep(
+                    embed_dims,
+                    num_heads,
+                    replace(self.groupings[name], with_cls=True) if cls_token == 'all' else self.groupings[name],
+                    drop_path_rate,
+                    extends=extension and name != self.image_step,
+                    head_dims=head_dims,
+                    qkv_bias=qkv_bias,
+                    norm_eps=norm_eps,
+                    cls_sees_all=cls_token == 'all',
+                    rotary=rotary,
+                    token_shift=token_shift,
+                )
+                for name in self._names_in(order)
             }
         )
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape."""
+    def _names_in(self, order: str | None) -> list[str]:
+        names = list(self.groupings)
+        if order is None or order == 'parallel':
+            return names
+        if sorted(order.split('_')) != sorted(names):
+            raise ValueError(f"order is {order!r}, expected {names} in some order, joined by '_', or 'parallel'")
+        return order.split('_')
+
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+        """``(B, 1 + T*H*W, C)`` to the same shape; ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
         if self.parallel:
-            return tokens + sum(step(tokens, grid) for step in self.steps.values())
+            return tokens + sum(step(tokens, grid, real) for step in self.steps.values())
         for step in self.steps.values():
-            tokens = tokens + step(tokens, grid)
+            tokens = tokens + step(tokens, grid, real)
         return tokens

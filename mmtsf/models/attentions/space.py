@@ -13,14 +13,9 @@ class SpaceAttention(AttentionScheme):
     Frames never meet before the end: each has its own classification token, and the backbone averages the frames
     before the last norm (released code).
 
-    Args:
-        embed_dims (int): Width C of the tokens.
-        num_heads (int): Number of heads.
-        drop_path_rate (float): Probability that a frame's residual is dropped in training. Defaults to 0.
+    Args: see :class:`AttentionScheme`.
     """
 
+    groupings = {'space': Grouping(groups='t', members='h w')}
+    image_step = 'space'
     mixes_time = False
-
-    def __init__(self, embed_dims: int, num_heads: int, drop_path_rate: float = 0.0) -> None:
-        space = Grouping(groups='t', members='h w')
-        super().__init__({'space': space}, 'space', embed_dims, num_heads, drop_path_rate)

@@ -1,12 +1,14 @@
 """The backbone of "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095."""
 
+import torch
 from mmengine.model import BaseModule
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmtsf.registry import MODELS
 
-from ..layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid
+from ..layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, real_tokens
 
 
 @MODELS.register_module()
@@ -24,14 +26,18 @@ class TimeSformer(BaseModule):
         embed_dims (int): Width C of the tokens. Defaults to 768.
         num_heads (int): Attention heads. Defaults to 12.
         num_layers (int): Encoder blocks. Defaults to 12.
-        mlp_ratio (float): Hidden width of the MLP over ``embed_dims``. Defaults to 4.
+        mlp (dict): Config of the MLP, e.g. ``dict(type='GatedMLP')``. Defaults to ``dict(type='MLP')``.
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 in the first one.
             Defaults to 0.1 (released code).
         init_std (float): Standard deviation of the initial linear layers. Defaults to 0.02 (released code); a narrow
             model from scratch learns faster near ``embed_dims ** -0.5``.
-        position (str): Position embedding ``'none'``, ``'space'`` or ``'space_time'``. Defaults to ``'space_time'``.
+        position (str): Position embedding: ``'none'``; learned and added for ``'space'`` or ``'space_time'``; or
+            ``'rotary'``, in queries and keys, over time and space. Defaults to ``'space_time'``.
         time_start (str): Start of the time embedding: ``'zero'`` when the image model is pretrained (released code),
             ``'sinusoid'`` or ``'noise'`` from scratch. Defaults to ``'zero'``.
+        token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
+            behind (arXiv 2106.14881). Defaults to False.
+        norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
         with_cp (bool): Whether to keep only the blocks' inputs for the backward pass and recompute the rest.
             Defaults to False.
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
@@ -46,11 +52,13 @@ class TimeSformer(BaseModule):
         embed_dims: int = 768,
         num_heads: int = 12,
         num_layers: int = 12,
-        mlp_ratio: float = 4,
+        mlp: dict = dict(type='MLP'),
         drop_path_rate: float = 0.1,
         init_std: float = 0.02,
         position: str = 'space_time',
         time_start: str = 'zero',
+        token_shift: bool = False,
+        norm_eps: float = 1e-6,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -63,19 +71,27 @@ class TimeSformer(BaseModule):
         if num_layers < 1:
             raise ValueError(f'num_layers is {num_layers}, expected at least 1')
         rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(num_layers)]
-        sizes = dict(embed_dims=embed_dims, num_heads=num_heads)
-        if doubled := {*sizes, 'drop_path_rate'} & set(attention):
+        shared = dict(
+            embed_dims=embed_dims,
+            num_heads=num_heads,
+            norm_eps=norm_eps,
+            rotary=position == 'rotary',
+            token_shift=token_shift,
+        )
+        if doubled := {*shared, 'drop_path_rate'} & set(attention):
             raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
-        schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **sizes)) for rate in rates]
+        schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
+        mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims)) for _ in rates]
         self.blocks = nn.ModuleList(
-            EncoderBlock(scheme, embed_dims, mlp_ratio, rate) for scheme, rate in zip(schemes, rates)
+            EncoderBlock(scheme, mlp, embed_dims, rate, norm_eps, token_shift)
+            for scheme, mlp, rate in zip(schemes, mlps, rates)
         )
         self.mixes_time = schemes[0].mixes_time
         if position == 'space_time' and not self.mixes_time:
             position = 'space'  # frames that never meet need no time
         grid = Grid(num_frames, height // patch_size, width // patch_size)
         self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, time_start)
-        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.init_std = init_std
         self.with_cp = with_cp
 
@@ -84,31 +100,61 @@ class TimeSformer(BaseModule):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=self.init_std)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, AttentionStep):
                 module.zero_extension()
         self.embedding.init_weights()
-        super().init_weights()
+        with DefaultScope.overwrite_default_scope('mmtsf'):  # init_cfg's 'Pretrained' is ours in scripts, too
+            super().init_weights()
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Embed clips ``(B, 3, T, H, W)`` as features ``(B, C)``: the classification token after the last norm."""
-        cls = self.encode(clips)[0][:, 0]
+    def forward(self, clips: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Embed clips as features: the classification token after the last norm.
+
+        Args:
+            clips (Tensor): ``(B, 3, T, H, W)``, normalised.
+            frame_mask (Tensor, optional): ``(B, T)``, true for real frames and false for those that pad a shorter
+                clip: they attend to nothing and are attended by nothing. Defaults to None: all are real.
+
+        Returns:
+            Tensor: ``(B, C)``.
+        """
+        cls = self.encode(clips, frame_mask)[0][:, 0]
         if not self.mixes_time:
-            cls = cls.unflatten(0, (clips.shape[0], -1)).mean(dim=1)
+            cls = cls.unflatten(0, (clips.shape[0], -1))
+            if frame_mask is None:
+                cls = cls.mean(dim=1)
+            else:
+                cls = (cls * frame_mask.unsqueeze(-1)).sum(dim=1) / frame_mask.sum(dim=1, keepdim=True)
         return self.norm(cls)
 
-    def encode(self, clips: Tensor) -> tuple[Tensor, Grid]:
+    def encode(self, clips: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Grid]:
         """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
 
         Where the scheme does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame.
+
+        Raises:
+            ValueError: If ``frame_mask`` has another shape than ``(B, T)``, or a clip has no real frame.
         """
+        _check_mask(frame_mask, clips)
         if not self.mixes_time:
-            clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+            clips, frame_mask = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2), None
         tokens, grid = self.embedding(clips)
+        real = None if frame_mask is None else real_tokens(frame_mask, grid)
         for block in self.blocks:
             if self.with_cp and self.training:
-                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+                tokens = checkpoint(block, tokens, grid, real, use_reentrant=False)
             else:
-                tokens = block(tokens, grid)
+                tokens = block(tokens, grid, real)
         return tokens, grid
+
+
+def _check_mask(frame_mask: Tensor | None, clips: Tensor) -> None:
+    if frame_mask is None or torch.compiler.is_compiling():
+        return
+    expected = (clips.shape[0], clips.shape[2])
+    if frame_mask.shape != expected:
+        raise ValueError(f'frame_mask has the shape {tuple(frame_mask.shape)}, expected (B, T) = {expected}')
+    if not frame_mask.any(dim=1).all():
+        raise ValueError('frame_mask marks a clip without any real frame; give each clip at least one')

@@ -2,6 +2,19 @@ from .attention_step import AttentionStep
 from .clip_embedding import ClipEmbedding
 from .drop_path import DropPath
 from .encoder_block import EncoderBlock
-from .tokens import Grid, Grouping
+from .mlp import MLP, GatedMLP
+from .rotary import RotaryPosition
+from .tokens import Grid, Grouping, real_tokens
 
-__all__ = ['AttentionStep', 'ClipEmbedding', 'DropPath', 'EncoderBlock', 'Grid', 'Grouping']
+__all__ = [
+    'MLP',
+    'AttentionStep',
+    'ClipEmbedding',
+    'DropPath',
+    'EncoderBlock',
+    'GatedMLP',
+    'Grid',
+    'Grouping',
+    'RotaryPosition',
+    'real_tokens',
+]

@@ -1,11 +1,13 @@
 """One step of an attention scheme: multi-head self-attention within the groups of a grouping."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from .drop_path import DropPath
-from .tokens import Grid, Grouping
+from .rotary import RotaryPosition
+from .tokens import Grid, Grouping, shift_frames
 
 
 class AttentionStep(nn.Module):
@@ -13,43 +15,93 @@ class AttentionStep(nn.Module):
 
     Args:
         embed_dims (int): Width C of the tokens.
-        num_heads (int): Number of heads; must divide ``embed_dims``.
+        num_heads (int): Number of heads.
         grouping (Grouping): Which tokens see each other.
         drop_path_rate (float): Probability that a group's residual is dropped in training.
-        extends (bool): Whether the step is an addition to the image model. It then ends in a second linear layer
-            (``temporal_fc`` in the released code) that starts at zero, after the drop path. Defaults to False.
+        extends (bool): Whether the step ends in a second linear layer (``temporal_fc`` in the released code) that
+            starts at zero, after the drop path: an addition to the image model. Defaults to False.
+        head_dims (int, optional): Width of a head. Defaults to None: ``embed_dims / num_heads``.
+        qkv_bias (bool): Whether queries, keys and values have a bias. Defaults to True.
+        norm_eps (float): Epsilon of the LayerNorm. Defaults to 1e-6 (released code).
+        cls_sees_all (bool): Whether the classification token, besides being seen in every group, sees all patches,
+            instead of the average over its copies. Defaults to False.
+        rotary (bool): Whether queries and keys carry rotary positions of the group's members. Defaults to False.
+        token_shift (bool): Whether channels are shifted between frames first. Defaults to False.
     """
 
     def __init__(
-        self, embed_dims: int, num_heads: int, grouping: Grouping, drop_path_rate: float, extends: bool = False
+        self,
+        embed_dims: int,
+        num_heads: int,
+        grouping: Grouping,
+        drop_path_rate: float,
+        extends: bool = False,
+        head_dims: int | None = None,
+        qkv_bias: bool = True,
+        norm_eps: float = 1e-6,
+        cls_sees_all: bool = False,
+        rotary: bool = False,
+        token_shift: bool = False,
     ) -> None:
         super().__init__()
-        if embed_dims % num_heads:
+        if head_dims is None and embed_dims % num_heads:
             raise ValueError(f'embed_dims {embed_dims} is not divisible by num_heads {num_heads}')
+        head_dims = head_dims or embed_dims // num_heads
         self.num_heads = num_heads
         self.grouping = grouping
-        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
-        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
-        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.cls_sees_all = cls_sees_all
+        self.token_shift = token_shift
+        self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
+        self.rotary = RotaryPosition(head_dims) if rotary else None
+        self.proj = nn.Linear(num_heads * head_dims, embed_dims)
         self.drop_path = DropPath(drop_path_rate)
         self.fc = nn.Linear(embed_dims, embed_dims) if extends else None
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape."""
-        q, k, v = self.queries_keys_values(tokens, grid)
-        mixed = rearrange(F.scaled_dot_product_attention(q, k, v), 'g heads l c -> g l (heads c)')
-        groups = self.drop_path(self.proj(mixed))
-        if self.fc is not None:
-            groups = self.fc(groups)
-        return self.grouping.unfold(groups, grid)
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+        """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
 
-    def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Queries, keys and values ``(3, B*G, heads, L, C / heads)`` of the groups of tokens ``(B, 1 + T*H*W, C)``."""
-        qkv = self.grouping.fold(self.qkv(self.norm(tokens)), grid)
-        return rearrange(qkv, 'g l (three heads c) -> three g heads l c', three=3, heads=self.num_heads)
+        Tokens that are not ``real`` ``(B, 1 + T*H*W, 1)`` attend to nothing and are attended by nothing."""
+        qkv = self.queries_keys_values(tokens, grid, real)
+        mixed = self._attend(self.group(qkv, grid), None if real is None else self.grouping.fold(real, grid))
+        if self.cls_sees_all:
+            cls = self._attend(qkv, real, num_queries=1)
+            mixed = torch.cat([cls, self.grouping.unfold(mixed, grid)[:, 1:]], dim=1)
+            residual = self._project(mixed)
+        else:
+            residual = self.grouping.unfold(self._project(mixed), grid, real)
+        return residual if real is None else residual * real
+
+    def queries_keys_values(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+        """Queries, keys and values ``(B, 1 + T*H*W, 3 * heads * head_dims)`` of the tokens, without positions."""
+        x = self.norm(tokens)
+        if self.token_shift:
+            x = shift_frames(x if real is None else x * real, grid)
+        return self.qkv(x)
+
+    def group(self, qkv: Tensor, grid: Grid) -> Tensor:
+        """Queries, keys and values ``(B*G, L, 3 * heads * head_dims)`` of the groups, with rotary positions."""
+        if self.rotary is not None:
+            qk, v = qkv.unflatten(-1, (3, self.num_heads, -1)).split([2, 1], dim=2)
+            qkv = torch.cat([self.rotary(qk, grid, axes=self.grouping.members), v], dim=2).flatten(2)
+        return self.grouping.fold(qkv, grid)
+
+    def split_heads(self, qkv: Tensor) -> Tensor:
+        """``(N, L, 3 * heads * head_dims)`` to ``(3, N, heads, L, head_dims)``."""
+        return rearrange(qkv, 'n l (three heads c) -> three n heads l c', three=3, heads=self.num_heads)
 
     def zero_extension(self) -> None:
         """Start an added step at zero, so that training begins as the image model."""
         if self.fc is not None:
             nn.init.zeros_(self.fc.weight)
             nn.init.zeros_(self.fc.bias)
+
+    def _attend(self, qkv: Tensor, real: Tensor | None, num_queries: int | None = None) -> Tensor:
+        q, k, v = self.split_heads(qkv)
+        mask = None if real is None else real.squeeze(-1)[:, None, None]
+        mixed = F.scaled_dot_product_attention(q[:, :, :num_queries], k, v, mask)
+        return rearrange(mixed, 'n heads l c -> n l (heads c)')
+
+    def _project(self, mixed: Tensor) -> Tensor:
+        mixed = self.drop_path(self.proj(mixed))
+        return mixed if self.fc is None else self.fc(mixed)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .tokens import Grid
 
-POSITIONS = ('none', 'space', 'space_time')
+POSITIONS = ('none', 'space', 'space_time', 'rotary')
 TIME_STARTS = ('zero', 'noise', 'sinusoid')
 
 
@@ -22,7 +22,8 @@ class ClipEmbedding(nn.Module):
         grid (Grid): Patch grid that the tables are made for.
         patch_size (int): Height and width of a patch in pixels.
         embed_dims (int): Width C of the tokens.
-        position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper).
+        position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper); with ``'rotary'`` positions
+            are not added here, but turn queries and keys.
         time_start (str): Start of the time table. ``'zero'`` for a pretrained image model (released code);
             ``'sinusoid'`` or ``'noise'`` (standard deviation 1) from scratch, where zero never learns order.
     """
@@ -40,7 +41,7 @@ class ClipEmbedding(nn.Module):
         self.cls_position: nn.Parameter | None = None
         self.space: nn.Parameter | None = None
         self.time: nn.Parameter | None = None
-        if position != 'none':
+        if position in ('space', 'space_time'):
             self.cls_position = nn.Parameter(torch.zeros(1, 1, embed_dims))
             self.space = nn.Parameter(torch.zeros(1, grid.h, grid.w, embed_dims))
         if position == 'space_time':

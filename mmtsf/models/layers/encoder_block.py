@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from .drop_path import DropPath
-from .tokens import Grid
+from .tokens import Grid, shift_frames
 
 
 class EncoderBlock(nn.Module):
@@ -11,20 +11,33 @@ class EncoderBlock(nn.Module):
 
     Args:
         attention (nn.Module): Attention scheme; owns its norms and residuals.
+        mlp (nn.Module): Maps each token ``(..., C)`` to its residual.
         embed_dims (int): Width C of the tokens.
-        mlp_ratio (float): Width of the MLP's hidden layer as a multiple of ``embed_dims``.
         drop_path_rate (float): Probability that the MLP's residual is dropped for a clip in training.
+        norm_eps (float): Epsilon of the LayerNorm. Defaults to 1e-6.
+        token_shift (bool): Whether channels are shifted between frames before the MLP. Defaults to False.
     """
 
-    def __init__(self, attention: nn.Module, embed_dims: int, mlp_ratio: float, drop_path_rate: float) -> None:
+    def __init__(
+        self,
+        attention: nn.Module,
+        mlp: nn.Module,
+        embed_dims: int,
+        drop_path_rate: float,
+        norm_eps: float = 1e-6,
+        token_shift: bool = False,
+    ) -> None:
         super().__init__()
-        hidden = int(embed_dims * mlp_ratio)
         self.attention = attention
-        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
-        self.mlp = nn.Sequential(nn.Linear(embed_dims, hidden), nn.GELU(), nn.Linear(hidden, embed_dims))
+        self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.mlp = mlp
         self.drop_path = DropPath(drop_path_rate)
+        self.token_shift = token_shift
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape."""
-        tokens = self.attention(tokens, grid)
-        return tokens + self.drop_path(self.mlp(self.norm(tokens)))
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+        """``(B, 1 + T*H*W, C)`` to the same shape; ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
+        tokens = self.attention(tokens, grid, real)
+        x = self.norm(tokens)
+        if self.token_shift:
+            x = shift_frames(x if real is None else x * real, grid)
+        return tokens + self.drop_path(self.mlp(x))

@@ -4,9 +4,11 @@ Tokens are ``(B, 1 + T*H*W, C)``: the classification token, then the patches fra
 outside this file knows that order.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -23,6 +25,7 @@ class Grid(NamedTuple):
         return self.t * self.h * self.w
 
 
+@dataclass(frozen=True)
 class Grouping:
     """A partition of the patch grid into groups of equal size; tokens attend within their group.
 
@@ -36,14 +39,24 @@ class Grouping:
         parts (int): Number of parts of every axis that is cut. Defaults to 2.
     """
 
-    def __init__(
-        self, groups: str, members: str, patches: str = 't h w', with_cls: bool = True, parts: int = 2
-    ) -> None:
-        self.flat = f'b ({patches}) c'
-        self.grouped = f'(b {groups}) ({members}) c'
-        self.cut = [axis for axis in 'thw' if f'n{axis}' in patches.split()]
-        self.with_cls = with_cls
-        self.parts = parts
+    groups: str
+    members: str
+    patches: str = 't h w'
+    with_cls: bool = True
+    parts: int = 2
+
+    @property
+    def flat(self) -> str:
+        return f'b ({self.patches}) c'
+
+    @property
+    def grouped(self) -> str:
+        return f'(b {self.groups}) ({self.members}) c'
+
+    @property
+    def cut(self) -> list[str]:
+        """Axes that are cut in parts."""
+        return [axis for axis in 'thw' if f'n{axis}' in self.patches.split()]
 
     def axis_lengths(self, grid: Grid) -> dict[str, int]:
         """Lengths of all axes of the patterns.
@@ -72,13 +85,38 @@ class Grouping:
         cls = tokens[:, :1].repeat_interleave(num_groups, dim=0)
         return torch.cat([cls, groups], dim=1)
 
-    def unfold(self, groups: Tensor, grid: Grid) -> Tensor:
-        """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``; copies of the classification token are averaged,
-        and it is zero where it did not join."""
+    def unfold(self, groups: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+        """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``.
+
+        Copies of the classification token are averaged, over groups with a real patch where ``real``
+        ``(B, 1 + T*H*W, 1)`` says which tokens are no padding; it is zero where it did not join."""
         lengths = self.axis_lengths(grid)
         patches = rearrange(groups[:, int(self.with_cls) :], f'{self.grouped} -> {self.flat}', **lengths)
-        if self.with_cls:
-            cls = groups[:, :1].unflatten(0, (patches.shape[0], -1)).mean(dim=1)
-        else:
+        if not self.with_cls:
             cls = patches.new_zeros(patches.shape[0], 1, patches.shape[2])
+            return torch.cat([cls, patches], dim=1)
+        copies = groups[:, :1].unflatten(0, (patches.shape[0], -1))  # (B, G, 1, C)
+        if real is None:
+            return torch.cat([copies.mean(dim=1), patches], dim=1)
+        counts = self.fold(real, grid)[:, 1:].any(dim=1).unflatten(0, copies.shape[:2]).unsqueeze(-1)
+        cls = (copies * counts).sum(dim=1) / counts.sum(dim=1)
         return torch.cat([cls, patches], dim=1)
+
+
+def real_tokens(frame_mask: Tensor, grid: Grid) -> Tensor:
+    """Which tokens are no padding, ``(B, 1 + T*H*W, 1)``, of a mask over frames ``(B, T)``; the first always is."""
+    patches = frame_mask.bool().repeat_interleave(grid.h * grid.w, dim=1)
+    return F.pad(patches, (1, 0), value=True).unsqueeze(-1)
+
+
+def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:
+    """Tokens ``(B, 1 + T*H*W, C)`` whose patches take a third of their channels from the next frame and another from
+    the one before, zero beyond the ends (token shift, arXiv 2106.14881; timesformer-pytorch)."""
+    patches = tokens[:, 1:].unflatten(1, (grid.t, grid.h * grid.w))
+    third = tokens.shape[-1] // 3
+    ahead, still, behind = patches.split([third, third, tokens.shape[-1] - 2 * third], dim=-1)
+    behind, rest = behind[..., :third], behind[..., third:]
+    ahead = F.pad(ahead[:, 1:], (0, 0, 0, 0, 0, 1))
+    behind = F.pad(behind[:, :-1], (0, 0, 0, 0, 1, 0))
+    shifted = torch.cat([ahead, still, behind, rest], dim=-1)
+    return torch.cat([tokens[:, :1], shifted.flatten(1, 2)], dim=1)

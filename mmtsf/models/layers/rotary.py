@@ -1,0 +1,52 @@
+"""Rotary position embedding over time and space (Su et al., arXiv 2104.09864)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .tokens import Grid
+
+
+class RotaryPosition(nn.Module):
+    """Turn pairs of channels of queries and keys by angles that grow with the place of a patch.
+
+    The angles are those of timesformer-pytorch: in time geometric frequencies of the frame's number, numbered by
+    halves of the channels although pairs are neighbours; in space frequencies from 1 to ``max_frequency / 2`` of the
+    height in [-1, 1] for the first half of the channels and of the width for the other. The classification token is
+    not turned.
+
+    Args:
+        head_dims (int): Channels of a head; a multiple of 4.
+        max_frequency (float): Twice the highest frequency in space. Defaults to 10.
+    """
+
+    def __init__(self, head_dims: int, max_frequency: float = 10) -> None:
+        super().__init__()
+        if head_dims % 4:
+            raise ValueError(f'rotary positions need heads of a multiple of 4 channels, not {head_dims}')
+        self.head_dims = head_dims
+        self.max_frequency = max_frequency
+
+    def forward(self, x: Tensor, grid: Grid, axes: str) -> Tensor:
+        """Turn ``(B, 1 + T*H*W, ..., head_dims)`` by the angles of the given axes, e.g. ``'t'`` or ``'hw'``."""
+        angles = self.angles(grid, axes).to(x.device)
+        angles = angles.view(1, len(angles), *[1] * (x.ndim - 3), self.head_dims)
+        turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+        return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
+
+    def angles(self, grid: Grid, axes: str) -> Tensor:
+        """Angles ``(1 + T*H*W, head_dims)`` of all tokens; those of several axes are added."""
+        angles = torch.zeros(*grid, self.head_dims)
+        if 't' in axes:
+            frequencies = 10000 ** (-torch.arange(0, self.head_dims, 2) / self.head_dims)
+            angles = angles + (torch.arange(grid.t)[:, None] * frequencies.repeat(2))[:, None, None]
+        highest = math.log2(self.max_frequency / 2)
+        frequencies = math.pi * torch.logspace(0, highest, self.head_dims // 4, base=2).repeat_interleave(2)
+        halves = [torch.zeros(grid.h, grid.w, self.head_dims // 2) for _ in 'hw']
+        if 'h' in axes:
+            halves[0] = halves[0] + torch.linspace(-1, 1, grid.h)[:, None, None] * frequencies
+        if 'w' in axes:
+            halves[1] = halves[1] + torch.linspace(-1, 1, grid.w)[None, :, None] * frequencies
+        angles = angles + torch.cat(halves, dim=-1)
+        return torch.cat([torch.zeros(1, self.head_dims), angles.flatten(0, 2)])

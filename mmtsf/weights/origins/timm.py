@@ -1,0 +1,37 @@
+"""ViT and DeiT of timm, and of everything that kept its names."""
+
+import torch
+
+from ..key_table import KeyTable
+from .origin import POSITIONS, Origin, State, step_names
+
+
+def _unpack(state: State) -> State:
+    """Leave out a distillation token, which DeiT puts behind the classification token."""
+    if 'dist_token' not in state:
+        return state
+    positions = state['pos_embed']
+    return dict(state, pos_embed=torch.cat([positions[:, :1], positions[:, 2:]], dim=1))
+
+
+NAMES = KeyTable(
+    {
+        'cls_token': 'backbone.embedding.cls',
+        'pos_embed': POSITIONS,
+        'patch_embed.proj.{p}': 'backbone.embedding.patch.{p}',
+        'blocks.{i}.norm2.{p}': 'backbone.blocks.{i}.norm.{p}',
+        'blocks.{i}.mlp.fc1.{p}': 'backbone.blocks.{i}.mlp.0.{p}',
+        'blocks.{i}.mlp.fc2.{p}': 'backbone.blocks.{i}.mlp.2.{p}',
+        'norm.{p}': 'backbone.norm.{p}',
+        'head.{p}': 'cls_head.fc_cls.{p}',
+        **step_names(
+            {
+                'blocks.{i}.norm1.{p}': 'norm',
+                'blocks.{i}.attn.qkv.{p}': 'qkv',
+                'blocks.{i}.attn.proj.{p}': 'proj',
+            },
+            'space',
+        ),
+    }
+)
+TIMM = Origin('timm', {'image': NAMES}, unused=r'dist_token|head_dist\..*|pre_logits\..*', unpack=_unpack)

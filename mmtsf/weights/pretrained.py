@@ -1,0 +1,38 @@
+"""``init_cfg=dict(type='Pretrained', checkpoint=...)`` for weights of any origin."""
+
+from mmengine.logging import print_log
+from torch import nn
+
+from mmtsf.registry import WEIGHT_INITIALIZERS
+
+from .fit import fit
+from .reader import read_checkpoint
+from .translate import translate
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class Pretrained:
+    """Start a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`fit`.
+
+    Args:
+        checkpoint (str): File, folder, URL or published name.
+        origin (str, optional): Where it comes from. Defaults to None: recognised.
+        added_steps (str): How attention steps start that an image model lacks, ``'image'`` or ``'own'``. Defaults to
+            ``'image'``.
+        resize (str): How position tables are resized, ``'smooth'``, ``'nearest'`` or ``'released'``. Defaults to
+            ``'smooth'``.
+    """
+
+    def __init__(
+        self, checkpoint: str, origin: str | None = None, added_steps: str = 'image', resize: str = 'smooth'
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.origin = origin
+        self.added_steps = added_steps
+        self.resize = resize
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the checkpoint into ``module``."""
+        weights = translate(read_checkpoint(self.checkpoint), self.origin)
+        report = fit(weights, module, added_steps=self.added_steps, resize=self.resize)
+        print_log(f'{self.checkpoint} ({weights.origin}): {report}', 'current')

@@ -1,0 +1,164 @@
+"""From the names of any origin to ours, and back."""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .origins import ORIGINS, POSITIONS, Origin, State
+from .report import Report, shorten
+
+#: Where checkpoints keep their weights
+CONTAINERS = ('state_dict', 'model_state', 'model', 'state_dict_ema')
+OURS = 'mmtsf'
+#: Tensors by which our own files are known, of a whole model or of a backbone
+MARKS = ('backbone.embedding.patch.weight', 'embedding.patch.weight')
+
+
+@dataclass
+class Weights:
+    """Weights of some origin under our names.
+
+    Args:
+        state (dict[str, Tensor]): ``backbone.*`` and ``cls_head.*``.
+        origin (str): Where they come from.
+        scheme (str): ``divided``, ``joint``, ``space``, or ``image`` for an image model; ``''`` for our own.
+        options (dict): Backbone options that the file tells besides its tensors.
+        report (Report): What became of its keys.
+    """
+
+    state: State
+    origin: str
+    scheme: str
+    options: dict = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+
+
+def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...] = ()) -> Weights:
+    """Recognise the origin of a checkpoint by its keys and name its weights as we do.
+
+    Args:
+        checkpoint (dict): As :func:`read_checkpoint` returns it.
+        origin (str, optional): Name of the origin. Defaults to None: recognised.
+        allow (tuple[str, ...]): Keys, as regular expressions, that may be left over. Defaults to ``()``.
+
+    Raises:
+        ValueError: If no origin has these keys, or some are left over.
+    """
+    state = tensors_of(checkpoint)
+    if origin in (None, OURS) and any(mark in state for mark in MARKS):
+        known = checkpoint.get('meta', {}).get('backbone', {})
+        return Weights(_with_prefix(state, 'backbone.'), OURS, '', known, Report(matched=len(state)))
+    if origin == OURS:
+        raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
+    candidates = [ORIGINS[origin]] if origin else list(ORIGINS.values())
+    readings = [_read(state, candidate, scheme, allow) for candidate in candidates for scheme in candidate.tables]
+    best = min(readings, key=lambda weights: (len(weights.report.left_over), len(weights.report.missing)))
+    if not best.report.matched or len(best.report.left_over) > len(state) / 2:
+        names = ', '.join([OURS, *ORIGINS])
+        raise ValueError(
+            f'these weights are of no architecture that is known here ({names}); their keys are {shorten(state)}'
+        )
+    if best.report.left_over:
+        raise ValueError(
+            f'the weights look like those of {best.origin} ({best.scheme} attention), but '
+            f'{len(best.report.left_over)} keys have no place: {shorten(best.report.left_over)}; name those that may '
+            'be left out with --allow'
+        )
+    _split_positions(best.state)
+    if 'huggingface' in checkpoint:
+        best.options.update(_hugging_face_options(checkpoint['huggingface']))
+    return best
+
+
+def translate_back(state: State, origin: str, scheme: str) -> State:
+    """Name our weights as another origin does.
+
+    Raises:
+        ValueError: If the origin has no such attention, or no name for a key.
+    """
+    tables = ORIGINS[origin].tables
+    if scheme not in tables:
+        raise ValueError(f'{origin} has no {scheme} attention; it has {", ".join(tables)}')
+    state = _join_positions(state)
+    names = {key: tables[scheme].to_theirs(key) for key in state}
+    if nameless := [key for key, name in names.items() if name is None]:
+        raise ValueError(f'{origin} has no place for {len(nameless)} weights: {shorten(nameless)}')
+    return {str(names[key]): value for key, value in state.items()}
+
+
+def tensors_of(checkpoint: dict) -> State:
+    """The weights in a checkpoint, wherever it keeps them, without the prefix of a parallel wrapper.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    inner = next((checkpoint[name] for name in CONTAINERS if isinstance(checkpoint.get(name), dict)), checkpoint)
+    state = {re.sub(r'^module\.', '', key): value for key, value in inner.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ValueError(f'there are no weights in this checkpoint; its keys are {shorten(checkpoint)}')
+    return state
+
+
+def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> Weights:
+    """``state`` by one table, with everything that it says nothing about reported."""
+    table = origin.tables[scheme]
+    options = origin.options(state)
+    state = _with_prefix(origin.unpack(state), origin.prefix)
+    weights = Weights({}, origin.name, scheme, options)
+    for key, value in state.items():
+        ours = table.to_ours(key)
+        if ours is not None:
+            weights.state[ours] = value
+        elif origin.unused and re.fullmatch(origin.unused, key) or any(re.fullmatch(one, key) for one in allow):
+            weights.report.unused.append(key)
+        else:
+            weights.report.left_over.append(key)
+    weights.report.matched = len(weights.state)
+    weights.report.missing = table.missing(list(state))
+    return weights
+
+
+def _with_prefix(state: State, prefix: str) -> State:
+    """``state`` with names that begin as those of a whole model, if it is of a backbone alone."""
+    if any(key.startswith(prefix) for key in state):
+        return state
+    heads = ('classifier.', 'cls_head.', 'head.')
+    return {key if key.startswith(heads) else f'{prefix}{key}': value for key, value in state.items()}
+
+
+def _split_positions(state: State) -> None:
+    """One table ``(1, 1 + N, C)`` as the classification token's and the patches', on a square grid."""
+    if POSITIONS not in state:
+        return
+    table = state.pop(POSITIONS)
+    side = math.isqrt(table.shape[1] - 1)
+    if side * side != table.shape[1] - 1:
+        raise ValueError(
+            f'the position table has {table.shape[1] - 1} patches, not a square number; such a file does not tell its '
+            'height and width'
+        )
+    state['backbone.embedding.cls_position'] = table[:, :1]
+    state['backbone.embedding.space'] = table[:, 1:].unflatten(1, (side, side))
+
+
+def _join_positions(state: State) -> State:
+    """Undo :func:`_split_positions`."""
+    state = dict(state)
+    cls, space = (state.pop(f'backbone.embedding.{name}', None) for name in ('cls_position', 'space'))
+    if cls is not None and space is not None:
+        state[POSITIONS] = torch.cat([cls, space.flatten(1, 2)], dim=1)
+    return state
+
+
+def _hugging_face_options(config: dict) -> dict:
+    options = dict(
+        num_frames=config.get('num_frames', 8),
+        num_heads=config.get('num_attention_heads', 12),
+        norm_eps=config.get('layer_norm_eps', 1e-6),
+    )
+    if not config.get('qkv_bias', True):
+        options['attention'] = dict(qkv_bias=False)
+    return options

@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Convert weights between formats, with a report of what became of every key:
+
+python tools/convert_weights.py TimeSformer_divST_8x32_224_K400.pyth timesformer.safetensors
+python tools/convert_weights.py vit.npz start.pth --config configs/timesformer_hr_k600.py
+python tools/convert_weights.py work_dirs/mine/epoch_15.pth mine_hf --to huggingface
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.registry import init_default_scope
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
+from mmtsf.weights import backbone_config, build, fit, read_checkpoint, translate
+from mmtsf.weights.fit import ADDED_STEPS, RESIZES
+from mmtsf.weights.origins import ORIGINS
+from mmtsf.weights.writer import FORMATS, write
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='file, Hugging Face folder, URL or published name')
+    parser.add_argument(
+        'target', type=Path, help='file to write: .pth, .pyth or .safetensors; a folder for huggingface'
+    )
+    parser.add_argument('--from', dest='origin', choices=['mmtsf', *ORIGINS], help='origin (default: recognised)')
+    parser.add_argument('--to', choices=FORMATS, default='mmtsf', help='format to write (default: mmtsf)')
+    parser.add_argument('--config', help='fit the weights to the model of this config (default: the one they tell)')
+    parser.add_argument(
+        '--num-heads', type=int, help='attention heads, which few files tell (default: 64 channels each)'
+    )
+    parser.add_argument('--allow', nargs='+', default=[], metavar='KEY', help='keys that may be left out (patterns)')
+    parser.add_argument('--resize', choices=RESIZES, default='smooth', help='how position tables are resized')
+    parser.add_argument(
+        '--added-steps', choices=ADDED_STEPS, default='image', help='start of steps an image model lacks'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    init_default_scope('mmtsf')
+    checkpoint = read_checkpoint(args.source)
+    weights = translate(checkpoint, args.origin, tuple(args.allow))
+    if args.config:
+        config = load_config(args.config).model
+        backbone, model = config.backbone.to_dict(), MODELS.build(config)
+    else:
+        backbone, model = backbone_config(weights, args.num_heads), build(weights, args.num_heads)
+    model.init_weights() if args.config else None
+    report = fit(weights, model, bool(args.config), args.added_steps, args.resize)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith('data_preprocessor.')}
+    meta = dict(backbone=backbone, classes=_classes(checkpoint))
+    print(f'{args.source}: {weights.origin} ({backbone["attention"]["type"]}), {report}')
+    for path in write(state, meta, args.target, args.to):
+        print(f'wrote {path}')
+
+
+def _classes(checkpoint: dict) -> list[str] | None:
+    """Class names that a checkpoint of mmtsf, MMAction2 or Hugging Face carries."""
+    meta = checkpoint.get('meta', {})
+    if 'huggingface' in checkpoint:
+        return list(checkpoint['huggingface'].get('id2label', {}).values())
+    return meta.get('classes') or meta.get('dataset_meta', {}).get('classes')
+
+
+if __name__ == '__main__':
+    main()
