@@ -7,4 +7,5 @@ _base_ = [
     '_base_/schedules/paper_15e.py',
     '_base_/default_runtime.py',
 ]
+start = 'timesformer_base_k400'
 model = dict(test_cfg=dict(max_testing_views=8))  # clips of a video that are run at once

@@ -7,3 +7,4 @@ _base_ = [
     '_base_/schedules/paper_15e.py',
     '_base_/default_runtime.py',
 ]
+start = 'vit_base_imagenet1k'

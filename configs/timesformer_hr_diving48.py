@@ -7,5 +7,6 @@ _base_ = [
     '_base_/schedules/paper_15e.py',
     '_base_/default_runtime.py',
 ]
+start = 'vit_base_imagenet1k'
 model = dict(backbone=dict(with_cp=True))
 train_dataloader = dict(batch_size=2)

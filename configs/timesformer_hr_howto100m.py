@@ -7,5 +7,6 @@ _base_ = [
     '_base_/schedules/paper_15e.py',
     '_base_/default_runtime.py',
 ]
+start = 'timesformer_hr_k400'
 clip = dict(frame_interval=32)  # rate 1/32, as in Table 8
 model = dict(test_cfg=dict(max_testing_views=8))  # clips of a video that are run at once

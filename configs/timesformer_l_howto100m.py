@@ -7,6 +7,7 @@ _base_ = [
     '_base_/schedules/paper_15e.py',
     '_base_/default_runtime.py',
 ]
+start = 'timesformer_l_k400'
 clip = dict(frame_interval=32)  # 102.4 s a clip at 30 fps (Table 8)
 model = dict(test_cfg=dict(max_testing_views=8))  # clips of a video that are run at once
 train_dataloader = dict(batch_size=2)

@@ -22,7 +22,7 @@ SEES = {
     'width': lambda q, k, n: (q.t, q.h) == (k.t, k.h),
     'height': lambda q, k, n: (q.t, q.w) == (k.t, k.w),
     'local': lambda q, k, n: (q.h < n.h / 2) == (k.h < n.h / 2) and (q.w < n.w / 2) == (k.w < n.w / 2),
-    'global': lambda q, k, n: all((i - j) % 2 == 0 for i, j in zip(q, k, strict=True)),
+    'strided': lambda q, k, n: all((i - j) % 2 == 0 for i, j in zip(q, k, strict=True)),
 }
 
 #: Steps that the classification token takes no part in.

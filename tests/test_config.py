@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from helpers import SHARED
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
@@ -23,6 +24,7 @@ import mmtsf.hooks
 import mmtsf.models  # noqa: F401  # registers
 from mmtsf.config import load_config
 from mmtsf.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmtsf.weights.sources import MODEL_INDEX
 
 CONFIGS = sorted(Path(__file__).parents[1].glob('configs/*.py'))
 NAMES = [path.stem.removeprefix('timesformer_') for path in CONFIGS]
@@ -30,7 +32,7 @@ CLASSES = dict(k400=400, k600=600, ssv2=174, diving48=48, howto100m=1059, motion
 #: (frames, interval, pixels, jitter) of the paper's clips
 CLIPS = dict(hr=(16, 16, 448, (448, 512)), l=(96, 4, 224, (256, 320)), tiny=(8, 3, 48, (48, 56)))
 BASE = (8, 32, 224, (256, 320))
-SCHEMES = ('space', 'joint', 'base', 'local_global', 'axial')
+SCHEMES = ('space', 'joint', 'base', 'local_global', 'axial', 'rotary')
 TINY = {
     'clip.num_frames': 4,
     'clip.size': 64,
@@ -141,9 +143,23 @@ def test_the_recipe_is_the_papers(name):
     assert config.model.cls_head.average_clips == 'prob'
 
 
+@pytest.mark.parametrize('name', [name for name in NAMES if 'motion' not in name])
+def test_the_start_is_the_papers(name):
+    start = load(name).model.backbone.init_cfg.checkpoint
+    if 'rotary' in name:
+        assert start is None  # no weights were published
+        return
+    data_set = name.rpartition('_')[2]
+    starts = {'ssv2': 'vit_base_imagenet1k', 'diving48': 'vit_base_imagenet1k'}
+    if data_set == 'howto100m':
+        starts['howto100m'] = f'timesformer_{name}'.replace('howto100m', 'k400')
+    assert start == starts.get(data_set, 'vit_base_imagenet21k')
+    assert start in {model['Name'] for model in yaml.safe_load(MODEL_INDEX.read_text())['Models']}
+
+
 @pytest.mark.parametrize('scheme', SCHEMES)
 def test_a_tiny_model_of_every_scheme_learns_a_batch(scheme):
-    config = load(f'{scheme}_k400', **TINY)
+    config = load(f'{scheme}_k400', **TINY, start=None)
     model = MODELS.build(config.model)
     model.init_weights()
     labels = [3, 0, 4]

@@ -46,15 +46,15 @@ def main() -> None:
     weights = translate(checkpoint, args.origin, tuple(args.allow))
     if args.config:
         config = load_config(args.config).model
+        config.backbone.init_cfg = None  # the weights are the start
         backbone, model = config.backbone.to_dict(), MODELS.build(config)
+        model.init_weights()
     else:
         backbone, model = backbone_config(weights, args.num_heads), build(weights, args.num_heads)
-    model.init_weights() if args.config else None
     report = fit(weights, model, bool(args.config), args.added_steps, args.resize)
-    state = {key: value for key, value in model.state_dict().items() if not key.startswith('data_preprocessor.')}
     meta = dict(backbone=backbone, classes=_classes(checkpoint))
     print(f'{args.source}: {weights.origin} ({backbone["attention"]["type"]}), {report}')
-    for path in write(state, meta, args.target, args.to):
+    for path in write(model.state_dict(), meta, args.target, args.to):
         print(f'wrote {path}')
 
 

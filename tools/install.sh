@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev]
+# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|export]
 # Name another Python with PYTHON=python3.12, another folder with VENV=/path. Nothing is installed twice.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,4 +21,10 @@ once() {
 once requirements.txt -r requirements.txt
 once requirements/replacements.txt --no-deps --force-reinstall -r requirements/replacements.txt
 once setup.py --no-deps -e .
-if [ "${1:-}" = dev ]; then once requirements/dev.txt -r requirements/dev.txt; fi
+case "${1:-}" in
+dev)
+    once requirements/dev.txt -r requirements/dev.txt
+    once requirements/oracles.txt --no-deps -r requirements/oracles.txt
+    ;;
+export) once requirements/export.txt -r requirements/export.txt ;;
+esac

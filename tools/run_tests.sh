@@ -8,4 +8,4 @@ bin=$VENV/bin
 "$bin/mypy" mmtsf
 "$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
     --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
-"$bin/python" -m pytest -q "$@" tests
+OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n auto --dist loadfile "$@" tests

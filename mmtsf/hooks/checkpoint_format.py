@@ -24,7 +24,10 @@ class CheckpointFormatHook(Hook):
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself."""
+        """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself.
+
+        The backbone's config goes with its weights, so that the file tells what it is of."""
+        checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
         for key in checkpoint:
@@ -40,6 +43,11 @@ class CheckpointFormatHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         weights = translate(checkpoint)
+        if runner._resume and 'optimizer' not in checkpoint:
+            raise ValueError(
+                f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it '
+                'with load_from'
+            )
         report = fit(weights, model, may_start_fresh=fine_tunes)
         runner.logger.info(f'{weights.origin} checkpoint: {report}')
         checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more

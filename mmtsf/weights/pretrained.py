@@ -15,7 +15,7 @@ class Pretrained:
     """Start a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`fit`.
 
     Args:
-        checkpoint (str): File, folder, URL or published name.
+        checkpoint (str, optional): File, folder, URL or published name; None leaves the module at its own start.
         origin (str, optional): Where it comes from. Defaults to None: recognised.
         added_steps (str): How attention steps start that an image model lacks, ``'image'`` or ``'own'``. Defaults to
             ``'image'``.
@@ -24,7 +24,7 @@ class Pretrained:
     """
 
     def __init__(
-        self, checkpoint: str, origin: str | None = None, added_steps: str = 'image', resize: str = 'smooth'
+        self, checkpoint: str | None, origin: str | None = None, added_steps: str = 'image', resize: str = 'smooth'
     ) -> None:
         self.checkpoint = checkpoint
         self.origin = origin
@@ -33,6 +33,8 @@ class Pretrained:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into ``module``."""
+        if self.checkpoint is None:
+            return
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
         report = fit(weights, module, added_steps=self.added_steps, resize=self.resize)
         print_log(f'{self.checkpoint} ({weights.origin}): {report}', 'current')

@@ -12,7 +12,7 @@ STEPS = {
     'SpaceAttention': ['space'],
     'JointAttention': ['joint'],
     'DividedAttention': ['time', 'space'],
-    'LocalGlobalAttention': ['local', 'global'],
+    'LocalGlobalAttention': ['local', 'strided'],
     'AxialAttention': ['time', 'width', 'height'],
 }
 EACH_STEP = [(attention, step) for attention, steps in STEPS.items() for step in steps]

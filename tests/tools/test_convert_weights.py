@@ -161,6 +161,14 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_own_weights_without_their_config_are_refused(convert, tmp_path):
+    torch.save(
+        {f'backbone.{k}': v for k, v in tiny_backbone('DividedAttention').state_dict().items()}, tmp_path / 'a.pth'
+    )
+    with pytest.raises(ValueError, match='this file does not say what model it is of; give its config'):
+        convert(tmp_path / 'a.pth', tmp_path / 'b.pth')
+
+
 def test_converted_files_tell_their_model(convert, tmp_path):
     convert(hugging_face(tmp_path / 'theirs'), tmp_path / 'ours.safetensors')
     weights = translate(read_checkpoint(str(tmp_path / 'ours.safetensors')))

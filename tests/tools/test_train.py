@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from runs import TINY, options, run_tool
+from runs import ROOT, TINY, options, run_tool
 from torch import nn
 
 
@@ -36,6 +36,13 @@ def test_a_run_resumed_between_epochs_ends_bit_for_bit_like_one_that_never_stopp
     assert not all(torch.equal(expected[key], before[key]) for key in expected)
 
 
+def test_weights_alone_cannot_be_resumed_from(motion, trained, tmp_path):
+    torch.save(dict(state_dict=weights(trained / 'epoch_1.pth')), tmp_path / 'weights.pth')
+    words = ('--resume', tmp_path / 'weights.pth', '--work-dir', tmp_path / 'run')
+    log = run_tool('tools/train.py', TINY, *words, *options(motion), fails=True)
+    assert 'cannot resume from mmtsf weights: this file has no state of the optimizer; start from it with' in log
+
+
 def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, tmp_path):
     still = {'model.backbone.drop_path_rate': 0.0, 'optim_wrapper.optimizer.type': 'SGD', 'lr': 0.05}
     still |= {'optim_wrapper.optimizer.weight_decay': 0.0}
@@ -51,15 +58,20 @@ def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, t
 
 
 def test_accumulated_steps_equal_the_whole_batch(motion, tmp_path):
-    still = {'model.backbone.drop_path_rate': 0.0, 'max_epochs': 1, 'optim_wrapper.optimizer.type': 'SGD'}
-    # by epochs: there are more iterations where steps are accumulated
-    still |= {f'param_scheduler.{i}.convert_to_iter_based': False for i in (0, 1)}
+    config = tmp_path / 'still.py'  # the same learning rate, however many iterations there are
+    config.write_text(
+        f"_base_ = '{ROOT / TINY}'\n"
+        "param_scheduler = dict(_delete_=True, type='ConstantLR', factor=1.0)\n"
+        "optim_wrapper = dict(optimizer=dict(type='SGD'))\n"
+    )
+    still = {'model.backbone.drop_path_rate': 0.0, 'max_epochs': 1, 'lr': 0.1}
     for clips in (8, 2):
         changes = {**still, 'train_dataloader.batch_size': clips}
-        log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / str(clips), *options(motion, **changes))
+        log = run_tool('tools/train.py', config, '--work-dir', tmp_path / str(clips), *options(motion, **changes))
         assert f'global batch 8 = 1 processes x {clips} clips x {8 // clips} accumulated steps' in log
     whole, parts = (weights(tmp_path / f'{clips}/epoch_1.pth') for clips in (8, 2))
     assert max((whole[key] - parts[key]).abs().max() for key in whole) < 1e-5
+    assert whole['cls_head.fc_cls.bias'].abs().max() > 1e-3  # it began at zero
 
 
 def test_bfloat16_trains_on_a_cpu(motion, tmp_path):
@@ -75,9 +87,11 @@ def test_bfloat16_computes_in_bfloat16():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
 
 
-def test_a_checkpoint_carries_the_class_names(trained):
+def test_a_checkpoint_carries_the_class_names_and_tells_its_model(trained):
     meta = torch.load(trained / 'epoch_2.pth', weights_only=True)['meta']
     assert meta['dataset_meta']['classes'] == ['left', 'left_then_right', 'right', 'right_then_left']
+    assert meta['backbone']['attention'] == dict(type='DividedAttention')
+    assert (meta['backbone']['num_heads'], meta['backbone']['num_layers']) == (2, 2)
 
 
 def test_broken_videos_are_named_and_counted_and_many_of_them_end_the_run(motion, tmp_path):

@@ -1,4 +1,5 @@
 # TimeSformer over ViT-B/16 with divided space-time attention
+start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(
     type='Recognizer3D',
     data_preprocessor=dict(
@@ -17,6 +18,7 @@ model = dict(
         num_heads=12,
         num_layers=12,
         drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='${start}'),
     ),
     cls_head=dict(
         type='TimeSformerHead',

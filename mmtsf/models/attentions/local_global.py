@@ -21,6 +21,6 @@ class LocalGlobalAttention(AttentionScheme):
 
     groupings = {
         'local': Grouping(groups='nh nw', members='t h w', patches='t nh h nw w'),
-        'global': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),
+        'strided': Grouping(groups='nt nh nw', members='t h w', patches='t nt h nh w nw'),
     }
-    image_step = 'global'
+    image_step = 'strided'  # "global" in the paper, a keyword of Python that no exported module may be called

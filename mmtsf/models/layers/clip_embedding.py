@@ -91,7 +91,7 @@ class ClipEmbedding(nn.Module):
 
 def resize_space(table: Tensor, height: int, width: int) -> Tensor:
     """Resize ``(1, H, W, C)`` to ``(1, height, width, C)``, bicubic in two dimensions."""
-    if table.shape[1:3] == (height, width):
+    if _is_known(height, width) and table.shape[1:3] == (height, width):
         return table
     table = table.permute(0, 3, 1, 2)
     return F.interpolate(table, (height, width), mode='bicubic', align_corners=False).permute(0, 2, 3, 1)
@@ -99,9 +99,14 @@ def resize_space(table: Tensor, height: int, width: int) -> Tensor:
 
 def resize_time(table: Tensor, num_frames: int) -> Tensor:
     """Resize ``(1, T, C)`` to ``(1, num_frames, C)``, linear."""
-    if table.shape[1] == num_frames:
+    if _is_known(num_frames) and table.shape[1] == num_frames:
         return table
     return F.interpolate(table.transpose(1, 2), num_frames, mode='linear', align_corners=False).transpose(1, 2)
+
+
+def _is_known(*sizes: int) -> bool:
+    """Whether sizes are numbers, and not symbols of an export for any size."""
+    return all(isinstance(size, int) for size in sizes)
 
 
 def sinusoid(length: int, dims: int) -> Tensor:

@@ -82,7 +82,7 @@ class Grouping:
         if not self.with_cls:
             return groups
         num_groups = groups.shape[0] // tokens.shape[0]
-        cls = tokens[:, :1].repeat_interleave(num_groups, dim=0)
+        cls = tokens[:, None, :1].expand(-1, num_groups, -1, -1).flatten(0, 1)
         return torch.cat([cls, groups], dim=1)
 
     def unfold(self, groups: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:

@@ -1,0 +1,81 @@
+#!/usr/bin/env python
+"""Speed and agreement of int8 on the CPU: onnxruntime and torchao beside PyTorch in fp32, interleaved, medians.
+
+python benchmarks/int8.py configs/timesformer_base_k400.py
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor
+
+from mmtsf.config import load_config
+from mmtsf.export import ClipClassifier, OnnxClassifier, export_onnx, quantize
+from mmtsf.registry import MODELS
+
+
+def torchao_int8(model: ClipClassifier) -> Callable[[Tensor], Tensor]:
+    """The same quantisation by torchao, compiled, as it needs to be."""
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+    quantize_(model, Int8DynamicActivationInt8WeightConfig())
+    return torch.compile(model)
+
+
+def classifier(path: str) -> ClipClassifier:
+    """The model of a config, with random weights that are the same in every call."""
+    torch.manual_seed(0)
+    recognizer = MODELS.build(load_config(path, dict(start=None)).model)
+    recognizer.init_weights()
+    for step in (m for m in recognizer.modules() if hasattr(m, 'zero_extension')):
+        torch.nn.init.trunc_normal_(step.fc.weight, std=0.02) if step.fc is not None else None
+    return ClipClassifier(recognizer.eval()).eval()
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('--rounds', type=int, default=9)
+    args = parser.parse_args()
+    init_default_scope('mmtsf')
+    model = classifier(args.config)
+    geometry = load_config(args.config).model.backbone
+    clips = model.example(1, geometry.num_frames, geometry.img_size, geometry.img_size)
+    with tempfile.TemporaryDirectory() as folder:
+        fp32, int8 = Path(folder, 'fp32.onnx'), Path(folder, 'int8.onnx')
+        export_onnx(model, clips, fp32)
+        quantize(fp32, int8)
+        functions = {
+            'PyTorch fp32': model,
+            'onnxruntime fp32': OnnxClassifier(fp32),
+            'onnxruntime int8': OnnxClassifier(int8),
+        }
+        try:
+            functions['torchao int8, compiled'] = torchao_int8(classifier(args.config))
+        except ImportError:
+            print('torchao is not installed, and left out')
+        expected = model(clips)
+        apart = {
+            name: float((function(clips) - expected).norm() / expected.norm()) for name, function in functions.items()
+        }
+        times: dict[str, list[float]] = {name: [] for name in functions}
+        for _ in range(args.rounds):
+            for name, function in functions.items():
+                start = time.perf_counter()
+                function(clips)
+                times[name].append(time.perf_counter() - start)
+    reference = statistics.median(times['PyTorch fp32'])
+    for name, measured in times.items():
+        median = statistics.median(measured)
+        print(f'{name:24} {median:7.3f} s  {reference / median:5.2f} x  logits apart {apart[name]:.1e} of their norm')
+
+
+if __name__ == '__main__':
+    main()

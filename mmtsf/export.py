@@ -1,0 +1,137 @@
+"""Models for other runtimes: ONNX, torch.export, int8."""
+
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+#: Axes of clips (B, 3, T, H, W) that an export may leave open, and their names
+DYNAMIC_AXES = {0: 'batch', 2: 'frames', 3: 'height', 4: 'width'}
+
+
+class ClipClassifier(nn.Module):
+    """A recognizer as one function from clips to logits.
+
+    Args:
+        recognizer (nn.Module): MMAction2's recognizer with backbone, head and data preprocessor.
+        normalises (bool): Whether clips come as uint8 frames and are normalised inside. Defaults to False.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, recognizer: Any, normalises: bool = False) -> None:
+        super().__init__()
+        self.backbone = recognizer.backbone
+        self.cls_head = recognizer.cls_head
+        self.normalises = normalises
+        self.register_buffer('mean', recognizer.data_preprocessor.mean.view(1, 3, 1, 1, 1).clone())
+        self.register_buffer('std', recognizer.data_preprocessor.std.view(1, 3, 1, 1, 1).clone())
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits ``(B, K)`` of clips ``(B, 3, T, H, W)``: normalised floats, or uint8 RGB."""
+        if self.normalises:
+            clips = (clips.float() - self.mean) / self.std
+        return self.cls_head(self.backbone(clips))
+
+    def example(self, batch: int, num_frames: int, height: int, width: int) -> Tensor:
+        """Random clips of the kind that it takes."""
+        clips = torch.randint(0, 256, (batch, 3, num_frames, height, width), dtype=torch.uint8)
+        return clips if self.normalises else (clips.float() - self.mean.cpu()) / self.std.cpu()
+
+
+@torch.no_grad()
+def export_onnx(model: ClipClassifier, clips: Tensor, path: Path, dynamic: bool = False) -> None:
+    """Write ``path`` as ONNX, with input ``clips`` and output ``logits``.
+
+    Args:
+        model (ClipClassifier): The model, in eval mode.
+        clips (Tensor): Example; the batch is always open.
+        path (Path): File to write; weights beyond ONNX's 2 GB lie beside it.
+        dynamic (bool): Whether frames, height and width are open, too. Defaults to False.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        program = torch.onnx.export(
+            model,
+            (clips,),
+            dynamo=True,
+            dynamic_shapes=_dynamic_shapes(dynamic),
+            input_names=['clips'],
+            output_names=['logits'],
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path)
+
+
+@torch.no_grad()
+def export_torch(model: ClipClassifier, clips: Tensor, path: Path, dynamic: bool = False) -> None:
+    """Write ``path`` as a ``torch.export`` program, to be loaded by :func:`torch.export.load`."""
+    torch.export.save(torch.export.export(model, (clips,), dynamic_shapes=_dynamic_shapes(dynamic)), path)
+
+
+def quantize(path: Path, target: Path) -> None:
+    """Write an ONNX model with int8 weights; activations are quantised as they come (dynamic quantisation)."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(path)
+    del model.graph.value_info[:]  # the exporter's shapes are of transposed weights; they are inferred anew
+    quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True)
+
+
+class OnnxClassifier:
+    """An ONNX file as a function from clips to logits, on the CPU.
+
+    Args:
+        path (Path): The file.
+        threads (int): Threads of onnxruntime. Defaults to 0: as it likes.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Logits ``(B, K)``."""
+        return torch.from_numpy(self.session.run(None, dict(clips=clips.numpy()))[0])
+
+
+def exported(path: Path, form: str) -> 'OnnxClassifier | nn.Module':
+    """An exported file as a function from clips to logits."""
+    return OnnxClassifier(path) if form == 'onnx' else torch.export.load(path).module()
+
+
+@torch.no_grad()
+def largest_difference(ours, theirs, examples: Sequence[Tensor]) -> float:
+    """Largest absolute difference of two functions' logits."""
+    return max(float((ours(clips) - theirs(clips)).abs().max()) for clips in examples)
+
+
+@torch.no_grad()
+def compare(ours, theirs, batches: Sequence[Tensor], rounds: int = 5) -> tuple[float, float]:
+    """Share of clips with the same top-1, and how many times faster ``theirs`` is: medians of interleaved rounds."""
+    same = [ours(clips).argmax(1) == theirs(clips).argmax(1) for clips in batches]
+    times: dict[str, list[float]] = {'ours': [], 'theirs': []}
+    for _ in range(rounds):
+        for name, function in (('ours', ours), ('theirs', theirs)):
+            start = time.perf_counter()
+            function(batches[0])
+            times[name].append(time.perf_counter() - start)
+    agreement = float(np.mean(torch.cat(same).numpy()))
+    return agreement, statistics.median(times['ours']) / statistics.median(times['theirs'])
+
+
+def _dynamic_shapes(dynamic: bool) -> tuple[dict]:
+    open_axes = dict.fromkeys(DYNAMIC_AXES, torch.export.Dim.DYNAMIC)
+    return (open_axes if dynamic else {0: torch.export.Dim('batch')},)
