@@ -5,6 +5,7 @@ python benchmarks/int8.py configs/timesformer_base_k400.py
 """
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument('config')
     parser.add_argument('--rounds', type=int, default=9)
     args = parser.parse_args()
+    logging.disable(logging.INFO)
     init_default_scope('mmtsf')
     model = classifier(args.config)
     geometry = load_config(args.config).model.backbone
