@@ -82,10 +82,14 @@ class AttentionScheme(nn.Module):
             raise ValueError(f"order is {order!r}, expected {names} in some order, joined by '_', or 'parallel'")
         return order.split('_')
 
-    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape; ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
+        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``;
+        ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
+        *others, last = self.steps.values()
         if self.parallel:
-            return tokens + sum(step(tokens, grid, real) for step in self.steps.values())
-        for step in self.steps.values():
-            tokens = tokens + step(tokens, grid, real)
-        return tokens
+            residual = sum(step(tokens, grid, real, only_cls) for step in self.steps.values())
+        else:
+            for step in others:
+                tokens = tokens + step(tokens, grid, real)
+            residual = last(tokens, grid, real, only_cls)
+        return (tokens[:, :1] if only_cls else tokens) + residual

@@ -120,7 +120,7 @@ class TimeSformer(BaseModule):
         Returns:
             Tensor: ``(B, C)``.
         """
-        cls = self.encode(clips, frame_mask)[0][:, 0]
+        cls = self.encode(clips, frame_mask, only_cls=True)[0][:, 0]
         if not self.mixes_time:
             cls = cls.unflatten(0, (clips.shape[0], -1))
             if frame_mask is None:
@@ -129,10 +129,11 @@ class TimeSformer(BaseModule):
                 cls = (cls * frame_mask.unsqueeze(-1)).sum(dim=1) / frame_mask.sum(dim=1, keepdim=True)
         return self.norm(cls)
 
-    def encode(self, clips: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Grid]:
+    def encode(self, clips: Tensor, frame_mask: Tensor | None = None, only_cls: bool = False) -> tuple[Tensor, Grid]:
         """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
 
-        Where the scheme does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame.
+        With ``only_cls`` the last block computes no more than the classification token, ``(B, 1, C)``. Where the scheme
+        does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame.
 
         Raises:
             ValueError: If ``frame_mask`` has another shape than ``(B, T)``, or a clip has no real frame.
@@ -143,11 +144,18 @@ class TimeSformer(BaseModule):
         tokens, grid = self.embedding(clips)
         real = None if frame_mask is None else real_tokens(frame_mask, grid)
         for block in self.blocks:
+            arguments = (tokens, grid, real, only_cls and block is self.blocks[-1])
             if self.with_cp and self.training:
-                tokens = checkpoint(block, tokens, grid, real, use_reentrant=False)
+                tokens = checkpoint(block, *arguments, use_reentrant=False)
             else:
-                tokens = block(tokens, grid, real)
+                tokens = block(*arguments)
         return tokens, grid
+
+    def fuse(self) -> None:
+        """Merge neighbouring linear layers for inference: the same outputs from fewer products. Not to be undone."""
+        for module in self.modules():
+            if isinstance(module, AttentionStep):
+                module.fuse()
 
 
 def _check_mask(frame_mask: Tensor | None, clips: Tensor) -> None:

@@ -1,11 +1,12 @@
 """One step of an attention scheme: multi-head self-attention within the groups of a grouping."""
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .attend import attend
 from .drop_path import DropPath
+from .linear import Linear, linear
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping, shift_frames
 
@@ -52,25 +53,30 @@ class AttentionStep(nn.Module):
         self.cls_sees_all = cls_sees_all
         self.token_shift = token_shift
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
-        self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
+        self.qkv = Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
         self.rotary = RotaryPosition(head_dims) if rotary else None
-        self.proj = nn.Linear(num_heads * head_dims, embed_dims)
+        self.proj = Linear(num_heads * head_dims, embed_dims)
         self.drop_path = DropPath(drop_path_rate)
-        self.fc = nn.Linear(embed_dims, embed_dims) if extends else None
+        self.fc = Linear(embed_dims, embed_dims) if extends else None
 
-    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
         """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
 
-        Tokens that are not ``real`` ``(B, 1 + T*H*W, 1)`` attend to nothing and are attended by nothing."""
+        Tokens that are not ``real`` ``(B, 1 + T*H*W, 1)`` attend to nothing and are attended by nothing. With
+        ``only_cls`` the residual is the classification token's alone, ``(B, 1, C)``, and no more is computed."""
         qkv = self.queries_keys_values(tokens, grid, real)
-        mixed = self._attend(self.group(qkv, grid), None if real is None else self.grouping.fold(real, grid))
+        queries = 1 if only_cls and self.grouping.with_cls else None
         if self.cls_sees_all:
-            cls = self._attend(qkv, real, num_queries=1)
-            mixed = torch.cat([cls, self.grouping.unfold(mixed, grid)[:, 1:]], dim=1)
+            mixed = self._attend(qkv, real, num_queries=1)
+            if not only_cls:
+                mixed = torch.cat(
+                    [mixed, self.grouping.unfold(self._attend_in_groups(qkv, grid, real), grid)[:, 1:]], 1
+                )
             residual = self._project(mixed)
         else:
-            residual = self.grouping.unfold(self._project(mixed), grid, real)
-        return residual if real is None else residual * real
+            groups = self._project(self._attend_in_groups(qkv, grid, real, queries))
+            residual = self.grouping.unfold(groups, grid, real, only_cls)
+        return residual if real is None or only_cls else residual * real
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
         """Queries, keys and values ``(B, 1 + T*H*W, 3 * heads * head_dims)`` of the tokens, without positions."""
@@ -96,12 +102,27 @@ class AttentionStep(nn.Module):
             nn.init.zeros_(self.fc.weight)
             nn.init.zeros_(self.fc.bias)
 
+    def fuse(self) -> None:
+        """Merge the two last linear layers, between which there is nothing but drop path: for inference, exact."""
+        if self.fc is not None:
+            with torch.no_grad():
+                self.proj.weight.copy_(self.fc.weight.double() @ self.proj.weight.double())
+                self.proj.bias.copy_(self.fc.weight.double() @ self.proj.bias.double() + self.fc.bias)
+            self.fc = None
+
+    def _attend_in_groups(self, qkv: Tensor, grid: Grid, real: Tensor | None, num_queries: int | None = None) -> Tensor:
+        mask = None if real is None else self.grouping.fold(real, grid)
+        return self._attend(self.group(qkv, grid), mask, num_queries)
+
     def _attend(self, qkv: Tensor, real: Tensor | None, num_queries: int | None = None) -> Tensor:
         q, k, v = self.split_heads(qkv)
         mask = None if real is None else real.squeeze(-1)[:, None, None]
-        mixed = F.scaled_dot_product_attention(q[:, :, :num_queries], k, v, mask)
+        mixed = attend(q[:, :, :num_queries], k, v, mask)
         return rearrange(mixed, 'n heads l c -> n l (heads c)')
 
     def _project(self, mixed: Tensor) -> Tensor:
-        mixed = self.drop_path(self.proj(mixed))
-        return mixed if self.fc is None else self.fc(mixed)
+        if self.fc is None:
+            return self.drop_path(self.proj(mixed))
+        # one product over the tokens instead of two: drop path, which scales whole groups, changes places with fc
+        weight, bias = self.fc.weight @ self.proj.weight, self.fc.weight @ self.proj.bias
+        return self.drop_path(linear(mixed, weight, bias)) + self.fc.bias

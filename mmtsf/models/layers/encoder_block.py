@@ -34,10 +34,11 @@ class EncoderBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
         self.token_shift = token_shift
 
-    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape; ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
-        tokens = self.attention(tokens, grid, real)
+    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
+        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``;
+        ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
+        tokens = self.attention(tokens, grid, real, only_cls)
         x = self.norm(tokens)
-        if self.token_shift:
+        if self.token_shift and not only_cls:
             x = shift_frames(x if real is None else x * real, grid)
         return tokens + self.drop_path(self.mlp(x))

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 
+from .linear import Linear
+
 
 @MODELS.register_module()
 class MLP(nn.Sequential):
@@ -17,7 +19,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, embed_dims: int, ratio: float = 4) -> None:
         hidden = int(embed_dims * ratio)
-        super().__init__(nn.Linear(embed_dims, hidden), nn.GELU(), nn.Linear(hidden, embed_dims))
+        super().__init__(Linear(embed_dims, hidden), nn.GELU(), Linear(hidden, embed_dims))
 
 
 @MODELS.register_module()
@@ -31,7 +33,7 @@ class GatedMLP(nn.Sequential):
 
     def __init__(self, embed_dims: int, ratio: float = 4) -> None:
         hidden = int(embed_dims * ratio)
-        super().__init__(nn.Linear(embed_dims, 2 * hidden), _GEGLU(), nn.Linear(hidden, embed_dims))
+        super().__init__(Linear(embed_dims, 2 * hidden), _GEGLU(), Linear(hidden, embed_dims))
 
 
 class _GEGLU(nn.Module):

@@ -4,6 +4,7 @@ Tokens are ``(B, 1 + T*H*W, C)``: the classification token, then the patches fra
 outside this file knows that order.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,30 +77,39 @@ class Grouping:
             lengths[f'n{axis}'] = self.parts
         return lengths
 
+    def num_groups(self, grid: Grid) -> int:
+        """Groups of a clip."""
+        lengths = self.axis_lengths(grid)
+        return math.prod([lengths[axis] for axis in self.groups.split()])
+
     def fold(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Cut the tokens ``(B, 1 + T*H*W, C)`` into groups ``(B*G, L, C)``, the classification token first."""
         groups = rearrange(tokens[:, 1:], f'{self.flat} -> {self.grouped}', **self.axis_lengths(grid))
         if not self.with_cls:
             return groups
-        num_groups = groups.shape[0] // tokens.shape[0]
-        cls = tokens[:, None, :1].expand(-1, num_groups, -1, -1).flatten(0, 1)
+        cls = tokens[:, None, :1].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
         return torch.cat([cls, groups], dim=1)
 
-    def unfold(self, groups: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
+    def unfold(self, groups: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
         """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``.
 
         Copies of the classification token are averaged, over groups with a real patch where ``real``
-        ``(B, 1 + T*H*W, 1)`` says which tokens are no padding; it is zero where it did not join."""
+        ``(B, 1 + T*H*W, 1)`` says which tokens are no padding; it is zero where it did not join. With ``only_cls``
+        groups need no more than that token, and the result is ``(B, 1, C)``."""
         lengths = self.axis_lengths(grid)
-        patches = rearrange(groups[:, int(self.with_cls) :], f'{self.grouped} -> {self.flat}', **lengths)
+        num_groups = self.num_groups(grid)
         if not self.with_cls:
-            cls = patches.new_zeros(patches.shape[0], 1, patches.shape[2])
-            return torch.cat([cls, patches], dim=1)
-        copies = groups[:, :1].unflatten(0, (patches.shape[0], -1))  # (B, G, 1, C)
-        if real is None:
-            return torch.cat([copies.mean(dim=1), patches], dim=1)
-        counts = self.fold(real, grid)[:, 1:].any(dim=1).unflatten(0, copies.shape[:2]).unsqueeze(-1)
-        cls = (copies * counts).sum(dim=1) / counts.sum(dim=1)
+            cls = groups.new_zeros(groups.shape[0] // num_groups, 1, groups.shape[2])
+        else:
+            copies = groups[:, :1].unflatten(0, (-1, num_groups))  # (B, G, 1, C)
+            if real is None:
+                cls = copies.mean(dim=1)
+            else:
+                counts = self.fold(real, grid)[:, 1:].any(dim=1).unflatten(0, (-1, num_groups)).unsqueeze(-1)
+                cls = (copies * counts).sum(dim=1) / counts.sum(dim=1)
+        if only_cls:
+            return cls
+        patches = rearrange(groups[:, int(self.with_cls) :], f'{self.grouped} -> {self.flat}', **lengths)
         return torch.cat([cls, patches], dim=1)
 
 

@@ -1,0 +1,149 @@
+"""Ours and the other implementations with the same weights, from normalised clips to logits, and the floor."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmtsf.config import load_config
+from mmtsf.models.layers import AttentionStep
+from mmtsf.registry import MODELS
+from mmtsf.weights import translate_back
+from mmtsf.weights.writer import hugging_face_config
+
+SCHEMES = dict(
+    divided='DividedAttention',
+    joint='JointAttention',
+    space='SpaceAttention',
+    local_global='LocalGlobalAttention',
+    axial='AxialAttention',
+)
+#: Frames and pixels of a clip
+VARIANTS = dict(base=(8, 224), hr=(16, 448), l=(96, 224))
+PEERS = ('Hugging Face', 'MMAction2', 'lucidrains')
+
+
+class Classifier(nn.Module):
+    """Backbone and head."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.cls_head = head
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.cls_head(self.backbone(clips))
+
+
+def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
+    """Our model with 400 classes and random weights, none of which is zero; on the meta device only its shapes."""
+    init_default_scope('mmtsf')
+    changes = {'start': None, 'clip.num_frames': num_frames, 'clip.size': size}
+    config = load_config('configs/timesformer_base_k400.py', changes).model
+    config.backbone.update(attention=dict(type=SCHEMES[scheme]), drop_path_rate=0.0, **options)
+    torch.manual_seed(0)
+    model = Classifier(MODELS.build(config.backbone), MODELS.build(config.cls_head))
+    if model.backbone.norm.weight.is_meta:
+        return model
+    model.backbone.init_weights()
+    for module in model.modules():
+        if isinstance(module, AttentionStep) and module.fc is not None:
+            nn.init.trunc_normal_(module.fc.weight, std=0.02)
+    return model
+
+
+def hugging_face(scheme: str, num_frames: int, size: int) -> nn.Module:
+    """Hugging Face's with the weights of :func:`ours`."""
+    import transformers
+
+    state = ours(scheme, num_frames, size).state_dict()
+    meta = dict(backbone=dict(attention=dict(type=SCHEMES[scheme]), img_size=size, num_frames=num_frames))
+    config = transformers.TimesformerConfig(**hugging_face_config(state, meta))
+    model = transformers.TimesformerForVideoClassification(config)
+    model.load_state_dict(translate_back(state, 'huggingface', scheme))
+    return _Called(model, lambda model, clips: model(clips.transpose(1, 2)).logits)
+
+
+def mmaction2(scheme: str, num_frames: int, size: int) -> nn.Module:
+    """MMAction2's with the weights of :func:`ours`."""
+    from mmaction.models import backbones, heads
+
+    attention_type = dict(divided='divided_space_time', joint='joint_space_time', space='space_only')[scheme]
+    backbone = backbones.TimeSformer(num_frames, size, 16, attention_type=attention_type)
+    model = Classifier(backbone, heads.TimeSformerHead(400, 768))
+    model.load_state_dict(translate_back(ours(scheme, num_frames, size).state_dict(), 'mmaction2', scheme))
+    return model
+
+
+def lucidrains(scheme: str, num_frames: int, size: int) -> nn.Module:
+    """timesformer-pytorch's: divided attention of another architecture, with its own random weights."""
+    import timesformer_pytorch
+
+    assert scheme == 'divided'
+    sizes = dict(dim=768, num_frames=num_frames, image_size=size, num_classes=400, depth=12, heads=12, dim_head=64)
+    return _Called(timesformer_pytorch.TimeSformer(**sizes), lambda model, clips: model(clips.transpose(1, 2)))
+
+
+class _Called(nn.Module):
+    def __init__(self, model: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.call = call
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.call(self.model, clips)
+
+
+BUILDERS = {'ours': ours, 'Hugging Face': hugging_face, 'MMAction2': mmaction2, 'lucidrains': lucidrains}
+
+
+def available(name: str, scheme: str, dtype: str) -> bool:
+    """Whether an implementation has a scheme. Hugging Face's space attention never averages the frames."""
+    schemes = {'ours': SCHEMES, 'Hugging Face': ('divided', 'joint'), 'MMAction2': ('divided', 'joint', 'space')}
+    if name == 'lucidrains' and dtype == 'bfloat16':
+        return False  # its rotary tables stay in float32
+    return scheme in schemes.get(name, ('divided',))
+
+
+class Floor(nn.Module):
+    """The matrix products of the linear layers alone: same shapes, same type, back to back.
+
+    The patch embedding counts as one. With ``backward`` each has its two products of the backward pass, too.
+    """
+
+    def __init__(self, scheme: str, num_frames: int, size: int, dtype: torch.dtype, backward: bool) -> None:
+        super().__init__()
+        shapes: list[tuple[int, int, int]] = []
+        with torch.device('meta'):
+            model = ours(scheme, num_frames, size)
+            hooks = [
+                module.register_forward_hook(lambda module, inputs, output: shapes.append(_shape(module, output)))
+                for module in model.modules()
+                if isinstance(module, (nn.Linear, nn.Conv2d))
+            ]
+            with torch.no_grad():
+                model.cls_head(
+                    model.backbone.norm(model.backbone.encode(torch.empty(1, 3, num_frames, size, size))[0])[:, 0]
+                )
+        for hook in hooks:
+            hook.remove()
+        self.backward_too = backward
+        self.products = [
+            (torch.randn(rows, k, dtype=dtype), torch.randn(n, k, dtype=dtype), torch.randn(rows, n, dtype=dtype))
+            for rows, k, n in shapes
+        ]
+
+    def forward(self, _: Tensor) -> None:
+        for x, weight, gradient in self.products:
+            torch.mm(x, weight.T)
+            if self.backward_too:
+                torch.mm(gradient, weight)
+                torch.mm(gradient.T, x)
+
+
+def _shape(module: nn.Module, output: Tensor) -> tuple[int, int, int]:
+    """Rows, inputs and outputs of a layer's matrix product."""
+    if isinstance(module, nn.Conv2d):
+        return output.numel() // output.shape[1], module.weight[0].numel(), output.shape[1]
+    return output.numel() // output.shape[-1], module.weight.shape[1], output.shape[-1]
