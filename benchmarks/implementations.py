@@ -12,6 +12,7 @@ from mmtsf.registry import MODELS
 from mmtsf.weights import translate_back
 from mmtsf.weights.writer import hugging_face_config
 
+init_default_scope('mmtsf')
 SCHEMES = dict(
     divided='DividedAttention',
     joint='JointAttention',
@@ -38,7 +39,6 @@ class Classifier(nn.Module):
 
 def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
     """Our model with 400 classes and random weights, none of which is zero; on the meta device only its shapes."""
-    init_default_scope('mmtsf')
     changes = {'start': None, 'clip.num_frames': num_frames, 'clip.size': size}
     config = load_config('configs/timesformer_base_k400.py', changes).model
     config.backbone.update(attention=dict(type=SCHEMES[scheme]), drop_path_rate=0.0, **options)
@@ -73,6 +73,9 @@ def mmaction2(scheme: str, num_frames: int, size: int) -> nn.Module:
     backbone = backbones.TimeSformer(num_frames, size, 16, attention_type=attention_type)
     model = Classifier(backbone, heads.TimeSformerHead(400, 768))
     model.load_state_dict(translate_back(ours(scheme, num_frames, size).state_dict(), 'mmaction2', scheme))
+    for module in model.modules():
+        if hasattr(module, 'drop_prob'):
+            module.drop_prob = 0.0  # ours drops nothing here, either
     return model
 
 
@@ -107,27 +110,20 @@ def available(name: str, scheme: str, dtype: str) -> bool:
 
 
 class Floor(nn.Module):
-    """The matrix products of the linear layers alone: same shapes, same type, back to back.
+    """The matrix products of the architecture's linear layers alone: same shapes, same type, back to back.
 
     The patch embedding counts as one. With ``backward`` each has its two products of the backward pass, too.
     """
 
     def __init__(self, scheme: str, num_frames: int, size: int, dtype: torch.dtype, backward: bool) -> None:
         super().__init__()
-        shapes: list[tuple[int, int, int]] = []
         with torch.device('meta'):
             model = ours(scheme, num_frames, size)
-            hooks = [
-                module.register_forward_hook(lambda module, inputs, output: shapes.append(_shape(module, output)))
-                for module in model.modules()
-                if isinstance(module, (nn.Linear, nn.Conv2d))
-            ]
-            with torch.no_grad():
-                model.cls_head(
-                    model.backbone.norm(model.backbone.encode(torch.empty(1, 3, num_frames, size, size))[0])[:, 0]
-                )
-        for hook in hooks:
-            hook.remove()
+        patches = num_frames * (size // 16) ** 2
+        tokens = patches + (1 if model.backbone.mixes_time else num_frames)
+        layers = [(module, tokens) for module in model.backbone.blocks.modules() if isinstance(module, nn.Linear)]
+        shapes = [(rows, layer.in_features, layer.out_features) for layer, rows in layers]
+        shapes += [(patches, 3 * 16 * 16, 768), (1, 768, 400)]
         self.backward_too = backward
         self.products = [
             (torch.randn(rows, k, dtype=dtype), torch.randn(n, k, dtype=dtype), torch.randn(rows, n, dtype=dtype))
@@ -140,10 +136,3 @@ class Floor(nn.Module):
             if self.backward_too:
                 torch.mm(gradient, weight)
                 torch.mm(gradient.T, x)
-
-
-def _shape(module: nn.Module, output: Tensor) -> tuple[int, int, int]:
-    """Rows, inputs and outputs of a layer's matrix product."""
-    if isinstance(module, nn.Conv2d):
-        return output.numel() // output.shape[1], module.weight[0].numel(), output.shape[1]
-    return output.numel() // output.shape[-1], module.weight.shape[1], output.shape[-1]

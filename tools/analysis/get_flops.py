@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtsf.config import load_config
+from mmtsf.models.layers import AttentionStep
 from mmtsf.registry import MODELS
 
 
@@ -36,7 +37,7 @@ def part_of(name: str) -> str:
         'mlp'
         if 'mlp' in words
         else 'embedding'
-        if 'embedding' in words
+        if {'embedding', 'ClipEmbedding'} & set(words)
         else 'head'
         if {'cls_head', 'TimeSformerHead'} & set(words)
         else 'norm'
@@ -56,15 +57,31 @@ def count_macs(model: nn.Module, config: Config) -> Counter[str]:
     backbone = config.model.backbone
     height, width = (backbone.img_size,) * 2 if isinstance(backbone.img_size, int) else backbone.img_size
     clip = torch.empty(1, 3, backbone.num_frames, height, width, device='meta')
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.cls_head(model.backbone(clip))
     parts: Counter[str] = Counter()
+    for name, step in model.backbone.named_modules():
+        if isinstance(step, AttentionStep) and step.fc is not None:
+            # two layers of the architecture, which the forward pass merges into one
+            step.drop_path.register_forward_pre_hook(
+                lambda _, inputs, name=name, step=step: parts.update(
+                    {part_of(name): inputs[0][..., 0].numel() * step.fc.weight.numel() - merging(step)}
+                )
+            )
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        tokens = model.backbone.encode(clip)[0]  # all of the last block, too
+        model.cls_head(model.backbone.norm(tokens[:1, 0]))
+    counted: Counter[str] = Counter()
     for name, flops in counter.get_flop_counts().items():
         words = name.split('.')
-        if words[-1] in ('embedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
-            parts[part_of(name)] += sum(flops.values()) // 2
-    assert parts.total() == counter.get_total_flops() // 2, 'a part of the model is not counted'
-    return parts
+        if words[-1] in ('ClipEmbedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
+            counted[part_of(name)] += sum(flops.values()) // 2
+    assert sum(counted.values()) == counter.get_total_flops() // 2, 'a part of the model is not counted'
+    return parts + counted
+
+
+def merging(step: AttentionStep) -> int:
+    """Multiply-accumulates of merging a step's two last layers: of their weights, and of a bias."""
+    assert step.fc is not None
+    return step.fc.weight.numel() * (step.proj.in_features + 1)
 
 
 def main() -> None:

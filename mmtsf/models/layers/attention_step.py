@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .attend import attend
 from .drop_path import DropPath
-from .linear import Linear, linear
+from .linear import linear, linear_after_norm
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping, shift_frames
 
@@ -53,11 +53,11 @@ class AttentionStep(nn.Module):
         self.cls_sees_all = cls_sees_all
         self.token_shift = token_shift
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
-        self.qkv = Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
+        self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
         self.rotary = RotaryPosition(head_dims) if rotary else None
-        self.proj = Linear(num_heads * head_dims, embed_dims)
+        self.proj = nn.Linear(num_heads * head_dims, embed_dims)
         self.drop_path = DropPath(drop_path_rate)
-        self.fc = Linear(embed_dims, embed_dims) if extends else None
+        self.fc = nn.Linear(embed_dims, embed_dims) if extends else None
 
     def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
         """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
@@ -80,10 +80,10 @@ class AttentionStep(nn.Module):
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
         """Queries, keys and values ``(B, 1 + T*H*W, 3 * heads * head_dims)`` of the tokens, without positions."""
+        if not self.token_shift:
+            return linear_after_norm(tokens, self.norm, self.qkv)
         x = self.norm(tokens)
-        if self.token_shift:
-            x = shift_frames(x if real is None else x * real, grid)
-        return self.qkv(x)
+        return linear_after_norm(shift_frames(x if real is None else x * real, grid), None, self.qkv)
 
     def group(self, qkv: Tensor, grid: Grid) -> Tensor:
         """Queries, keys and values ``(B*G, L, 3 * heads * head_dims)`` of the groups, with rotary positions."""
@@ -122,7 +122,7 @@ class AttentionStep(nn.Module):
 
     def _project(self, mixed: Tensor) -> Tensor:
         if self.fc is None:
-            return self.drop_path(self.proj(mixed))
+            return self.drop_path(linear(mixed, self.proj.weight, self.proj.bias))
         # one product over the tokens instead of two: drop path, which scales whole groups, changes places with fc
         weight, bias = self.fc.weight @ self.proj.weight, self.fc.weight @ self.proj.bias
         return self.drop_path(linear(mixed, weight, bias)) + self.fc.bias

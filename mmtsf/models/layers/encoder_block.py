@@ -11,7 +11,7 @@ class EncoderBlock(nn.Module):
 
     Args:
         attention (nn.Module): Attention scheme; owns its norms and residuals.
-        mlp (nn.Module): Maps each token ``(..., C)`` to its residual.
+        mlp (nn.Module): Maps each token ``(..., C)`` to its residual, after the norm that it is given.
         embed_dims (int): Width C of the tokens.
         drop_path_rate (float): Probability that the MLP's residual is dropped for a clip in training.
         norm_eps (float): Epsilon of the LayerNorm. Defaults to 1e-6.
@@ -38,7 +38,9 @@ class EncoderBlock(nn.Module):
         """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``;
         ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
         tokens = self.attention(tokens, grid, real, only_cls)
-        x = self.norm(tokens)
         if self.token_shift and not only_cls:
-            x = shift_frames(x if real is None else x * real, grid)
-        return tokens + self.drop_path(self.mlp(x))
+            x = self.norm(tokens)
+            residual = self.mlp(shift_frames(x if real is None else x * real, grid))
+        else:
+            residual = self.mlp(tokens, self.norm)
+        return tokens + self.drop_path(residual)

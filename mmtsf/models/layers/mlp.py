@@ -1,15 +1,26 @@
 """What a block does to each token by itself."""
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 
-from .linear import Linear
+from .linear import linear_after, linear_after_norm
+
+
+class _TwoLayers(nn.Sequential):
+    """Linear layer, activation, linear layer; of the activations only the first layer's input and output are kept."""
+
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        """Residual ``(..., C)`` of tokens of the same shape, after ``norm`` if given."""
+        first, activation, second = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self))
+        return linear_after(activation, linear_after_norm(x, norm, first), second.weight, second.bias)
 
 
 @MODELS.register_module()
-class MLP(nn.Sequential):
+class MLP(_TwoLayers):
     """Two linear layers with GELU between them (Equation 9 of the paper).
 
     Args:
@@ -19,11 +30,11 @@ class MLP(nn.Sequential):
 
     def __init__(self, embed_dims: int, ratio: float = 4) -> None:
         hidden = int(embed_dims * ratio)
-        super().__init__(Linear(embed_dims, hidden), nn.GELU(), Linear(hidden, embed_dims))
+        super().__init__(nn.Linear(embed_dims, hidden), nn.GELU(), nn.Linear(hidden, embed_dims))
 
 
 @MODELS.register_module()
-class GatedMLP(nn.Sequential):
+class GatedMLP(_TwoLayers):
     """Two linear layers with a gated GELU between them (GEGLU, Shazeer, arXiv 2002.05202; timesformer-pytorch).
 
     Args:
@@ -33,7 +44,7 @@ class GatedMLP(nn.Sequential):
 
     def __init__(self, embed_dims: int, ratio: float = 4) -> None:
         hidden = int(embed_dims * ratio)
-        super().__init__(Linear(embed_dims, 2 * hidden), _GEGLU(), Linear(hidden, embed_dims))
+        super().__init__(nn.Linear(embed_dims, 2 * hidden), _GEGLU(), nn.Linear(hidden, embed_dims))
 
 
 class _GEGLU(nn.Module):

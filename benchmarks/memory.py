@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Peak memory of a forward pass, or of a training step, of ours and other implementations; one process each.
+
+python benchmarks/memory.py --scheme divided --train
+
+Resident memory at the peak, less that of the model before the first pass, MB; training has parameters' gradients in it.
+"""
+
+import argparse
+import logging
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, available
+from torch import nn
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--scheme', choices=SCHEMES, default='divided')
+    parser.add_argument('--variant', choices=VARIANTS, default='base')
+    parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
+    parser.add_argument('--train', action='store_true', help='forward and backward')
+    parser.add_argument('--only', help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def resident() -> float:
+    """Memory of this process now, MB."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def peak(args: argparse.Namespace) -> float:
+    """Peak of one pass of the implementation ``args.only`` beyond what was there before it, MB."""
+    num_frames, size = VARIANTS[args.variant]
+    dtype = getattr(torch, args.dtype)
+    name, options = (args.only, {}) if args.only in BUILDERS else ('ours', dict(with_cp=True))
+    model = BUILDERS[name](args.scheme, num_frames, size, **options).to(dtype).train(args.train)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if name == 'ours' and not args.train:
+        model.backbone.fuse()
+    clips = torch.randn(1, 3, num_frames, size, size, dtype=dtype)
+    Path('/proc/self/clear_refs').write_text('5')  # the peak begins anew
+    before = resident()
+    with torch.set_grad_enabled(args.train):
+        logits = model(clips)
+        if args.train:
+            logits.float().square().sum().backward()
+    status = Path('/proc/self/status').read_text()
+    return int(status.split('VmHWM:')[1].split()[0]) * 1.024e-3 - before
+
+
+def main() -> None:
+    args = parse_args()
+    logging.disable(logging.INFO)
+    if args.only:
+        print(f'peak {peak(args)}')
+        return
+    names = ['ours', *(['ours, recomputing blocks'] if args.train else []), *PEERS]
+    print(f'{args.scheme}, {args.variant}, {args.dtype}, {"training step" if args.train else "forward"}, MB')
+    for name in names:
+        if name in BUILDERS and not available(name, args.scheme, args.dtype):
+            continue
+        command = [sys.executable, *sys.argv, '--only', name]
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        print(f'{name:26} {float(output.split("peak ")[1]):8.0f}', flush=True)
+
+
+if __name__ == '__main__':
+    main()

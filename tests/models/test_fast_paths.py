@@ -1,0 +1,121 @@
+"""What makes the model fast changes none of its outputs and gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import SCHEMES, assert_close, randomise, tiny_backbone, tiny_clips
+from torch import nn
+
+from mmtsf.models.layers import MLP, GatedMLP
+from mmtsf.models.layers.attend import attend
+from mmtsf.models.layers.linear import linear, linear_after_norm
+
+ATTENTIONS = [dict(type=scheme) for scheme in SCHEMES]
+ATTENTIONS += [dict(type='DividedAttention', order=order) for order in ('space_time', 'parallel')]
+ATTENTIONS += [dict(type='DividedAttention', cls_token='all')]
+each_attention = pytest.mark.parametrize('attention', ATTENTIONS, ids=lambda config: '-'.join(config.values()))
+
+
+@each_attention
+@torch.no_grad()
+def test_a_fused_model_computes_the_same(attention: dict) -> None:
+    model, clips = tiny_backbone(attention), tiny_clips(2)
+    expected = model(clips)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model.fuse()
+    assert_close(model(clips), expected)
+    assert all(step.fc is None for block in model.blocks for step in block.attention.steps.values())
+    assert sum(parameter.numel() for parameter in model.parameters()) <= parameters
+
+
+@each_attention
+def test_a_last_block_for_one_token_gives_that_token_and_its_gradients(attention: dict) -> None:
+    model, clips = tiny_backbone(attention), tiny_clips(2)
+    whole = model.encode(clips)[0][:, :1]
+    alone = model.encode(clips, only_cls=True)[0]
+    assert_close(alone, whole, atol=1e-4)
+    for expected, got in zip(gradients(whole, model), gradients(alone, model), strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
+
+
+def gradients(tokens: torch.Tensor, model: nn.Module) -> list[torch.Tensor]:
+    scale = torch.linspace(-1, 1, tokens.shape[-1])
+    return list(torch.autograd.grad((tokens * scale).sum(), list(model.blocks.parameters()), materialize_grads=True))
+
+
+@pytest.mark.parametrize('shape', [(3, 2, 5, 7), (700, 4, 9, 9), (1, 3, 1100, 1100), (2, 2, 1, 50)])
+@torch.no_grad()
+def test_attention_in_parts_is_attention(shape: tuple[int, ...]) -> None:
+    """In bfloat16 on the CPU, to that type's precision."""
+    groups, heads, queries, keys = shape
+    q = torch.randn(groups, heads, queries, 16).bfloat16()
+    k, v = (torch.randn(groups, heads, keys, 16).bfloat16() for _ in 'kv')
+    expected = F.scaled_dot_product_attention(q.float(), k.float(), v.float())
+    torch.testing.assert_close(attend(q, k, v).float(), expected, atol=0.03, rtol=0.03)
+
+
+def test_attention_learns_in_bfloat16_as_in_float32() -> None:
+    qkv = torch.randn(3, 4, 2, 9, 16, requires_grad=True)
+    expected = torch.autograd.grad(F.scaled_dot_product_attention(*qkv).square().sum(), qkv)[0]
+    low = qkv.detach().bfloat16().requires_grad_()
+    got = torch.autograd.grad(attend(*low).float().square().sum(), low)[0]
+    torch.testing.assert_close(got.float(), expected, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize('mlp', [MLP, GatedMLP])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_an_mlp_that_keeps_less_has_the_same_gradients(mlp: type, dtype: torch.dtype) -> None:
+    layers, norm = randomise(mlp(8)).to(dtype), randomise(nn.LayerNorm(8)).to(dtype)
+    x = torch.randn(2, 5, 8, dtype=dtype, requires_grad=True)
+    plain = layers[2](layers[1](layers[0](norm(x))))
+    assert_close(layers(x, norm), plain, atol=1e-4)
+    wanted = [x, *norm.parameters(), *layers.parameters()]
+    expected = torch.autograd.grad(plain.square().sum(), wanted)
+    for got, value in zip(torch.autograd.grad(layers(x, norm).square().sum(), wanted), expected, strict=True):
+        torch.testing.assert_close(got, value, atol=1e-3, rtol=1e-3)
+
+
+def test_normalised_and_hidden_values_are_not_kept() -> None:
+    layers, norm, kept = MLP(64), nn.LayerNorm(64), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
+        layers(torch.randn(10, 64, requires_grad=True), norm)
+    assert sorted(kept) == sorted([(10, 64), (256, 64), (64,), (64,), (10, 256), (64, 256)])
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_a_linear_layer_is_torchs(bias: bool) -> None:
+    layer = nn.Linear(6, 7, bias=bias)
+    x = torch.randn(4, 3, 6, requires_grad=True)
+    wanted = [x, *layer.parameters()]
+    assert_close(linear(x, layer.weight, layer.bias), layer(x))
+    expected = torch.autograd.grad(layer(x).square().sum(), wanted)
+    for got, value in zip(torch.autograd.grad(linear_after_norm(x, None, layer).square().sum(), wanted), expected):
+        assert_close(got, value, atol=1e-4)
+
+
+def test_autocast_computes_in_bfloat16() -> None:
+    layer = nn.Linear(6, 7)
+    x = torch.randn(4, 6, requires_grad=True)
+    with torch.autocast('cpu', torch.bfloat16):
+        y = linear_after_norm(x, nn.LayerNorm(6), layer)
+    assert y.dtype == torch.bfloat16
+    y.float().sum().backward()
+    assert x.grad.dtype == layer.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_joint_attention_makes_no_matrix_over_all_tokens(dtype: torch.dtype) -> None:
+    """4097 tokens: one matrix of one head alone would have 16.8 million entries."""
+    sizes: list[int] = []
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            sizes.extend(x.numel() for x in torch.utils._pytree.tree_leaves(result) if isinstance(x, torch.Tensor))
+            return result
+
+    model = tiny_backbone('JointAttention', img_size=512, num_layers=1).to(dtype)
+    with Recorder():
+        model(tiny_clips(1, 4, 512, 512).to(dtype))
+    assert max(sizes) < 4097**2 / 4
