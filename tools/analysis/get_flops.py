@@ -79,9 +79,9 @@ def count_macs(model: nn.Module, config: Config) -> Counter[str]:
 
 
 def merging(step: AttentionStep) -> int:
-    """Multiply-accumulates of merging a step's two last layers: of their weights, and of a bias."""
+    """Multiply-accumulates that were counted for merging the weights of a step's two last layers."""
     assert step.fc is not None
-    return step.fc.weight.numel() * (step.proj.in_features + 1)
+    return step.fc.weight.numel() * step.proj.in_features
 
 
 def main() -> None:
