@@ -5,17 +5,17 @@ Groups, heads and length as the schemes have them at 8 x 224, 16 x 448 and 96 x 
 interleaved rounds.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
+from timing import medians
 from torch import Tensor
 
 from mmtsf.models.layers.attend import _by_products, _in_parts
 
+ROUNDS = 7
 #: (groups, heads, length)
 SHAPES = {
     'space': (8, 12, 197),
@@ -25,18 +25,6 @@ SHAPES = {
     'time of L': (196, 12, 96),
 }
 KERNELS = {'fused': F.scaled_dot_product_attention, 'products': _by_products, 'products in parts': _in_parts}
-
-
-def milliseconds(functions: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Medians of interleaved calls, after two that warm up."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for turn in range(rounds + 2):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if turn > 1:
-                times[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(measured) for name, measured in times.items()}
 
 
 def learns(kernel: Callable[..., Tensor], qkv: Tensor) -> None:
@@ -54,10 +42,10 @@ def main() -> None:
             qkv = torch.randn(groups, length, 3, heads, 64, dtype=dtype)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
             with torch.no_grad():
-                forward = milliseconds({key: partial(kernel, q, k, v) for key, kernel in KERNELS.items()})
+                forward = medians({key: partial(kernel, q, k, v) for key, kernel in KERNELS.items()}, ROUNDS)
             qkv.requires_grad_()
-            both = milliseconds({key: partial(learns, KERNELS[key], qkv) for key in ('fused', 'products')})
-            figures = ' | '.join(f'{value:.1f}' for value in (*forward.values(), *both.values()))
+            both = medians({key: partial(learns, KERNELS[key], qkv) for key in ('fused', 'products')}, ROUNDS)
+            figures = ' | '.join(f'{1e3 * value:.1f}' for value in (*forward.values(), *both.values()))
             print(f'| {name} | {str(dtype)[6:]} | {figures} |', flush=True)
 
 

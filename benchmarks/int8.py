@@ -6,14 +6,14 @@ python benchmarks/int8.py configs/timesformer_base_k400.py
 
 import argparse
 import logging
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
+from timing import medians
 from torch import Tensor
 
 from mmtsf.config import load_config
@@ -67,15 +67,9 @@ def main() -> None:
         apart = {
             name: float((function(clips) - expected).norm() / expected.norm()) for name, function in functions.items()
         }
-        times: dict[str, list[float]] = {name: [] for name in functions}
-        for _ in range(args.rounds):
-            for name, function in functions.items():
-                start = time.perf_counter()
-                function(clips)
-                times[name].append(time.perf_counter() - start)
-    reference = statistics.median(times['PyTorch fp32'])
-    for name, measured in times.items():
-        median = statistics.median(measured)
+        seconds = medians({name: partial(function, clips) for name, function in functions.items()}, args.rounds)
+    reference = seconds['PyTorch fp32']
+    for name, median in seconds.items():
         print(f'{name:24} {median:7.3f} s  {reference / median:5.2f} x  logits apart {apart[name]:.1e} of their norm')
 
 

@@ -10,13 +10,12 @@ alone. Outputs are compared before anything is timed.
 import argparse
 import logging
 import platform
-import statistics
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, Floor, available
+from timing import medians
 from torch import Tensor, nn
 
 #: How far logits may be apart, as a share of the largest
@@ -92,18 +91,6 @@ def check(functions: dict[str, Callable], dtype: str) -> None:
                 raise RuntimeError(f'{name} is {apart:.1e} of the largest logit apart from ours')
 
 
-def measure(functions: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Median seconds of interleaved calls, after two that warm up."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for turn in range(rounds + 2):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if turn > 1:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(measured) for name, measured in times.items()}
-
-
 def main() -> None:
     args = parse_args()
     logging.disable(logging.INFO)
@@ -117,7 +104,7 @@ def main() -> None:
         for dtype in args.dtype:
             functions = candidates(scheme, dtype, args)
             check(functions, dtype)
-            seconds = measure(functions, args.rounds)
+            seconds = medians(functions, args.rounds)
             floor = seconds['floor']
             ratios = [
                 f'{seconds[name] / floor:.2f}' if name in seconds else '' for name in ('ours', 'ours, compiled', *PEERS)

@@ -29,7 +29,8 @@ class KeyTable:
 
     def missing(self, keys: list[str]) -> list[str]:
         """Their names that none of ``keys`` matches."""
-        return [name for name in self.names if not any(_pattern(name).fullmatch(key) for key in keys)]
+        patterns = zip(self.names, (pattern for pattern, _ in self._to_ours))
+        return [name for name, pattern in patterns if not any(pattern.fullmatch(key) for key in keys)]
 
 
 def _pattern(template: str) -> re.Pattern:

@@ -9,9 +9,7 @@ from ..key_table import KeyTable
 
 State = dict[str, Tensor]
 
-#: The attention step that a scheme shares with an image model. An image model is read as space attention.
-IMAGE_STEPS = {'divided': 'space', 'joint': 'joint', 'space': 'space', 'image': 'space'}
-#: One table for the classification token and the patches, as all others have it; ours are three.
+#: One table for the classification token and the patches, as all others have it; ours are two.
 POSITIONS = 'backbone.embedding.positions'
 
 
