@@ -68,3 +68,12 @@ def who_sees_whom(step: str, grid: Grid) -> Tensor:
 def assert_close(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
     """Same shape, and no element further than ``atol`` away."""
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)
+
+
+def hugging_face_model(**changes) -> nn.Module:
+    """Hugging Face's model for clips of 4 frames of 48 x 48 pixels, with random weights, in eval mode."""
+    import transformers
+
+    sizes = dict(num_frames=4, image_size=48, hidden_size=48, num_attention_heads=4, num_hidden_layers=2, num_labels=7)
+    config = transformers.TimesformerConfig(intermediate_size=4 * 48, **sizes | changes)
+    return randomise(transformers.TimesformerForVideoClassification(config)).eval()

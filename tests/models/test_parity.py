@@ -7,14 +7,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from helpers import SHARED, assert_close, randomise, tiny_clips
+from helpers import SHARED, assert_close, hugging_face_model, randomise, tiny_clips
 from mmaction.models import backbones, heads
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 from mmtsf.weights import backbone_config, build, fit, read_checkpoint, translate
 
-transformers = pytest.importorskip('transformers')
+pytest.importorskip('transformers')
 
 ATTENTION_TYPES = ('divided_space_time', 'joint_space_time', 'space_only')
 each_attention_type = pytest.mark.parametrize('attention_type', ATTENTION_TYPES)
@@ -59,28 +59,13 @@ def test_recorded_features_and_logits(name: str, embed_dims: int) -> None:
     assert_close(logits, vectors['logits'])
 
 
-def hugging_face(attention_type: str, num_frames: int = 4, size: int = 48, patch_size: int = 16, layers: int = 3):
-    """Hugging Face's model with random weights."""
-    config = transformers.TimesformerConfig(
-        attention_type=attention_type,
-        num_frames=num_frames,
-        image_size=size,
-        patch_size=patch_size,
-        num_labels=7,
-        hidden_size=48,
-        intermediate_size=4 * 48,
-        num_attention_heads=4,
-        num_hidden_layers=layers,
-    )
-    return randomise(transformers.TimesformerForVideoClassification(config)).eval()
-
-
 @each_geometry
 @each_attention_type
 @torch.no_grad()
 def test_logits_are_hugging_faces(attention_type, num_frames, size, patch_size, layers, tmp_path) -> None:
     """Of space attention the frames' tokens, which its model never averages."""
-    theirs = hugging_face(attention_type, num_frames, size, patch_size, layers)
+    sizes = dict(num_frames=num_frames, image_size=size, patch_size=patch_size, num_hidden_layers=layers)
+    theirs = hugging_face_model(attention_type=attention_type, **sizes)
     theirs.save_pretrained(tmp_path)
     model = ours(read_checkpoint(str(tmp_path)))
     clips = tiny_clips(2, num_frames, size, size)

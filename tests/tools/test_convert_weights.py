@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SHARED, randomise, tiny_backbone
+from helpers import SHARED, hugging_face_model, tiny_backbone
 from runs import ROOT
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -33,19 +33,10 @@ def convert(monkeypatch, capsys):
 
 def hugging_face(folder: Path, attention_type: str = 'divided_space_time') -> Path:
     """A small model as Hugging Face saves it."""
-    config = transformers.TimesformerConfig(
-        attention_type=attention_type,
-        num_frames=4,
-        image_size=48,
-        num_labels=3,
-        hidden_size=48,
-        intermediate_size=192,
-        num_attention_heads=4,
-        num_hidden_layers=2,
-        id2label={0: 'hop', 1: 'skip', 2: 'jump'},
-        label2id={'hop': 0, 'skip': 1, 'jump': 2},
-    )
-    randomise(transformers.TimesformerForVideoClassification(config)).save_pretrained(folder)
+    id2label = {0: 'hop', 1: 'skip', 2: 'jump'}
+    label2id = {name: label for label, name in id2label.items()}
+    model = hugging_face_model(attention_type=attention_type, num_labels=3, id2label=id2label, label2id=label2id)
+    model.save_pretrained(folder)
     return folder
 
 

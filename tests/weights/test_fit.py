@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import assert_close, randomise, tiny_backbone, tiny_clips, untrained_backbone
+from helpers import assert_close, hugging_face_model, tiny_backbone, tiny_clips, untrained_backbone
 from torch import nn
 from torch.nn import functional as F
 
@@ -10,15 +10,13 @@ from mmtsf.models import TimeSformer
 from mmtsf.registry import MODELS
 from mmtsf.weights import Pretrained, backbone_config, build, fit, translate
 
-transformers = pytest.importorskip('transformers')
+pytest.importorskip('transformers')
 DIVIDED = dict(type='DividedAttention')
 
 
 def hugging_face(num_frames: int = 8, size: int = 32) -> nn.Module:
-    """Hugging Face's divided model with random weights."""
-    sizes = dict(hidden_size=48, intermediate_size=192, num_attention_heads=4, num_hidden_layers=2)
-    config = transformers.TimesformerConfig(num_frames=num_frames, image_size=size, num_labels=400, **sizes)
-    return randomise(transformers.TimesformerForVideoClassification(config)).eval()
+    """Hugging Face's divided model of 400 classes with random weights."""
+    return hugging_face_model(num_frames=num_frames, image_size=size, num_labels=400)
 
 
 def other(weights, num_classes: int = 400, **changes) -> nn.ModuleDict:
