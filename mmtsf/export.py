@@ -16,7 +16,7 @@ DYNAMIC_AXES = {0: 'batch', 2: 'frames', 3: 'height', 4: 'width'}
 
 
 class ClipClassifier(nn.Module):
-    """A recognizer as one function from clips to logits.
+    """A recognizer as one function from clips to logits, its backbone fused for inference.
 
     Args:
         recognizer (nn.Module): MMAction2's recognizer with backbone, head and data preprocessor.
@@ -29,6 +29,7 @@ class ClipClassifier(nn.Module):
     def __init__(self, recognizer: Any, normalises: bool = False) -> None:
         super().__init__()
         self.backbone = recognizer.backbone
+        self.backbone.fuse()  # int8 cannot take products of two weights in a graph
         self.cls_head = recognizer.cls_head
         self.normalises = normalises
         self.register_buffer('mean', recognizer.data_preprocessor.mean.view(1, 3, 1, 1, 1).clone())
