@@ -30,6 +30,8 @@ def write_video(
     fps: int = 30,
     rotation: int = 0,
     codec: str = 'libx264',
+    gop_size: int | None = None,
+    max_b_frames: int | None = None,
     **options: str,
 ) -> str:
     """Encode streams of RGB frames ``(H, W, 3)`` and return the path.
@@ -40,6 +42,8 @@ def write_video(
         fps (int): Frames a second.
         rotation (int): Rotation flag, in degrees counterclockwise.
         codec (str): Name of the encoder.
+        gop_size (int, optional): Largest distance of key frames. Defaults to None: the encoder's.
+        max_b_frames (int, optional): Most frames in a row that refer to later ones. Defaults to None: the encoder's.
         options (str): Options of the container.
     """
     with av.open(str(path), 'w', options=options) as container:
@@ -47,6 +51,10 @@ def write_video(
         for frames in map(list, streams):
             encoder = container.add_stream(codec, rate=fps, options={'crf': '12'} if codec == 'libx264' else {})
             encoder.height, encoder.width, encoder.pix_fmt = *frames[0].shape[:2], 'yuv420p'
+            if gop_size:
+                encoder.codec_context.gop_size = gop_size
+            if max_b_frames:
+                encoder.codec_context.max_b_frames = max_b_frames
             if rotation:
                 encoder.set_display_rotation(rotation)
             encoders.append((encoder, frames))

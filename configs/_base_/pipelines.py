@@ -17,6 +17,7 @@ sampling = dict(
             num_frames='${clip.num_frames}',
             frame_interval='${clip.frame_interval}',
             start='random',
+            num_clips='${data.clips_per_video}',
             spacing='${protocols.${protocol}.spacing}',
             target_fps='${protocols.${protocol}.target_fps}',
         ),
@@ -32,8 +33,8 @@ sampling = dict(
         ),
     ),
     segments=dict(
-        train=dict(type='UniformSample', clip_len='${clip.num_frames}'),
-        test=dict(type='UniformSample', clip_len='${clip.num_frames}', num_clips='${views.num_clips}', test_mode=True),
+        train=dict(type='SampleSegments', clip_len='${clip.num_frames}', num_clips='${data.clips_per_video}'),
+        test=dict(type='SampleSegments', clip_len='${clip.num_frames}', num_clips='${views.num_clips}', test_mode=True),
     ),
     cover=dict(
         train='${sampling.rate.train}',
@@ -43,7 +44,7 @@ sampling = dict(
     ),
 )
 
-decoder = ('decord', 'pyav')  # tried in this order; see docs/data.md
+decoder = 'pyav'  # or 'decord'; see docs/data.md
 pack = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'img_shape', 'num_clips')),
@@ -52,10 +53,15 @@ train_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}'),
     '${sampling.${data.sampling}.train}',
     dict(type='DecodeFrames'),
-    dict(type='RandomRescale', scale_range='${clip.jitter}'),
-    dict(type='RandomCrop', size='${clip.size}'),
-    dict(type='Flip', flip_ratio='${data.flip_ratio}'),
-    *pack,
+    dict(
+        type='ForEachClip',
+        transforms=[
+            dict(type='RandomRescale', scale_range='${clip.jitter}'),
+            dict(type='RandomCrop', size='${clip.size}'),
+            dict(type='Flip', flip_ratio='${data.flip_ratio}'),
+            *pack,
+        ],
+    ),
 ]
 val_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}'),
@@ -72,6 +78,7 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type='SeededSampler', shuffle=True),
+    collate_fn=dict(type='flat_collate'),
     dataset='${sources.${data.source}.train}',
 )
 val_dataloader = dict(

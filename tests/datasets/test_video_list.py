@@ -166,13 +166,11 @@ def test_a_broken_video_of_training_is_replaced_and_named(broken_and_whole, tmp_
     sample = broken_and_whole()[(0, 0, 0), 0]['data_samples']
     broken = str(tmp_path / 'broken.mp4')
     assert (sample.filename, sample.gt_labels.item.tolist()) == (str(tmp_path / 'whole.mp4'), [1])
-    assert set(sample.broken) == {
-        (broken, f'{broken}: decord finds no video that it can decode; PyAV finds no video that it can decode')
-    }
+    assert set(sample.broken) == {(broken, f'{broken}: PyAV finds no video that it can decode')}
 
 
 def test_a_broken_video_of_testing_is_an_error(broken_and_whole, tmp_path):
-    with pytest.raises(BrokenVideoError, match=f'{tmp_path}/broken.mp4: decord finds no video'):
+    with pytest.raises(BrokenVideoError, match=f'{tmp_path}/broken.mp4: PyAV finds no video'):
         broken_and_whole(test_mode=True)[0]
 
 

@@ -102,7 +102,7 @@ def test_broken_videos_are_named_and_counted_and_many_of_them_end_the_run(motion
         video.write_bytes(video.read_bytes()[:500])
     log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *options(data, max_epochs=1))
     listed = (tmp_path / 'run/broken_videos.txt').read_text()
-    assert all(f'{video}\tdecord finds no video' in listed.replace(f'\t{video}: ', '\t') for video in broken)
+    assert all(f'{video}\tPyAV finds no video' in listed.replace(f'\t{video}: ', '\t') for video in broken)
     assert '2 broken videos were left out of training' in log
     strict = {'default_hooks.broken_videos.max_share': 0.01, 'default_hooks.broken_videos.min_seen': 8}
     log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'strict', *options(data, **strict), fails=True)

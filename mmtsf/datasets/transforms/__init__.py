@@ -1,5 +1,7 @@
 from .crop_views import CropViews
+from .for_each_clip import ForEachClip, flat_collate
 from .sample_clips import SampleClips
+from .sample_segments import SampleSegments
 from .video import DecodeFrames, OpenVideo
 
-__all__ = ['CropViews', 'DecodeFrames', 'OpenVideo', 'SampleClips']
+__all__ = ['CropViews', 'DecodeFrames', 'ForEachClip', 'OpenVideo', 'SampleClips', 'SampleSegments', 'flat_collate']

@@ -1,7 +1,5 @@
 """Open a video, and decode the frames that were sampled from it."""
 
-from collections.abc import Sequence
-
 from mmcv.transforms import BaseTransform
 
 from mmtsf.registry import TRANSFORMS
@@ -17,19 +15,17 @@ class OpenVideo(BaseTransform):
     Added keys: reader, total_frames, avg_fps, start_index.
 
     Args:
-        decoder (str | Sequence[str]): ``'decord'``, ``'pyav'``, or several, tried in this order. Defaults to
-            ``('decord', 'pyav')``.
+        decoder (str): ``'pyav'``, or ``'decord'``, which takes longer and reads less. Defaults to ``'pyav'``.
     """
 
-    def __init__(self, decoder: str | Sequence[str] = ('decord', 'pyav')) -> None:
-        self.decoders = (decoder,) if isinstance(decoder, str) else tuple(decoder)
-        unknown = set(self.decoders) - set(DECODERS)
-        if unknown or not self.decoders:
-            raise ValueError(f'decoder is {decoder!r}, expected one or several of {tuple(DECODERS)}')
+    def __init__(self, decoder: str = 'pyav') -> None:
+        if decoder not in DECODERS:
+            raise ValueError(f'decoder is {decoder!r}, expected one of {tuple(DECODERS)}')
+        self.decoder = decoder
 
     def transform(self, results: dict) -> dict:
         if 'reader' not in results:
-            results['reader'] = open_video(results['filename'], self.decoders)
+            results['reader'] = open_video(results['filename'], self.decoder)
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
         results['start_index'] = 0
