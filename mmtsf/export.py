@@ -20,31 +20,28 @@ class ClipClassifier(nn.Module):
 
     Args:
         recognizer (nn.Module): MMAction2's recognizer with backbone, head and data preprocessor.
-        normalises (bool): Whether clips come as uint8 frames and are normalised inside. Defaults to False.
+        normalises (bool): Whether clips come as uint8 frames and are normalised inside, by the patch embedding's
+            weights. Defaults to False.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, recognizer: Any, normalises: bool = False) -> None:
         super().__init__()
         self.backbone = recognizer.backbone
-        self.backbone.fuse()  # int8 cannot take products of two weights in a graph
         self.cls_head = recognizer.cls_head
         self.normalises = normalises
-        self.register_buffer('mean', recognizer.data_preprocessor.mean.view(1, 3, 1, 1, 1).clone())
-        self.register_buffer('std', recognizer.data_preprocessor.std.view(1, 3, 1, 1, 1).clone())
+        self.mean = recognizer.data_preprocessor.mean.clone()
+        self.std = recognizer.data_preprocessor.std.clone()
+        # int8 cannot take products of two weights in a graph
+        self.backbone.fuse(*(self.mean.flatten(), self.std.flatten()) if normalises else ())
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits ``(B, K)`` of clips ``(B, 3, T, H, W)``: normalised floats, or uint8 RGB."""
-        if self.normalises:
-            clips = (clips.float() - self.mean) / self.std
         return self.cls_head(self.backbone(clips))
 
     def example(self, batch: int, num_frames: int, height: int, width: int) -> Tensor:
         """Random clips of the kind that it takes."""
         clips = torch.randint(0, 256, (batch, 3, num_frames, height, width), dtype=torch.uint8)
-        return clips if self.normalises else (clips.float() - self.mean.cpu()) / self.std.cpu()
+        return clips if self.normalises else (clips.float() - self.mean) / self.std
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ def main() -> None:
     config = prepare(args)
     config.load_from = args.checkpoint
     config.test_evaluator.out_dir = config.work_dir
+    config.custom_hooks = [*config.get('custom_hooks', []), dict(type='FuseHook')]
     if args.dump:
         config.test_evaluator = [config.test_evaluator, dict(type='DumpResults', out_file_path=args.dump)]
     metrics = Runner.from_cfg(config).test()

@@ -40,6 +40,19 @@ def test_a_compiled_model_takes_clips_of_other_sizes() -> None:
         assert_close(compiled(clips), model(clips))
 
 
+@pytest.mark.skipif(BACKEND != 'inductor', reason='needs a C++ compiler')
+@torch.no_grad()
+def test_a_word_of_the_config_compiles() -> None:
+    model, clips = tiny_backbone('DividedAttention', num_layers=1), tiny_clips()
+    compiled = tiny_backbone('DividedAttention', num_layers=1, compiled=True)
+    assert compiled.state_dict().keys() == model.state_dict().keys()
+    compiled.load_state_dict(model.state_dict())
+    torch._dynamo.utils.counters.clear()
+    assert_close(compiled(clips), model(clips))
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
+    assert not torch._dynamo.utils.counters['graph_break']
+
+
 def gradients(model: nn.Module, function: nn.Module, clips: torch.Tensor) -> list[torch.Tensor]:
     """Of the sum of the squared features, with the same rows dropped at every call."""
     torch.manual_seed(1)

@@ -1,14 +1,21 @@
 """What makes the model fast changes none of its outputs and gradients."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import SCHEMES, assert_close, randomise, tiny_backbone, tiny_clips
+from mmaction.structures import ActionDataSample
+from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmtsf.config import load_config
+from mmtsf.hooks import FuseHook
 from mmtsf.models.layers import MLP, GatedMLP
 from mmtsf.models.layers.attend import attend
 from mmtsf.models.layers.linear import linear, linear_after_norm
+from mmtsf.registry import MODELS
 
 ATTENTIONS = [dict(type=scheme) for scheme in SCHEMES]
 ATTENTIONS += [dict(type='DividedAttention', order=order) for order in ('space_time', 'parallel')]
@@ -26,6 +33,28 @@ def test_a_fused_model_computes_the_same(attention: dict) -> None:
     assert_close(model(clips), expected)
     assert all(step.fc is None for block in model.blocks for step in block.attention.steps.values())
     assert sum(parameter.numel() for parameter in model.parameters()) <= parameters
+
+
+@pytest.mark.parametrize('to_rgb', [False, True])
+@torch.no_grad()
+def test_a_fused_recognizer_takes_pixels_and_gives_the_same_scores(to_rgb: bool) -> None:
+    init_default_scope('mmtsf')
+    config = load_config('configs/timesformer_tiny_motion.py').model
+    config.data_preprocessor.update(mean=[100, 110, 120], std=[50, 60, 70], to_rgb=to_rgb)
+    recognizer = randomise(MODELS.build(config)).eval()
+    clips = [torch.randint(0, 256, (3, 3, 8, 48, 48), dtype=torch.uint8) for _ in range(2)]
+    samples = [ActionDataSample(), ActionDataSample()]
+    expected = [scores.clone() for scores in scores_of(recognizer, clips, samples)]
+    FuseHook().before_test(SimpleNamespace(model=recognizer))
+    data = recognizer.data_preprocessor(dict(inputs=clips, data_samples=samples))
+    assert data['inputs'].dtype == torch.uint8
+    for got, value in zip(scores_of(recognizer, clips, samples), expected, strict=True):
+        assert_close(got, value)
+    assert max(float(value.max()) for value in expected) < 0.999  # not all alike
+
+
+def scores_of(recognizer: nn.Module, clips: list[torch.Tensor], samples: list) -> list[torch.Tensor]:
+    return [sample.pred_scores.item for sample in recognizer.test_step(dict(inputs=clips, data_samples=samples))]
 
 
 @each_attention

@@ -1,4 +1,5 @@
 # TimeSformer over ViT-B/16 with divided space-time attention
+compiled = False  # torch.compile
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(
     type='Recognizer3D',
@@ -18,6 +19,7 @@ model = dict(
         num_heads=12,
         num_layers=12,
         drop_path_rate=0.1,
+        compiled='${compiled}',
         init_cfg=dict(type='Pretrained', checkpoint='${start}'),
     ),
     cls_head=dict(

@@ -38,6 +38,8 @@ class TimeSformer(BaseModule):
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
+        compiled (bool): Whether ``torch.compile`` takes the forward and backward pass; the first ones take a minute.
+            Defaults to False.
         with_cp (bool): Whether to keep only the blocks' inputs for the backward pass and recompute the rest.
             Defaults to False.
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
@@ -59,6 +61,7 @@ class TimeSformer(BaseModule):
         time_start: str = 'zero',
         token_shift: bool = False,
         norm_eps: float = 1e-6,
+        compiled: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -94,6 +97,8 @@ class TimeSformer(BaseModule):
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.init_std = init_std
         self.with_cp = with_cp
+        if compiled:
+            self.compile()
 
     def init_weights(self) -> None:
         """Truncated normal for every linear layer, zero for the added steps' last one, then ``init_cfg``."""
@@ -113,7 +118,7 @@ class TimeSformer(BaseModule):
         """Embed clips as features: the classification token after the last norm.
 
         Args:
-            clips (Tensor): ``(B, 3, T, H, W)``, normalised.
+            clips (Tensor): ``(B, 3, T, H, W)``, normalised; or uint8, where :meth:`fuse` was told mean and std.
             frame_mask (Tensor, optional): ``(B, T)``, true for real frames and false for those that pad a shorter
                 clip: they attend to nothing and are attended by nothing. Defaults to None: all are real.
 
@@ -151,11 +156,19 @@ class TimeSformer(BaseModule):
                 tokens = block(*arguments)
         return tokens, grid
 
-    def fuse(self) -> None:
-        """Merge neighbouring linear layers for inference: the same outputs from fewer products. Not to be undone."""
+    def fuse(self, mean: Tensor | None = None, std: Tensor | None = None) -> None:
+        """Merge neighbouring linear layers for inference: the same outputs from fewer products. Not to be undone.
+
+        Args:
+            mean (Tensor, optional): Mean pixel ``(3,)``. With it clips are pixels, uint8, normalised by the patch
+                embedding's weights. Defaults to None: clips are normalised already.
+            std (Tensor, optional): Standard deviation of pixels ``(3,)``. Defaults to None.
+        """
         for module in self.modules():
             if isinstance(module, AttentionStep):
                 module.fuse()
+        if mean is not None and std is not None:
+            self.embedding.fold_normalisation(mean, std)
 
 
 def _check_mask(frame_mask: Tensor | None, clips: Tensor) -> None:

@@ -63,6 +63,15 @@ class ClipEmbedding(nn.Module):
             else:
                 self.time.zero_()
 
+    def fold_normalisation(self, mean: Tensor, std: Tensor) -> None:
+        """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
+        with torch.no_grad():
+            weight = self.patch.weight.double() / std.double().view(3, 1, 1)
+            shift = (weight * mean.double().view(3, 1, 1)).sum(dim=(1, 2, 3))
+            self.patch.weight.copy_(weight)
+            assert self.patch.bias is not None
+            self.patch.bias.copy_(self.patch.bias - shift)
+
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
         """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid.
 
@@ -78,7 +87,8 @@ class ClipEmbedding(nn.Module):
                 f'size {self.patch_size}; resize or crop the clip, or change patch_size'
             )
         grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
-        patches = self.patch(clips.transpose(1, 2).flatten(0, 1))  # (B*T, C, h, w)
+        frames = clips.transpose(1, 2).flatten(0, 1)
+        patches = self.patch(frames.to(self.patch.weight.dtype))  # (B*T, C, h, w)
         patches = patches.unflatten(0, (batch, num_frames)).permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
         cls: Tensor = self.cls
         if self.space is not None and self.cls_position is not None:

@@ -66,20 +66,21 @@ class _LinearAfter(torch.autograd.Function):
     ) -> Tensor:
         ctx.before = before
         ctx.save_for_backward(x, weight, *parameters)
-        return _product(before(x, *parameters).to(weight.dtype), weight, bias)
+        return _product(before(x, *parameters).to(weight.dtype).contiguous(), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight, *parameters = ctx.saved_tensors
         _, wants_x, wants_weight, wants_bias, *wants = ctx.needs_input_grad
-        rows = gradient.flatten(0, -2)
+        rows = gradient.flatten(0, -2)  # a product of strided groups would take the weight once for each group
         inputs = [value.detach().requires_grad_(want) for value, want in zip((x, *parameters), (wants_x, *wants))]
         with torch.enable_grad():
             features = ctx.before(*inputs).to(weight.dtype)
         grad_weight = _product(rows.T, features.detach().flatten(0, -2).T) if wants_weight else None
         grads: Iterator[Tensor] = iter(())
         if wanted := [value for value in inputs if value.requires_grad]:
-            grads = iter(torch.autograd.grad(features, wanted, _product(gradient, weight.T.contiguous())))
+            grad_features = _product(rows, weight.T.contiguous()).view_as(features)
+            grads = iter(torch.autograd.grad(features, wanted, grad_features))
         grad_x, *others = [next(grads) if value.requires_grad else None for value in inputs]
         return None, grad_x, grad_weight, rows.sum(dim=0) if wants_bias else None, *others
 

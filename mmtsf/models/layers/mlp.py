@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,11 +11,20 @@ from mmtsf.registry import MODELS
 from .linear import linear_after, linear_after_norm
 
 
+#: Tokens at a time in inference on a CPU: their hidden layer stays in the caches
+ROWS = 1024
+
+
 class _TwoLayers(nn.Sequential):
     """Linear layer, activation, linear layer; of the activations only the first layer's input and output are kept."""
 
     def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
         """Residual ``(..., C)`` of tokens of the same shape, after ``norm`` if given."""
+        if torch.is_grad_enabled() or x.device.type != 'cpu' or torch.compiler.is_compiling():
+            return self._residual(x, norm)
+        return torch.cat([self._residual(rows, norm) for rows in x.flatten(0, -2).split(ROWS)]).view_as(x)
+
+    def _residual(self, x: Tensor, norm: nn.LayerNorm | None) -> Tensor:
         first, activation, second = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self))
         return linear_after(activation, linear_after_norm(x, norm, first), second.weight, second.bias)
 

@@ -1,0 +1,16 @@
+"""Fused models in testing."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmtsf.models.fuse import fuse
+from mmtsf.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FuseHook(Hook):
+    """Fuse the model when a test begins, see :func:`mmtsf.models.fuse.fuse`; for runners that will not train."""
+
+    def before_test(self, runner: Runner) -> None:
+        fuse(runner.model.module if is_model_wrapper(runner.model) else runner.model)
