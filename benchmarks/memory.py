@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Peak memory of a forward pass, or of a training step, of ours and other implementations; one process each.
+"""Peak memory and time of a first forward pass, or training step, of ours and others; one process each.
 
 python benchmarks/memory.py --scheme divided --train
 
@@ -11,11 +11,14 @@ import logging
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
 from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, available
 from torch import nn
+
+from mmtsf.launch import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--variant', choices=VARIANTS, default='base')
     parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
     parser.add_argument('--train', action='store_true', help='forward and backward')
+    parser.add_argument('--kept', action='store_true', help='freed memory is kept, in all of them, as our tools do')
     parser.add_argument('--only', help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -34,8 +38,8 @@ def resident() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def peak(args: argparse.Namespace) -> float:
-    """Peak of one pass of the implementation ``args.only`` beyond what was there before it, MB."""
+def measure(args: argparse.Namespace) -> tuple[float, float]:
+    """Of one pass of the implementation ``args.only``: its peak beyond what was there before it, MB, and seconds."""
     num_frames, size = VARIANTS[args.variant]
     dtype = getattr(torch, args.dtype)
     name, options = (args.only, {}) if args.only in BUILDERS else ('ours', dict(with_cp=True))
@@ -46,30 +50,35 @@ def peak(args: argparse.Namespace) -> float:
     if name == 'ours' and not args.train:
         model.backbone.fuse()
     clips = torch.randn(1, 3, num_frames, size, size, dtype=dtype)
+    if args.kept:
+        keep_freed_memory()
     Path('/proc/self/clear_refs').write_text('5')  # the peak begins anew
     before = resident()
+    start = time.perf_counter()
     with torch.set_grad_enabled(args.train):
         logits = model(clips)
         if args.train:
             logits.float().square().sum().backward()
+    seconds = time.perf_counter() - start
     status = Path('/proc/self/status').read_text()
-    return int(status.split('VmHWM:')[1].split()[0]) * 1.024e-3 - before
+    return int(status.split('VmHWM:')[1].split()[0]) * 1.024e-3 - before, seconds
 
 
 def main() -> None:
     args = parse_args()
     logging.disable(logging.INFO)
     if args.only:
-        print(f'peak {peak(args)}')
+        print('measured', *measure(args))
         return
     names = ['ours', *(['ours, recomputing blocks'] if args.train else []), *PEERS]
-    print(f'{args.scheme}, {args.variant}, {args.dtype}, {"training step" if args.train else "forward"}, MB')
+    print(f'{args.scheme}, {args.variant}, {args.dtype}, {"training step" if args.train else "forward"}')
     for name in names:
         if name in BUILDERS and not available(name, args.scheme, args.dtype):
             continue
         command = [sys.executable, *sys.argv, '--only', name]
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        print(f'{name:26} {float(output.split("peak ")[1]):8.0f}', flush=True)
+        megabytes, seconds = map(float, output.split('measured ')[1].split())
+        print(f'{name:26} {megabytes:8.0f} MB {seconds:8.2f} s', flush=True)
 
 
 if __name__ == '__main__':

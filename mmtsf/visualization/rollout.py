@@ -69,7 +69,7 @@ def _through_scheme(row: Tensor, scheme: Any, inputs: dict) -> Tensor:
 def _through_step(row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, *_: Any) -> Tensor:
     """``row @ A`` for the attention matrix A of a step, group by group."""
     qkv = step.queries_keys_values(tokens, grid)
-    attention = _attention(step, step.group(qkv, grid))  # (B*G, L, L)
+    attention = _attention(step, step.with_positions(qkv, grid))  # (B*G, L, L)
     num_groups = len(attention) // len(tokens)
     cls, patches = row[:, :1], row[:, 1:]
     # the copies of the classification token are averaged, so each of them hands on one part in num_groups
@@ -79,7 +79,8 @@ def _through_step(row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, 
     new_cls = row[:, :1] * num_groups if step.grouping.with_cls else cls
     row = torch.cat([new_cls, row[:, 1:]], dim=1)
     if step.cls_sees_all:
-        row = row + _attention(step, qkv, num_queries=1).transpose(1, 2) * cls
+        of_cls = _attention(step, step.grouping.unfold(qkv, grid), num_queries=1)
+        row = row + of_cls.transpose(1, 2) * cls
     return row
 
 

@@ -1,12 +1,13 @@
 """One step of an attention scheme: multi-head self-attention within the groups of a grouping."""
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from .attend import attend
 from .drop_path import DropPath
-from .linear import linear, linear_after_norm
+from .linear import linear, linear_after
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping, shift_frames
 
@@ -65,32 +66,36 @@ class AttentionStep(nn.Module):
         Tokens that are not ``real`` ``(B, 1 + T*H*W, 1)`` attend to nothing and are attended by nothing. With
         ``only_cls`` the residual is the classification token's alone, ``(B, 1, C)``, and no more is computed."""
         qkv = self.queries_keys_values(tokens, grid, real)
-        queries = 1 if only_cls and self.grouping.with_cls else None
         if self.cls_sees_all:
-            mixed = self._attend(qkv, real, num_queries=1)
+            mixed = self._attend(self.grouping.unfold(qkv, grid), real, num_queries=1)
             if not only_cls:
-                mixed = torch.cat(
-                    [mixed, self.grouping.unfold(self._attend_in_groups(qkv, grid, real), grid)[:, 1:]], 1
-                )
+                groups = self._attend_in_groups(qkv, grid, real)
+                mixed = torch.cat([mixed, self.grouping.unfold(groups, grid)[:, 1:]], dim=1)
             residual = self._project(mixed)
         else:
+            queries = 1 if only_cls and self.grouping.with_cls else None
             groups = self._project(self._attend_in_groups(qkv, grid, real, queries))
             residual = self.grouping.unfold(groups, grid, real, only_cls)
         return residual if real is None or only_cls else residual * real
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid, real: Tensor | None = None) -> Tensor:
-        """Queries, keys and values ``(B, 1 + T*H*W, 3 * heads * head_dims)`` of the tokens, without positions."""
-        if not self.token_shift:
-            return linear_after_norm(tokens, self.norm, self.qkv)
-        x = self.norm(tokens)
-        return linear_after_norm(shift_frames(x if real is None else x * real, grid), None, self.qkv)
+        """Queries, keys and values ``(B*G, L, 3 * heads * head_dims)`` of the groups, without positions."""
 
-    def group(self, qkv: Tensor, grid: Grid) -> Tensor:
-        """Queries, keys and values ``(B*G, L, 3 * heads * head_dims)`` of the groups, with rotary positions."""
-        if self.rotary is not None:
-            qk, v = qkv.unflatten(-1, (3, self.num_heads, -1)).split([2, 1], dim=2)
-            qkv = torch.cat([self.rotary(qk, grid, axes=self.grouping.members), v], dim=2).flatten(2)
-        return self.grouping.fold(qkv, grid)
+        def group(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+            x = F.layer_norm(x, self.norm.normalized_shape, scale, shift, self.norm.eps)
+            if self.token_shift:
+                x = shift_frames(x if real is None else x * real, grid)
+            return self.grouping.fold(x, grid)  # before the product, which makes three times the channels
+
+        return linear_after(group, tokens, self.qkv.weight, self.qkv.bias, self.norm.weight, self.norm.bias)
+
+    def with_positions(self, qkv: Tensor, grid: Grid) -> Tensor:
+        """Queries and keys of :meth:`queries_keys_values` turned by rotary positions, if there are any."""
+        if self.rotary is None:
+            return qkv
+        angles = self.grouping.fold(self.rotary.angles(grid, axes=self.grouping.members)[None], grid)
+        qk, v = qkv.unflatten(-1, (3, self.num_heads, -1)).split([2, 1], dim=2)
+        return torch.cat([self.rotary(qk, angles), v], dim=2).flatten(2)
 
     def split_heads(self, qkv: Tensor) -> Tensor:
         """``(N, L, 3 * heads * head_dims)`` to ``(3, N, heads, L, head_dims)``."""
@@ -112,7 +117,7 @@ class AttentionStep(nn.Module):
 
     def _attend_in_groups(self, qkv: Tensor, grid: Grid, real: Tensor | None, num_queries: int | None = None) -> Tensor:
         mask = None if real is None else self.grouping.fold(real, grid)
-        return self._attend(self.group(qkv, grid), mask, num_queries)
+        return self._attend(self.with_positions(qkv, grid), mask, num_queries)
 
     def _attend(self, qkv: Tensor, real: Tensor | None, num_queries: int | None = None) -> Tensor:
         q, k, v = self.split_heads(qkv)

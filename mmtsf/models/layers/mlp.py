@@ -10,7 +10,6 @@ from mmtsf.registry import MODELS
 
 from .linear import linear_after, linear_after_norm
 
-
 #: Tokens at a time in inference on a CPU: their hidden layer stays in the caches
 ROWS = 1024
 

@@ -28,15 +28,15 @@ class RotaryPosition(nn.Module):
         self.head_dims = head_dims
         self.max_frequency = max_frequency
 
-    def forward(self, x: Tensor, grid: Grid, axes: str) -> Tensor:
-        """Turn ``(B, 1 + T*H*W, ..., head_dims)`` by the angles of the given axes, e.g. ``'t'`` or ``'hw'``."""
-        angles = self.angles(grid, axes).to(x.device)
-        angles = angles.view(1, len(angles), *[1] * (x.ndim - 3), self.head_dims)
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        """Turn ``(B*G, L, ..., head_dims)`` by angles ``(G, L, head_dims)``."""
+        angles = angles.to(x.device).repeat(len(x) // len(angles), 1, 1)
+        angles = angles.view(*x.shape[:2], *[1] * (x.ndim - 3), self.head_dims)
         turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
         return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
 
     def angles(self, grid: Grid, axes: str) -> Tensor:
-        """Angles ``(1 + T*H*W, head_dims)`` of all tokens; those of several axes are added."""
+        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added."""
         angles = torch.zeros(*grid, self.head_dims)
         if 't' in axes:
             frequencies = 10000 ** (-torch.arange(0, self.head_dims, 2) / self.head_dims)
