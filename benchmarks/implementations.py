@@ -53,26 +53,28 @@ def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
     return model
 
 
-def hugging_face(scheme: str, num_frames: int, size: int) -> nn.Module:
+def hugging_face(scheme: str, num_frames: int, size: int, num_layers: int = 12) -> nn.Module:
     """Hugging Face's with the weights of :func:`ours`."""
     import transformers
 
-    state = ours(scheme, num_frames, size).state_dict()
-    meta = dict(backbone=dict(attention=dict(type=SCHEMES[scheme]), img_size=size, num_frames=num_frames))
+    state = ours(scheme, num_frames, size, num_layers=num_layers).state_dict()
+    sizes = dict(img_size=size, num_frames=num_frames, num_layers=num_layers)
+    meta = dict(backbone=dict(attention=dict(type=SCHEMES[scheme]), **sizes))
     config = transformers.TimesformerConfig(**hugging_face_config(state, meta))
     model = transformers.TimesformerForVideoClassification(config)
     model.load_state_dict(translate_back(state, 'huggingface', scheme))
     return _Called(model, lambda model, clips: model(clips.transpose(1, 2)).logits)
 
 
-def mmaction2(scheme: str, num_frames: int, size: int) -> nn.Module:
+def mmaction2(scheme: str, num_frames: int, size: int, num_layers: int = 12) -> nn.Module:
     """MMAction2's with the weights of :func:`ours`."""
     from mmaction.models import backbones, heads
 
     attention_type = dict(divided='divided_space_time', joint='joint_space_time', space='space_only')[scheme]
-    backbone = backbones.TimeSformer(num_frames, size, 16, attention_type=attention_type)
-    model = Classifier(backbone, heads.TimeSformerHead(400, 768))
-    model.load_state_dict(translate_back(ours(scheme, num_frames, size).state_dict(), 'mmaction2', scheme))
+    sizes = dict(num_frames=num_frames, img_size=size, patch_size=16, num_transformer_layers=num_layers)
+    model = Classifier(backbones.TimeSformer(**sizes, attention_type=attention_type), heads.TimeSformerHead(400, 768))
+    state = ours(scheme, num_frames, size, num_layers=num_layers).state_dict()
+    model.load_state_dict(translate_back(state, 'mmaction2', scheme))
     for module in model.modules():
         if hasattr(module, 'drop_prob'):
             module.drop_prob = 0.0  # ours drops nothing here, either

@@ -20,6 +20,7 @@ RUNNER_KEYS = {
     'custom_imports',
     'global_batch_size',
     'model_wrapper_cfg',
+    'parallel',
     *inspect.signature(Runner).parameters,
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Train under Slurm, one task a GPU: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=12 SRUN_ARGS=...]
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]
+# In a batch job, `#SBATCH --requeue --signal=USR1@120` makes a run that must leave go on later.
 # A task decodes its videos on its own CPUs: fewer than the config's num_workers + 2 leave the GPU waiting for data.
 set -euo pipefail
 USAGE="usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]"
@@ -10,6 +11,17 @@ CONFIG=${3:?"$USAGE"}
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 
-exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
-    --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-    python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "${@:4}"
+train() {
+    srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
+        --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+        python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@"
+}
+# 75: a signal asked the run to leave, and it left a checkpoint
+status=0
+train "${@:4}" || status=$?
+while [ "$status" = 75 ] && [ -z "${SLURM_JOB_ID:-}" ]; do
+    status=0
+    train "${@:4}" --resume || status=$?
+done
+[ "$status" != 75 ] || scontrol requeue "$SLURM_JOB_ID" # which starts this script again, and that resumes
+exit "$status"

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from mmtsf.launch import add_common_arguments, prepare
+from mmtsf.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:

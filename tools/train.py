@@ -7,9 +7,9 @@ import os
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from mmtsf.launch import add_common_arguments, prepare, set_batch
+from mmtsf.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,9 +43,10 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
     """Write the command line's wishes into the config."""
     if args.seed is not None:
         config.randomness.seed = args.seed
-    if args.resume:
+    restarts = [os.environ.get(f'{name}_RESTART_COUNT', '0') for name in ('TORCHELASTIC', 'SLURM')]
+    if args.resume or any(count != '0' for count in restarts):
         config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
+        config.load_from = args.resume if args.resume != 'auto' else None
     if args.amp == 'float16':
         if not is_cuda_available():
             raise RuntimeError('float16 needs a GPU, and there is none; use --amp bfloat16')

@@ -12,10 +12,13 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     reproducibility=dict(type='ReproducibilityHook'),
     checkpoint_format=dict(type='CheckpointFormatHook'),
+    preemption=dict(type='PreemptionHook'),
+    finite_loss=dict(type='FiniteLossHook', max_skips=10),
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
     progress_bar=dict(type='ProgressBarHook'),
 )
 
+parallel = 'ddp'  # several processes with a whole model each; 'fsdp': shared out among them
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 randomness = dict(seed=0)
 

@@ -85,18 +85,18 @@ val_dataloader = dict(
     batch_size=8,
     num_workers=8,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='SeededSampler', shuffle=False),
     dataset='${sources.${data.source}.val}',
 )
 test_dataloader = dict(
     batch_size=1,
     num_workers=8,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='SeededSampler', shuffle=False),
     dataset='${sources.${data.source}.test}',
 )
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs='${max_epochs}', val_interval=1)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs='${max_epochs}', val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = dict(type='VideoAccuracy')

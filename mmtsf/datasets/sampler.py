@@ -1,6 +1,8 @@
 """Sample order and augmentation that depend on the seed alone."""
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from mmengine.dataset import DefaultSampler
 
@@ -15,5 +17,9 @@ class SeededSampler(DefaultSampler):
     workers, and after a resume. Takes the arguments of :class:`mmengine.dataset.DefaultSampler`.
     """
 
+    #: Samples of this process to leave out of the next iteration
+    start = 0
+
     def __iter__(self) -> Iterator[tuple[tuple[int, int, int], int]]:
-        return (((self.seed, self.epoch, index), index) for index in super().__iter__())
+        indices: Any = super().__iter__()
+        return (((self.seed, self.epoch, index), index) for index in islice(indices, self.start, None))

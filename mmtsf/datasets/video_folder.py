@@ -47,6 +47,8 @@ class VideoFolderDataset(VideoListDataset):
         split_seed (int): Seed of the split. Defaults to 0.
         test_mode (bool): Whether the data set is for validation or testing. Defaults to False.
         skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
+        time_limit (float): Seconds after which a video that is being read in a data worker is taken for broken.
+            Defaults to 60.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class VideoFolderDataset(VideoListDataset):
         split_seed: int = 0,
         test_mode: bool = False,
         skip_broken: bool = False,
+        time_limit: float = 60,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f'split is {split!r}, expected one of {SPLITS}')
@@ -73,6 +76,7 @@ class VideoFolderDataset(VideoListDataset):
             classes=find_classes(data_root),
             test_mode=test_mode,
             skip_broken=skip_broken,
+            time_limit=time_limit,
         )
 
     def load_data_list(self) -> list[dict]:

@@ -1,8 +1,11 @@
 """Videos named in an annotation file."""
 
 import csv
+import logging
+import os
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +13,17 @@ from typing import Any
 
 import numpy as np
 from mmaction.datasets import BaseActionDataset
+from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
 
 from .decoders import ArrayReader, BrokenVideoError
+from .in_hand import InHand
 
 #: Broken videos in a row after which a data set is taken for misplaced
 MAX_BROKEN_IN_A_ROW = 20
+#: Seconds to wait for a folder that is gone
+PATIENCE = 600
 #: Last word of a csv file's first line, where that is a header
 CSV_HEADER = {'label', 'labels', 'class'}
 NUMBER = re.compile('-?[0-9]+')
@@ -44,6 +51,9 @@ class VideoListDataset(BaseActionDataset):
         multi_class (bool): Whether a video may have several labels. Defaults to False.
         test_mode (bool): Whether the data set is for validation or testing. Defaults to False.
         skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
+        time_limit (float): Seconds after which a video that is being read in a data worker is taken for broken.
+            Defaults to 60.
+        allow_outside (bool): Whether paths of the list may lead out of ``video_dir``. Defaults to False.
         indices (int | list[int], optional): Use only these, or the first so many. Defaults to None: all.
     """
 
@@ -58,9 +68,15 @@ class VideoListDataset(BaseActionDataset):
         multi_class: bool = False,
         test_mode: bool = False,
         skip_broken: bool = False,
+        time_limit: float = 60,
+        allow_outside: bool = False,
         indices: int | list[int] | None = None,
     ) -> None:
         self.skip_broken = skip_broken
+        self.time_limit = time_limit
+        self.allow_outside = allow_outside
+        self.in_hand = InHand()
+        self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir)
         names = self._class_names(classes, data_root, num_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
@@ -101,7 +117,8 @@ class VideoListDataset(BaseActionDataset):
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If it is empty, or a line is not ``path label``, or a label is out of range.
+            ValueError: If it is empty, or a line is not ``path label``, a path leads out of ``video_dir``, or a label
+                is out of range.
         """
         file = Path(self.ann_file)
         if not file.is_file():
@@ -117,10 +134,19 @@ class VideoListDataset(BaseActionDataset):
                     f'{file}, line {number}: {path!r} has {len(labels)} labels, expected one; for several '
                     'labels a video set multi_class=True'
                 )
+            self._check_path(path, f'{file}, line {number}')
             data_list.append(dict(filename=str(self.video_dir / path), label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
         return data_list
+
+    def _check_path(self, path: str, where: str) -> None:
+        """Refuse a path that leaves the folder; links in it are the owner's, and may."""
+        if not self.allow_outside and os.path.relpath(self.video_dir / path, self.video_dir).split(os.sep)[0] == '..':
+            raise ValueError(
+                f'{where}: {path!r} leads out of {self.video_dir}; write paths relative to it, or where the list can '
+                'be trusted set data.allow_outside=True'
+            )
 
     def _rows(self, file: Path) -> Iterator[tuple[int, str, list[str]]]:
         """Number, path and labels of every line that is not empty, nor the header of a csv file."""
@@ -170,8 +196,10 @@ class VideoListDataset(BaseActionDataset):
         while len(broken) < MAX_BROKEN_IN_A_ROW:
             info = self.get_data_info(index)
             try:
-                return self.pipeline(dict(info, broken=broken))
+                return self._read(info, broken)
             except BrokenVideoError as error:
+                if self._has_come_back():
+                    continue
                 if self.test_mode and not self.skip_broken:
                     raise
                 broken.append((info['filename'], str(error)))
@@ -183,3 +211,30 @@ class VideoListDataset(BaseActionDataset):
             f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
             'data.root points at the videos'
         )
+
+    def _read(self, info: dict, broken: list[tuple[str, str]]) -> Any:
+        video = info['filename']
+        if video in self.left_out:
+            raise BrokenVideoError(video, self.left_out[video])
+        with self.in_hand.hold(video):
+            return self.pipeline(dict(info, broken=broken))
+
+    def leave_out(self, video: str, reason: str) -> None:
+        """Take a video for broken from now on; workers that run already do not learn of it."""
+        self.left_out[video] = reason
+
+    def _has_come_back(self) -> bool:
+        """Whether the folder of the videos was gone and came back: a server that is restarted, say.
+
+        Raises:
+            RuntimeError: If it does not come back within ``PATIENCE`` seconds.
+        """
+        if self.video_dir.exists():
+            return False
+        print_log(f'{self.video_dir} is gone; waiting {PATIENCE} s for it to come back', level=logging.WARNING)
+        deadline = time.monotonic() + PATIENCE
+        while not self.video_dir.exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f'{self.video_dir} is gone and did not come back within {PATIENCE} s')
+            time.sleep(1)
+        return True

@@ -1,7 +1,19 @@
 from .broken_videos import BrokenVideosHook
+from .checkpoint import CheckpointHook
 from .checkpoint_format import CheckpointFormatHook
+from .finite_loss import FiniteLossHook
 from .fuse import FuseHook
+from .preemption import PreemptionHook
 from .progress_bar import ProgressBarHook
 from .reproducibility import ReproducibilityHook
 
-__all__ = ['BrokenVideosHook', 'CheckpointFormatHook', 'FuseHook', 'ProgressBarHook', 'ReproducibilityHook']
+__all__ = [
+    'BrokenVideosHook',
+    'CheckpointFormatHook',
+    'CheckpointHook',
+    'FiniteLossHook',
+    'FuseHook',
+    'PreemptionHook',
+    'ProgressBarHook',
+    'ReproducibilityHook',
+]

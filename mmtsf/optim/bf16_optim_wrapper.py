@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmtsf.registry import OPTIM_WRAPPERS
 
+from .finite_updates import OptimWrapper
+
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """MMEngine's optimizer wrapper under bfloat16 autocast, on GPUs and, unlike ``AmpOptimWrapper``, on CPUs.
+    """Updates under bfloat16 autocast, on GPUs and, unlike ``AmpOptimWrapper``, on CPUs.
 
     bfloat16 has the range of float32, so the loss needs no scaling. Takes the arguments of
     :class:`mmengine.optim.OptimWrapper`.

@@ -11,6 +11,8 @@ data = dict(
     flip_ratio=0.5,
     clips_per_video=1,  # in training, from one decoding; a batch has batch_size times as many clips
     skip_broken=False,  # in testing
+    time_limit=60,  # seconds for reading a video
+    allow_outside=False,  # whether paths of a list may lead out of root/video_dir
     # source='list': lines "path label", paths relative to root/video_dir
     train_list='train_list.txt',
     val_list='val_list.txt',
@@ -22,7 +24,12 @@ data = dict(
     split_seed=0,
 )
 
-_train = dict(num_classes='${data.num_classes}', data_root='${data.root}', pipeline='${train_pipeline}')
+_train = dict(
+    num_classes='${data.num_classes}',
+    data_root='${data.root}',
+    time_limit='${data.time_limit}',
+    pipeline='${train_pipeline}',
+)
 _held_out = dict(test_mode=True, skip_broken='${data.skip_broken}')
 _val = dict(_train, pipeline='${val_pipeline}', **_held_out)
 _test = dict(_train, pipeline='${test_pipeline}', **_held_out)
@@ -31,6 +38,7 @@ _list = dict(
     video_dir='${data.video_dir}',
     classes='${data.classes}',
     multi_class='${data.multi_class}',
+    allow_outside='${data.allow_outside}',
 )
 _folder = dict(type='VideoFolderDataset', split_shares='${data.split_shares}', split_seed='${data.split_seed}')
 sources = dict(

@@ -39,7 +39,7 @@ class _Products(torch.autograd.Function):
         ctx.save_for_backward(q, k, v)
         mixed = torch.empty_like(q)
         for groups, rows in _parts(q, k):
-            keys, values = k[groups].transpose(-2, -1), v[groups].contiguous()
+            keys, values = k[groups].contiguous().transpose(-2, -1), v[groups].contiguous()
             for row in rows:
                 mixed[groups, :, row] = _weights(q[groups, :, row], keys) @ values
         return mixed

@@ -1,0 +1,61 @@
+"""Optimizer wrappers that leave the weights alone where a loss or gradient is not finite."""
+
+import math
+from typing import Any
+
+import torch.distributed as dist
+from mmengine import optim
+from mmengine.dist import is_distributed
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from mmtsf.registry import OPTIM_WRAPPERS
+
+
+class FiniteUpdates(optim.OptimWrapper):
+    """For optimizer wrappers: an update whose loss, in any process, or gradient is not finite is skipped."""
+
+    #: Whether the last update was
+    skipped = False
+
+    def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backward pass and step, if the loss is finite in all processes."""
+        finite = loss.detach().isfinite().all().int()
+        if is_distributed():
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
+        self.skipped = not bool(finite)
+        if not self.skipped:
+            super().update_params(loss, *args, **kwargs)
+            return
+        self._inner_count += 1
+        if self.should_update():
+            self.zero_grad()
+
+
+@OPTIM_WRAPPERS.register_module()
+class OptimWrapper(FiniteUpdates):
+    """MMEngine's :class:`mmengine.optim.OptimWrapper`, which skips updates that are not finite."""
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip and step, unless the gradient's norm is not finite; it is known where gradients are clipped."""
+        if self.clip_grad_kwargs:
+            self._clip_grad()
+            norms = self.message_hub.log_scalars.get('train/grad_norm')
+            if norms is not None and not math.isfinite(norms.current()):
+                self.skipped = True
+                return
+        self.optimizer.step(**kwargs)
+
+    def _clip_grad(self) -> None:
+        """Clip, and log the norm, of parameters that may be shared out among processes."""
+        parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs)
+        if norm is not None:  # which clip_grad_value_ does not tell
+            whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
+            self.message_hub.update_scalar('train/grad_norm', float(whole))
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpOptimWrapper(FiniteUpdates, optim.AmpOptimWrapper):
+    """MMEngine's :class:`mmengine.optim.AmpOptimWrapper`, which skips losses that are not finite; the scaler of the
+    loss looks after the gradients."""

@@ -1,0 +1,96 @@
+"""MMEngine's runner, made to survive what happens to long trainings."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch.distributed as dist
+from mmengine.device import get_device
+from mmengine.dist import is_distributed, is_main_process
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .checkpoints import PART, commit, newest_whole
+from .datasets.video_loader import VideoLoader
+from .fsdp import shard, whole_states
+
+PARALLELS = ('ddp', 'fsdp')
+
+
+class Runner(mmengine.runner.Runner):
+    """MMEngine's runner, with checkpoints that are never half written and data loaders that outlive their workers.
+
+    Takes the arguments of :class:`mmengine.runner.Runner`. The config's ``parallel`` is ``'ddp'``, a whole model in
+    every process, or ``'fsdp'``, shared out among them.
+    """
+
+    _resume: bool
+    _load_from: str | None
+    #: Why the last checkpoint could not be written; None if it was
+    unsaved: str | None = None
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
+        """MMEngine's data loader, as one that outlives its workers where its data set tells what they hold."""
+        loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
+        return VideoLoader.of(loader) if hasattr(loader.dataset, 'in_hand') else loader
+
+    def load_or_resume(self) -> None:
+        """Load weights, or resume: without a named checkpoint from the newest whole one in the work dir."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = self._newest_whole()
+            self._resume = self._load_from is not None
+        super().load_or_resume()
+        if self._is_sharded and isinstance(self.optim_wrapper, OptimWrapper):  # weights and states are loaded whole
+            shard(self.model, self.optim_wrapper.optimizer)
+
+    @property
+    def _is_sharded(self) -> bool:
+        parallel = self.cfg.get('parallel', 'ddp')
+        if parallel not in PARALLELS:
+            raise ValueError(f'parallel is {parallel!r}, expected one of {PARALLELS}')
+        return parallel == 'fsdp' and is_distributed()
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """The model on its device, wrapped for several processes unless it will be shared out among them.
+
+        Raises:
+            ValueError: If weights are to be averaged (EMA) of a model that is shared out.
+        """
+        if not self._is_sharded:
+            return super().wrap_model(model_wrapper_cfg, model)
+        if any(hook['type'] == 'EMAHook' for hook in self.cfg.get('custom_hooks') or []):
+            raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
+        return model.to(get_device())
+
+    def _newest_whole(self) -> str | None:
+        found: list = [None, {}]
+        if is_main_process():
+            found = list(newest_whole(Path(self.work_dir)))
+        if is_distributed():
+            dist.broadcast_object_list(found)
+        path, damaged = found
+        for other, reason in damaged.items():
+            self.logger.warning(f'{other} is newer, but not whole, and is passed over: {reason}')
+        self.logger.info(f'resuming from {path}' if path else f'{self.work_dir} has no checkpoint: starting anew')
+        return path and str(path)
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint aside and rename it when it is on the disk.
+
+        One that cannot be written, because the disk is full, say, is an error in the log, and training goes on."""
+        path = Path(out_dir, filename)
+        part = path.with_name(path.name + PART)
+        self.unsaved = None
+        try:
+            with whole_states(self.model, self.optim_wrapper):
+                super().save_checkpoint(out_dir, part.name, *args, **kwargs)
+            if is_main_process():
+                commit(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            remedy = 'make room' if error.errno in (errno.ENOSPC, errno.EDQUOT) else 'see to it'
+            self.unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}, earlier checkpoints stay'
+            self.logger.error(self.unsaved)

@@ -1,0 +1,344 @@
+#!/usr/bin/env python
+"""Rewrite videos for fast random access in training: small H.264 files with many key frames:
+
+python tools/data/transcode.py SOURCE OUT
+python tools/data/transcode.py LIST OUT --root SOURCE --short-side 256
+
+Frames keep their number and order. The same command goes on where it was interrupted.
+"""
+
+import argparse
+import csv
+import glob
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from multiprocessing import Process, SimpleQueue
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from rich.filesize import decimal
+from rich.progress import track
+
+from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.video_folder import VIDEOS
+from mmtsf.datasets.video_list import CSV_HEADER
+
+LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
+#: What all videos of a folder share
+SETTINGS = ('short_side', 'keyframe_distance', 'crf')
+SUFFIXES = ' '.join(sorted(VIDEOS))
+#: Path and labels, which may both hold spaces; the suffix ends the path, so that no class names are needed
+LINE = re.compile(rf'(.*(?:{"|".join(map(re.escape, VIDEOS))}))(?:\s+(.+))?', re.IGNORECASE)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
+    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--short-side', type=int, default=320, help='pixels; never enlarged (default: 320)')
+    parser.add_argument('--keyframe-distance', type=int, default=32, help='frames, at most (default: 32)')
+    parser.add_argument('--crf', type=int, default=18, help='quality, 0 (lossless) to 51 (default: 18)')
+    cpus = len(os.sched_getaffinity(0))
+    parser.add_argument('--workers', type=int, default=cpus, help='videos at a time (default: one a CPU)')
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    check(args)
+    root = args.source if args.source.is_dir() else args.root or args.source.parent
+    rows = list_folder(args.source) if args.source.is_dir() else read_list(args.source)
+    targets = match_targets([row[0] for row in rows if is_video(row[0])])
+    if not targets:
+        raise ValueError(f'{args.source} holds no videos; give a folder or a list of files {SUFFIXES}')
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    begin(args.out, settings)
+    left = [name for name in targets if not (args.out / targets[name]).exists()]
+    jobs = transcode_all([(name, root / name, args.out / targets[name]) for name in left], settings, args.workers)
+    broken = report(jobs, len(left), args.out)
+    if args.source.is_file():
+        write_list(args.out / args.source.name, rows, targets, broken)
+    whole = [name for name in targets if name not in broken]
+    before, after = size(root / name for name in whole), size(args.out / targets[name] for name in whole)
+    counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
+    print(f'{counts}; {before} before, {after} after')
+    return 1 if broken else 0
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise where arguments cannot be meant."""
+    for name, (low, high) in LIMITS.items():
+        if not low <= (value := getattr(args, name)) <= high:
+            raise ValueError(f'--{name.replace("_", "-")} is {value}, expected a number from {low} to {high}')
+    if not args.source.exists():
+        raise FileNotFoundError(f'{args.source} does not exist; give a folder of videos or an annotation list')
+    if args.source.is_dir() and args.root:
+        raise ValueError(f'--root is for lists, and {args.source} is a folder; leave --root out')
+    source, out = args.source.resolve(), args.out.resolve()
+    if source.is_relative_to(out) or out.is_relative_to(source):
+        raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')
+
+
+def is_video(path: str) -> bool:
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def size(files: Iterable[Path]) -> str:
+    return decimal(sum(file.stat().st_size for file in files if file.exists()))
+
+
+def list_folder(folder: Path) -> list[list[str]]:
+    """Paths of all files below a folder that have the suffix of a video, as rows of a list without labels."""
+    paths = glob.glob('**/*', root_dir=folder, recursive=True)  # follows links to folders, as Path.rglob does not
+    return [[path] for path in sorted(paths) if is_video(path) and not (folder / path).is_dir()]
+
+
+def read_list(file: Path) -> list[list[str]]:
+    """Rows ``[path, labels...]`` of an annotation list, with the header if there is one.
+
+    Raises:
+        ValueError: If a row does not begin with the path of a video file.
+    """
+    with file.open(encoding='utf-8-sig', newline='') as lines:
+        if file.suffix == '.csv':
+            rows = [row for row in csv.reader(lines) if row]
+        else:
+            stripped = [line.strip() for line in lines if line.strip()]
+            rows = [[*filter(None, found.groups())] if (found := LINE.fullmatch(s)) else [s] for s in stripped]
+    rows = [[str(Path(row[0].strip())), *row[1:]] for row in rows]
+    has_header = bool(rows) and rows[0][-1].strip().lower() in CSV_HEADER
+    for row in rows[has_header:]:
+        if not is_video(row[0]):
+            raise ValueError(f'{file}: {row[0]!r} is no video file ({SUFFIXES}); take it out of the list')
+    return rows
+
+
+def write_list(file: Path, rows: list[list[str]], targets: dict[str, str], broken: dict[str, str]) -> None:
+    """Write the rows with their new paths and without the broken videos."""
+    kept = [[targets.get(row[0], row[0]), *row[1:]] for row in rows if row[0] not in broken]
+    with file.open('w', encoding='utf-8', newline='') as lines:
+        if file.suffix == '.csv':
+            csv.writer(lines, lineterminator='\n').writerows(kept)
+        else:
+            lines.writelines(f'{" ".join(row)}\n' for row in kept)
+
+
+def match_targets(names: list[str]) -> dict[str, str]:
+    """New path of every video, both relative to their folders.
+
+    Raises:
+        ValueError: If a path leaves its folder, or two videos would get the same one.
+    """
+    targets, sources = {}, {}
+    for name in names:
+        path = Path(name)
+        if path.is_absolute() or '..' in path.parts:
+            raise ValueError(f'{name} would be written outside of the new folder; list paths below --root')
+        targets[name] = str(path.with_suffix('.mp4'))
+        if sources.setdefault(targets[name], name) != name:
+            raise ValueError(f'{sources[targets[name]]} and {name} would both become {targets[name]}; rename one')
+    return targets
+
+
+def begin(out: Path, settings: dict[str, int]) -> None:
+    """Make the folder and keep the settings in it.
+
+    Raises:
+        ValueError: If it was begun with others, or holds something else.
+    """
+    file = out / 'transcode.json'
+    if not file.exists():
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f'{out} is not empty and was not written by this tool; give another folder')
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
+    if (begun := json.loads(file.read_text())) != settings:
+        raise ValueError(f'{out} was begun with {begun}, not {settings}; give the same ones or another folder')
+
+
+def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, str]:
+    """Draw a bar for the jobs, and list the broken videos and their reasons."""
+    file = out / 'broken.txt'
+    lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else []
+    earlier, results = dict(line.split('\t', 1) for line in lines), {}
+    try:
+        with closing(jobs):
+            for name, reason in track(jobs, 'transcoding', total, disable=not sys.stdout.isatty()):
+                results[name] = reason
+                if reason:
+                    print(f'broken: {name}: {reason}', file=sys.stderr)
+    finally:  # what another list or an interrupted run found stays known
+        known = {name: reason for name, reason in (earlier | results).items() if reason}
+        file.write_text(''.join(f'{name}\t{known[name]}\n' for name in sorted(known)), encoding='utf-8')
+        if not known:
+            file.unlink()
+    return {name: reason for name, reason in results.items() if reason}
+
+
+def transcode_all(
+    videos: list[tuple[str, Path, Path]], settings: dict[str, int], workers: int
+) -> Iterator[tuple[str, str]]:
+    """Transcode ``(name, source, target)``, so many at a time; yields names, with a reason if a video is broken."""
+    waiting, running = iter(videos), {}
+    try:
+        while True:
+            for video in islice(waiting, workers - len(running)):
+                job = Job(*video, settings)
+                running[job.process.sentinel] = job
+            if not running:
+                return
+            for sentinel in wait(list(running)):
+                reason = running[sentinel].finish()
+                yield running.pop(sentinel).name, reason
+    finally:
+        for job in running.values():
+            job.stop()
+
+
+class Job:
+    """A video that is transcoded in a process of its own: a decoder that crashes takes nothing else with it."""
+
+    def __init__(self, name: str, source: Path, target: Path, settings: dict[str, int]) -> None:
+        self.name, self.source, self.target = name, source, target
+        self.part = target.with_name(f'{target.name}.part')
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self.reasons: SimpleQueue[str] = SimpleQueue()
+        self.process = Process(target=self._run, args=(settings,), daemon=True)
+        self.process.start()
+
+    def _run(self, settings: dict[str, int]) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
+        try:
+            transcode(self.source, self.part, **settings)
+            self.part.replace(self.target)
+        except BrokenVideoError as error:
+            self.reasons.put(error.reason)
+
+    def finish(self) -> str:
+        """Wait for the process, and tell why the video is broken, if it is.
+
+        Raises:
+            RuntimeError: If the video cannot be written.
+        """
+        self.process.join()
+        self.part.unlink(missing_ok=True)
+        if self.process.exitcode > 0:
+            raise RuntimeError(f'{self.target} cannot be written, see above')
+        if self.process.exitcode < 0:
+            return f'the process that read it was killed by signal {-self.process.exitcode}'
+        return '' if self.reasons.empty() else self.reasons.get()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join()
+        self.part.unlink(missing_ok=True)
+
+
+def transcode(source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int) -> None:
+    """Rewrite a video as H.264 in MP4, without sound.
+
+    Args:
+        source (Path): Video file.
+        target (Path): File to write.
+        short_side (int): Short side in pixels, unless that of the source is smaller.
+        keyframe_distance (int): Frames from a key frame to the next, at most.
+        crf (int): Quality of x264, from 0 (lossless) to 51.
+
+    Raises:
+        BrokenVideoError: If the source cannot be read.
+    """
+    stream = open_stream(source)
+    options = {'crf': str(crf), 'preset': 'medium', 'x264-params': 'open-gop=0'}
+    with stream.container, av.open(str(target), 'w', format='mp4', options={'movflags': 'faststart'}) as out:
+        video = out.add_stream('libx264', rate=stream.average_rate or 25, options=options)
+        encoder = video.codec_context
+        encoder.pix_fmt, encoder.gop_size, encoder.thread_count = 'yuv420p', keyframe_distance, 1
+        encoder.time_base = stream.time_base
+        for frame in read_frames(stream, short_side):
+            if not encoder.is_open:
+                encoder.width, encoder.height = frame.width, frame.height
+                encoder.color_range, encoder.colorspace = frame.color_range, frame.colorspace
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+
+
+def open_stream(path: Path) -> VideoStream:
+    """Open the video stream that decoders choose, for one thread."""
+    try:
+        stream = av.open(str(path), metadata_errors='ignore').streams.best('video')
+    except av.FFmpegError as error:
+        raise BrokenVideoError(str(path), error.strerror) from error
+    if stream is None or stream.codec_context is None:
+        raise BrokenVideoError(str(path), 'it has no video that PyAV can decode')
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]:
+    """Frames as they are to be encoded: upright, small, with times that start at 0 and increase.
+
+    Raises:
+        BrokenVideoError: If one cannot be decoded, or several are missing.
+    """
+    step = max(round(1 / ((stream.average_rate or 25) * stream.time_base)), 1)
+    is_avi = stream.container.format.name == 'avi'  # it keeps times of decoding alone
+    start, last, reformatter = None, -step, VideoReformatter()
+    try:
+        for frame in decode(stream):
+            time = frame.dts if is_avi else frame.pts
+            start = time if start is None else start
+            last = last + step if time is None or time - start <= last else time - start
+            frame = upright(frame, short_side, reformatter)
+            frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
+            yield frame
+    except (av.FFmpegError, ValueError) as error:
+        raise BrokenVideoError(stream.container.name, getattr(error, 'strerror', None) or str(error)) from error
+
+
+def decode(stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """All frames, the last one twice where the header promises one too many, as decoders read such a video."""
+    missing, frame = stream.frames, None
+    for packet in stream.container.demux(stream):
+        missing -= packet.is_discard  # hidden by an edit list
+        for frame in packet.decode():
+            missing -= 1
+            yield frame
+    if frame is None or missing > 1:
+        decoded = 'nothing' if frame is None else f'{missing} frames fewer'
+        raise BrokenVideoError(stream.container.name, f'it promises {stream.frames} frames but holds {decoded}')
+    if missing == 1:
+        yield frame
+
+
+def upright(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
+    """The frame scaled to even sizes, and turned as its rotation flag asks (degrees, counterclockwise)."""
+    shortest = min(frame.width, frame.height)
+    width, height = (side * min(short_side, shortest) // shortest // 2 * 2 for side in (frame.width, frame.height))
+    turns = round(frame.rotation / 90) % 4
+    planes = 'yuv444p' if turns else 'yuv420p'  # planes of one size can be turned
+    small = reformatter.reformat(frame, width, height, planes, interpolation=Interpolation.AREA, threads=1)
+    if not turns:
+        return small
+    turned = np.ascontiguousarray(np.rot90(small.to_ndarray(), turns, axes=(1, 2)))
+    turned = av.VideoFrame.from_ndarray(turned, planes)
+    turned.color_range, turned.colorspace = small.color_range, small.colorspace
+    return reformatter.reformat(turned, format='yuv420p', threads=1)
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit('interrupted; the same command goes on from here')
