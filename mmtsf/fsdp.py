@@ -6,12 +6,13 @@ from typing import Any
 
 import torch.distributed as dist
 from mmaction.models import BaseRecognizer
+from mmengine.dist import is_main_process
 from mmengine.utils import apply_to
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 
 def shard(model: BaseRecognizer, optimizer: Optimizer) -> None:
@@ -29,6 +30,8 @@ def shard(model: BaseRecognizer, optimizer: Optimizer) -> None:
     shards: dict[str, Any] = dict(model.named_parameters())
     for group in optimizer.param_groups:
         group['params'] = [shards[names[parameter]] for parameter in group['params']]
+        if isinstance(optimizer, SGD):
+            group['fused'] = False  # PyTorch has fused Adam and AdamW for shards, but no fused SGD
     for parameter in list(optimizer.state):
         part = shards[names[parameter]]
         state = optimizer.state.pop(parameter)
@@ -44,7 +47,7 @@ def _shared_as(part: DTensor, value: Any) -> Any:
 
 @contextmanager
 def whole_states(model: nn.Module, optimizer: Any) -> Iterator[None]:
-    """Inside, model and optimizer have plain state dicts, gathered from all processes, which all must enter."""
+    """Inside, which all processes must enter, model and optimizer have plain state dicts in the main process."""
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         yield
         return
@@ -60,4 +63,5 @@ def whole_states(model: nn.Module, optimizer: Any) -> Iterator[None]:
 
 
 def _whole(part: DTensor) -> Tensor:
-    return part.full_tensor().cpu()
+    whole = part.full_tensor()
+    return whole.cpu() if is_main_process() else whole.new_empty(0)

@@ -11,6 +11,9 @@ from .registry import LOOPS
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """MMEngine's loop over epochs that goes on at the very iteration where a resumed run was.
 
+    Where accumulation does not divide the epoch, its last batches are an update of their own, by the mean of their
+    gradients: no checkpoint is written while gradients wait, in whatever process.
+
     Takes the arguments of :class:`mmengine.runner.EpochBasedTrainLoop`.
     """
 
@@ -38,6 +41,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if done and not isinstance(self.dataloader, VideoLoader):
             raise TypeError('only a data set of mmtsf can be resumed within an epoch; resume from an epoch_N.pth')
         self.dataloader.start = done
+        if done < len(self.dataloader):
+            self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, len(self.dataloader))
         for index, batch in enumerate(self.dataloader, done):
             self.run_iter(index, batch)
         self.runner.call_hook('after_train_epoch')

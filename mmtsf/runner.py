@@ -6,13 +6,14 @@ from typing import Any
 
 import mmengine
 import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoints import PART, commit, newest_whole
+from .checkpoints import PART, check_work_dir, commit, newest_whole
 from .datasets.video_loader import VideoLoader
 from .fsdp import shard, whole_states
 
@@ -30,6 +31,16 @@ class Runner(mmengine.runner.Runner):
     _load_from: str | None
     #: Why the last checkpoint could not be written; None if it was
     unsaved: str | None = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'Runner':
+        """MMEngine's, which first looks whether the work dir can be written.
+
+        Raises:
+            OSError: If it cannot.
+        """
+        check_work_dir(Path(cfg.work_dir))
+        return super().from_cfg(cfg)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
@@ -60,6 +71,8 @@ class Runner(mmengine.runner.Runner):
             ValueError: If weights are to be averaged (EMA) of a model that is shared out.
         """
         if not self._is_sharded:
+            if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
+                model_wrapper_cfg = dict(model_wrapper_cfg or {}, find_unused_parameters=True)
             return super().wrap_model(model_wrapper_cfg, model)
         if any(hook['type'] == 'EMAHook' for hook in self.cfg.get('custom_hooks') or []):
             raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
@@ -94,3 +107,7 @@ class Runner(mmengine.runner.Runner):
             remedy = 'make room' if error.errno in (errno.ENOSPC, errno.EDQUOT) else 'see to it'
             self.unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}, earlier checkpoints stay'
             self.logger.error(self.unsaved)
+        if is_distributed():
+            outcome = [self.unsaved]
+            dist.broadcast_object_list(outcome)  # all processes take the same way from here on
+            self.unsaved = outcome[0]

@@ -7,7 +7,14 @@ set -euo pipefail
 CONFIG=${1:?"usage: bash tools/dist_train.sh CONFIG GPUS [ARGUMENTS OF train.py]"}
 GPUS=${2:?"usage: bash tools/dist_train.sh CONFIG GPUS [ARGUMENTS OF train.py]"}
 
+ADDRESS=${MASTER_ADDR:-127.0.0.1}
+if [ "${MAX_RESTARTS:-0}" = 0 ]; then
+    MEETING=(--node-rank="${NODE_RANK:-0}" --master-addr="$ADDRESS" --master-port="${PORT:-29500}")
+else # new processes must not read the addresses of lost ones: a rendezvous anew, with a store of its own
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+    MEETING=(--rdzv-backend=c10d --rdzv-endpoint="$ADDRESS:${PORT:-29500}" --rdzv-id="${PORT:-29500}")
+    [ "${NODE_RANK:-0}" != 0 ] || MEETING+=(--local-addr="$ADDRESS")
+fi
 exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$GPUS" \
-    --max-restarts="${MAX_RESTARTS:-0}" --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}" \
+    --nnodes="${NNODES:-1}" --nproc-per-node="$GPUS" --max-restarts="${MAX_RESTARTS:-0}" "${MEETING[@]}" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -2,6 +2,7 @@
 # Train under Slurm, one task a GPU: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=12 SRUN_ARGS=...]
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]
 # In a batch job, `#SBATCH --requeue --signal=USR1@120` makes a run that must leave go on later.
+# All tasks leave by themselves when one does, within a minute: killed, they would hide the code that asks for a restart.
 # A task decodes its videos on its own CPUs: fewer than the config's num_workers + 2 leave the GPU waiting for data.
 set -euo pipefail
 USAGE="usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]"
@@ -13,7 +14,7 @@ GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 
 train() {
     srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
-        --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+        --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=0 --wait=60 ${SRUN_ARGS:-} \
         python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@"
 }
 # 75: a signal asked the run to leave, and it left a checkpoint

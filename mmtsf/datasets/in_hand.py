@@ -1,49 +1,43 @@
 """Which video every data worker holds, for the process that waits for them."""
 
-import atexit
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+import torch
 from torch.utils.data import get_worker_info
+
+MAX_WORKERS = 1024
 
 
 class InHand:
-    """A file for each worker with the path of the video that it is reading; it outlives the worker."""
+    """A table in shared memory with the index of the video that each worker is reading; it outlives the worker."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix='mmtsf-videos-'))
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)  # of this process alone, not of workers
+        self._table = torch.zeros(MAX_WORKERS, 2, dtype=torch.int64).share_memory_()  # index + 1, and since when
 
     @contextmanager
-    def hold(self, video: str) -> Iterator[None]:
+    def hold(self, index: int) -> Iterator[None]:
         """Around the reading of a video, in a worker."""
         if (worker := get_worker_info()) is None:
             yield
             return
-        file = self._file(worker.id)
-        file.write_text(video, encoding='utf-8')
+        row = self._table[worker.id]
+        row[1] = time.monotonic_ns()  # a clock that processes share
+        row[0] = index + 1
         try:
             yield
         finally:
-            os.truncate(file, 0)
+            row[0] = 0
 
-    def of(self, worker: int) -> str | None:
-        """Video that a worker holds, or held when it died."""
-        file = self._file(worker)
-        return (file.read_text(encoding='utf-8') if file.exists() else '') or None
+    def of(self, worker: int) -> int | None:
+        """Index of the video that a worker holds, or held when it died."""
+        return index - 1 if (index := int(self._table[worker, 0])) else None
 
     def seconds(self, worker: int) -> float:
         """How long a worker has held its video; 0 if it holds none."""
-        return time.time() - self._file(worker).stat().st_mtime if self.of(worker) else 0
+        return (time.monotonic_ns() - int(self._table[worker, 1])) / 1e9 if self.of(worker) is not None else 0
 
     def clear(self) -> None:
-        for file in self._folder.iterdir():
-            file.unlink()
-
-    def _file(self, worker: int) -> Path:
-        return self._folder / str(worker)
+        """Forget the workers of before."""
+        self._table.zero_()

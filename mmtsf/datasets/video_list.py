@@ -78,6 +78,7 @@ class VideoListDataset(BaseActionDataset):
         self.in_hand = InHand()
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir)
+        self.was_there = self._is_there()
         names = self._class_names(classes, data_root, num_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         super().__init__(
@@ -135,7 +136,9 @@ class VideoListDataset(BaseActionDataset):
                     'labels a video set multi_class=True'
                 )
             self._check_path(path, f'{file}, line {number}')
-            data_list.append(dict(filename=str(self.video_dir / path), label=labels if self.multi_class else labels[0]))
+            # without '..', which a link in the folder would give another meaning
+            filename = str(self.video_dir / os.path.normpath(path))
+            data_list.append(dict(filename=filename, label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
         return data_list
@@ -187,36 +190,36 @@ class VideoListDataset(BaseActionDataset):
 
     def __getitem__(self, index: int | tuple[tuple[int, ...], int]) -> Any:
         """A sample by its index, or by ``(seed, index)`` from :class:`SeededSampler`."""
-        if isinstance(index, tuple):
-            seed, index = index
+        seed, place = index if isinstance(index, tuple) else (None, index)
+        if seed is not None:
             state = np.random.SeedSequence(seed).generate_state(1)
             np.random.seed(state)
             random.seed(int(state[0]))
         broken: list[tuple[str, str]] = []
         while len(broken) < MAX_BROKEN_IN_A_ROW:
-            info = self.get_data_info(index)
+            info = self.get_data_info(place)
             try:
-                return self._read(info, broken)
+                return self._read(place, info, broken)
             except BrokenVideoError as error:
                 if self._has_come_back():
-                    continue
+                    return self[index]  # with the same seed
                 if self.test_mode and not self.skip_broken:
                     raise
                 broken.append((info['filename'], str(error)))
                 if self.test_mode:
                     black = ArrayReader(np.zeros((1, 256, 256, 3), np.uint8))
                     return self.pipeline(dict(info, broken=broken, reader=black))
-                index = self._rand_another()
+                place = self._rand_another()
         raise RuntimeError(
             f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
             'data.root points at the videos'
         )
 
-    def _read(self, info: dict, broken: list[tuple[str, str]]) -> Any:
+    def _read(self, index: int, info: dict, broken: list[tuple[str, str]]) -> Any:
         video = info['filename']
         if video in self.left_out:
             raise BrokenVideoError(video, self.left_out[video])
-        with self.in_hand.hold(video):
+        with self.in_hand.hold(index):
             return self.pipeline(dict(info, broken=broken))
 
     def leave_out(self, video: str, reason: str) -> None:
@@ -229,12 +232,20 @@ class VideoListDataset(BaseActionDataset):
         Raises:
             RuntimeError: If it does not come back within ``PATIENCE`` seconds.
         """
-        if self.video_dir.exists():
+        if not self.was_there or self._is_there():
             return False
-        print_log(f'{self.video_dir} is gone; waiting {PATIENCE} s for it to come back', level=logging.WARNING)
+        print_log(f'{self.video_dir} is gone; waiting {PATIENCE} s for it', 'current', logging.WARNING)
         deadline = time.monotonic() + PATIENCE
-        while not self.video_dir.exists():
+        while not self._is_there():
             if time.monotonic() > deadline:
                 raise RuntimeError(f'{self.video_dir} is gone and did not come back within {PATIENCE} s')
             time.sleep(1)
         return True
+
+    def _is_there(self) -> bool:
+        """Whether the folder of the videos holds anything: where a server is gone, its mount point is empty."""
+        try:
+            with os.scandir(self.video_dir) as entries:
+                return any(entries)
+        except OSError:
+            return False

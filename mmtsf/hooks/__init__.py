@@ -3,6 +3,7 @@ from .checkpoint import CheckpointHook
 from .checkpoint_format import CheckpointFormatHook
 from .finite_loss import FiniteLossHook
 from .fuse import FuseHook
+from .logger import LoggerHook
 from .preemption import PreemptionHook
 from .progress_bar import ProgressBarHook
 from .reproducibility import ReproducibilityHook
@@ -13,6 +14,7 @@ __all__ = [
     'CheckpointHook',
     'FiniteLossHook',
     'FuseHook',
+    'LoggerHook',
     'PreemptionHook',
     'ProgressBarHook',
     'ReproducibilityHook',

@@ -1,5 +1,6 @@
 """Videos that cannot be read cost a sample, not the run; many of them do end it."""
 
+from itertools import groupby
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -30,21 +31,36 @@ class BrokenVideosHook(Hook):
         Raises:
             RuntimeError: If their share is above ``max_share``.
         """
-        samples = data_batch['data_samples'] if data_batch else []
-        broken = [entry for sample in samples for entry in sample.metainfo.get('broken', [])]
-        self.seen += len(samples) + len(broken)
+        samples = [sample.metainfo for sample in data_batch['data_samples']] if data_batch else []
+        # clips of one video stand together
+        draws = [
+            broken for (_, broken), _ in groupby((meta.get('filename'), meta.get('broken', [])) for meta in samples)
+        ]
+        broken = [entry for draw in draws for entry in draw]
+        self.seen += len(draws) + len(broken)
         self.drawn_broken += len(broken)
         for path, reason in broken:
             if path not in self.named:
                 self.named.add(path)
                 runner.logger.warning(f'broken video replaced by another one: {reason}')
-                with Path(runner.work_dir, 'broken_videos.txt').open('a', encoding='utf-8') as file:
-                    file.write(f'{path}\t{reason}\n')
+                self._list(runner, path, reason)
         if self.seen >= self.min_seen and self.drawn_broken > self.max_share * self.seen:
             raise RuntimeError(
                 f'{self.drawn_broken} of {self.seen} videos drawn for training are broken, more than the share of '
                 f'{self.max_share} that broken_videos.max_share allows; {runner.work_dir}/broken_videos.txt names them'
             )
+
+    def _list(self, runner: Runner, path: str, reason: str) -> None:
+        """Add a line, unless another process or the run that is resumed has."""
+        try:
+            with Path(runner.work_dir, 'broken_videos.txt').open(
+                'a+', encoding='utf-8', errors='surrogateescape'
+            ) as file:
+                file.seek(0)
+                if not any(line.startswith(f'{path}\t') for line in file):
+                    file.write(f'{path}\t{reason}\n')
+        except OSError as error:  # a full disk, say
+            runner.logger.error(f'{path} cannot be written to broken_videos.txt: {error}')
 
     def after_train(self, runner: Runner) -> None:
         """Say how many there were."""

@@ -1,6 +1,5 @@
 """When checkpoints are written, and how many are kept."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from mmengine import hooks
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 
+from mmtsf.checkpoints import PART, steps
 from mmtsf.registry import HOOKS
 
 
@@ -16,14 +16,18 @@ from mmtsf.registry import HOOKS
 class CheckpointHook(hooks.CheckpointHook):
     """MMEngine's hook, which also writes every so many minutes or iterations and never removes what it still needs.
 
-    Old checkpoints are removed after a new one is on the disk, not before, as MMEngine does.
+    Old checkpoints are removed after a new one is on the disk, not before, as MMEngine does. Those with higher numbers
+    are of an earlier run, and stay.
 
     Args:
         minutes (float, optional): Minutes between checkpoints within an epoch, ``iter_N.pth``. Defaults to None: none.
         iterations (int, optional): Iterations between them. Defaults to None: none.
-        max_keep_ckpts (int): Checkpoints of epochs to keep, -1 for all; within epochs it is one. Defaults to -1.
+        max_keep_ckpts (int): Checkpoints of epochs to keep, -1 for all; of those within an epoch two are kept, should
+            the last be damaged. Defaults to -1.
         kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
+
+    best_ckpt_path: str | None
 
     def __init__(
         self, minutes: float | None = None, iterations: int | None = None, max_keep_ckpts: int = -1, **kwargs: Any
@@ -31,16 +35,27 @@ class CheckpointHook(hooks.CheckpointHook):
         super().__init__(**kwargs)  # which keeps all: they are removed here
         self.minutes = minutes
         self.iterations = iterations
-        self.keep = max_keep_ckpts
+        self.keep = max_keep_ckpts or -1
         self.last_time = time.monotonic()
+        self.last_iter = 0  # when last_ckpt was written
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin at the checkpoint that is resumed, and remove what a killed run left half written."""
+        super().before_train(runner)
+        if runner._resume:
+            self.last_ckpt, self.last_iter = runner._load_from, runner.iter
+        if is_main_process():
+            for part in Path(self.out_dir).glob(f'*{PART}'):
+                part.unlink()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Write a checkpoint if it is due, between two updates of the weights."""
+        """Write a checkpoint if it is due, between two updates of the weights, the last of which was not skipped."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        updated = runner.optim_wrapper._inner_count % runner.optim_wrapper._accumulative_counts == 0
-        if updated and not self.is_last_train_iter(runner) and self._is_due(runner):
+        wrapper = runner.optim_wrapper
+        between = wrapper.should_update() and not getattr(wrapper, 'skipped', False)
+        if between and not self.is_last_train_iter(runner) and self._is_due(runner):
             self.save_within_epoch(runner)
 
     def _is_due(self, runner: Runner) -> bool:
@@ -51,40 +66,53 @@ class CheckpointHook(hooks.CheckpointHook):
         return due[0]
 
     def save_within_epoch(self, runner: Runner) -> None:
-        """Write ``iter_N.pth``, and remove the one before it."""
-        self._write(runner, f'iter_{runner.iter + 1}.pth', by_epoch=False, meta=None)
-        self._remove_but('iter', 1)
+        """Write ``iter_N.pth``, and keep the one before it."""
+        if self._write(runner, f'iter_{runner.iter + 1}.pth', by_epoch=False, meta=None):
+            self._remove_but('iter', 2, runner.iter + 1)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta)
-        self._remove_but('epoch' if self.by_epoch else 'iter', self.keep)
-        if self.by_epoch:
-            self._remove_but('iter', 0)
+        if self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta):
+            self._remove_but('epoch' if self.by_epoch else 'iter', self.keep, step)
+            if self.by_epoch:
+                self._remove_but('iter', 0, runner.iter)
 
-    def _write(self, runner: Runner, name: str, by_epoch: bool, meta: dict | None) -> None:
+    def _write(self, runner: Runner, name: str, by_epoch: bool, meta: dict | None) -> bool:
+        """Whether the checkpoint was written."""
+        meta = meta or dict(epoch=runner.epoch, iter=runner.iter + 1)
         states = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
         runner.save_checkpoint(self.out_dir, name, meta=meta, by_epoch=by_epoch, **states)
         self.last_time = time.monotonic()
-        if not getattr(runner, 'unsaved', None):
-            self.last_ckpt = str(Path(self.out_dir, name))
+        if getattr(runner, 'unsaved', None):
+            return False
+        self.last_ckpt, self.last_iter = str(Path(self.out_dir, name)), meta['iter']
+        return True
 
-    def _remove_but(self, kind: str, number: int) -> None:
+    def _remove_but(self, kind: str, number: int, last: int) -> None:
+        """Remove all but ``number`` checkpoints up to the ``last``."""
         if number < 0 or not is_main_process():
             return
-        found = {int(match[1]): path for path in Path(self.out_dir).iterdir() if (match := _named(kind, path))}
-        kept = Path(self.last_ckpt).name if self.last_ckpt else ''
-        for step in sorted(found, reverse=True)[number:]:
-            if found[step].name != kept:
-                found[step].unlink()
+        found = steps(Path(self.out_dir), kind)
+        for step in sorted((step for step in found if step <= last), reverse=True)[number:]:
+            found[step].unlink()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Remove the best so far when a better one is on the disk."""
-        before, self.best_ckpt_path = getattr(self, 'best_ckpt_path', None), None
+        """Remove the best so far when a better one is on the disk; then the epoch's checkpoint is told of it."""
+        if not self.save_best or len(self.key_indicators) > 1:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        before, last, known = self.best_ckpt_path, self.last_ckpt, dict(runner.message_hub.runtime_info)
+        self.best_ckpt_path = self.last_ckpt = None  # MMEngine removes nothing, and writes the best alone
         super()._save_best_checkpoint(runner, metrics)
-        if self.best_ckpt_path is None:
+        best, self.last_ckpt = self.best_ckpt_path, last
+        self.best_ckpt_path = best or before
+        if best and getattr(runner, 'unsaved', None):
+            runner.message_hub.runtime_info.update(known)
             self.best_ckpt_path = before
-        elif before and before != self.best_ckpt_path and Path(self.best_ckpt_path).exists() and is_main_process():
-            Path(before).unlink(missing_ok=True)
+        elif best:
+            if before and before != best and Path(before).parent == Path(best).parent and is_main_process():
+                Path(before).unlink(missing_ok=True)
+            step = runner.epoch if self.by_epoch else runner.iter
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner: Runner) -> None:
         """Say where the weights are.
@@ -95,7 +123,3 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train(runner)
         if unsaved := getattr(runner, 'unsaved', None):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
-
-
-def _named(kind: str, path: Path) -> re.Match | None:
-    return re.fullmatch(rf'{kind}_(\d+)\.pth', path.name)

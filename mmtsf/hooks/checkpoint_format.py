@@ -28,6 +28,7 @@ class CheckpointFormatHook(Hook):
 
         The backbone's config goes with its weights, so that the file tells what it is of."""
         checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
+        checkpoint['meta']['batch'] = _batch(runner)
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
         for key in checkpoint:
@@ -48,9 +49,29 @@ class CheckpointFormatHook(Hook):
                 f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it '
                 'with load_from'
             )
+        if runner._resume:
+            _check_batch(runner, checkpoint['meta'])
         report = fit(weights, model, may_start_fresh=fine_tunes)
         runner.logger.info(f'{weights.origin} checkpoint: {report}')
         checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
+
+
+def _batch(runner: Runner) -> list[int]:
+    """Processes, and clips of each in an iteration."""
+    return [runner.world_size, runner.train_dataloader.batch_size]
+
+
+def _check_batch(runner: Runner, meta: dict) -> None:
+    """Refuse other iterations than those that the checkpoint has counted."""
+    (processes, clips), (now, clips_now) = (meta.get('batch') or _batch(runner), _batch(runner))
+    total = processes * clips
+    if total != now * clips_now:
+        batch_size = f'--cfg-options train_dataloader.batch_size={total // now}'
+        raise ValueError(
+            f'cannot resume: an iteration was {processes} processes x {clips} clips when the checkpoint was written, '
+            f'and is {now} x {clips_now} now; give '
+            + (f'a number of processes that divides {total}' if total % now else batch_size)
+        )
 
 
 def _pack(buffer: HistoryBuffer) -> dict:

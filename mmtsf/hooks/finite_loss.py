@@ -1,5 +1,6 @@
 """Losses that are no numbers."""
 
+import math
 from typing import Any
 
 import torch.distributed as dist
@@ -8,6 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmtsf.registry import HOOKS
+
+from .checkpoint import CheckpointHook
 
 
 @HOOKS.register_module()
@@ -23,6 +26,8 @@ class FiniteLossHook(Hook):
     def __init__(self, max_skips: int = 10) -> None:
         self.max_skips = max_skips
         self.skips = 0
+        self.videos: list[str] = []  # since the last update
+        self.good: str | None = None  # checkpoint from which an update was made
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -32,19 +37,32 @@ class FiniteLossHook(Hook):
         Raises:
             RuntimeError: If more than ``max_skips`` were not finite.
         """
-        if not runner.optim_wrapper.skipped:
-            return
+        wrapper = runner.optim_wrapper
+        videos = [sample.metainfo.get('filename') for sample in data_batch['data_samples']]
+        self.videos += videos
+        if wrapper.skipped:
+            loss = float(outputs['loss']) if outputs else math.nan
+            self._name(runner, loss, self.videos if math.isfinite(loss) else videos)
+        if wrapper.should_update():
+            self.videos = []
+            if not wrapper.skipped:
+                self.good = _last_checkpoint(runner)
+
+    def _name(self, runner: Runner, loss: float, videos: list[str]) -> None:
         self.skips += 1
-        loss = float(outputs['loss']) if outputs else float('nan')
-        found: list = [(loss, [sample.metainfo.get('filename') for sample in data_batch['data_samples']])]
+        found: list = [(loss, videos)]
         if is_distributed():
             mine, found = found[0], [None] * get_world_size()
             dist.all_gather_object(found, mine)
         for loss, videos in found:
             runner.logger.warning(f'iteration {runner.iter + 1} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
-            hook = next((hook for hook in runner.hooks if hasattr(hook, 'save_within_epoch')), None)
             raise RuntimeError(
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; the '
-                f'last good checkpoint is {hook and hook.last_ckpt}; a lower learning rate or clip_grad may help'
+                f'last good checkpoint is {self.good or _last_checkpoint(runner)}; a lower learning rate or clip_grad '
+                'may help'
             )
+
+
+def _last_checkpoint(runner: Runner) -> str | None:
+    return next((hook.last_ckpt for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)

@@ -13,10 +13,15 @@ from mmtsf.registry import OPTIM_WRAPPERS
 
 
 class FiniteUpdates(optim.OptimWrapper):
-    """For optimizer wrappers: an update whose loss, in any process, or gradient is not finite is skipped."""
+    """For optimizer wrappers: an update is skipped if its gradient, or a loss in any process, is not finite.
 
-    #: Whether the last update was
+    Where gradients are accumulated it is skipped with all its batches.
+    """
+
+    #: Whether the last batch's loss, or the gradient it completed, was not finite
     skipped = False
+    #: Whether a batch of the update that is accumulated was skipped
+    spoilt = False
 
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward pass and step, if the loss is finite in all processes."""
@@ -24,12 +29,14 @@ class FiniteUpdates(optim.OptimWrapper):
         if is_distributed():
             dist.all_reduce(finite, dist.ReduceOp.MIN)
         self.skipped = not bool(finite)
-        if not self.skipped:
+        self.spoilt |= self.skipped
+        if not self.spoilt:
             super().update_params(loss, *args, **kwargs)
             return
         self._inner_count += 1
         if self.should_update():
             self.zero_grad()
+            self.spoilt = False
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -33,7 +33,7 @@ def noise_videos(tmp_path: Path) -> VideoListDataset:
         dict(type='RandomCrop', size=32),
         dict(type='Flip', flip_ratio=0.5),
     ]
-    return VideoListDataset(str(tmp_path / 'list.txt'), pipeline, num_classes=1)
+    return VideoListDataset('list.txt', pipeline, num_classes=1, data_root=str(tmp_path))
 
 
 def batches(dataset: VideoListDataset, seed: int, epoch: int, num_workers: int) -> list[tuple]:

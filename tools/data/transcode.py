@@ -8,18 +8,11 @@ Frames keep their number and order. The same command goes on where it was interr
 """
 
 import argparse
-import csv
-import glob
 import json
 import os
-import re
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import islice
-from multiprocessing import Process, SimpleQueue
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import av
@@ -31,15 +24,12 @@ from rich.filesize import decimal
 from rich.progress import track
 
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.video_folder import VIDEOS
-from mmtsf.datasets.video_list import CSV_HEADER
+from mmtsf.datasets.each_apart import each_apart
+from mmtsf.datasets.list_files import SUFFIXES, is_video, list_folder, read_list, write_list
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
 #: What all videos of a folder share
 SETTINGS = ('short_side', 'keyframe_distance', 'crf')
-SUFFIXES = ' '.join(sorted(VIDEOS))
-#: Path and labels, which may both hold spaces; the suffix ends the path, so that no class names are needed
-LINE = re.compile(rf'(.*(?:{"|".join(map(re.escape, VIDEOS))}))(?:\s+(.+))?', re.IGNORECASE)
 
 
 def parse_args() -> argparse.Namespace:
@@ -91,48 +81,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')
 
 
-def is_video(path: str) -> bool:
-    return Path(path).suffix.lower() in VIDEOS
-
-
 def size(files: Iterable[Path]) -> str:
     return decimal(sum(file.stat().st_size for file in files if file.exists()))
-
-
-def list_folder(folder: Path) -> list[list[str]]:
-    """Paths of all files below a folder that have the suffix of a video, as rows of a list without labels."""
-    paths = glob.glob('**/*', root_dir=folder, recursive=True)  # follows links to folders, as Path.rglob does not
-    return [[path] for path in sorted(paths) if is_video(path) and not (folder / path).is_dir()]
-
-
-def read_list(file: Path) -> list[list[str]]:
-    """Rows ``[path, labels...]`` of an annotation list, with the header if there is one.
-
-    Raises:
-        ValueError: If a row does not begin with the path of a video file.
-    """
-    with file.open(encoding='utf-8-sig', newline='') as lines:
-        if file.suffix == '.csv':
-            rows = [row for row in csv.reader(lines) if row]
-        else:
-            stripped = [line.strip() for line in lines if line.strip()]
-            rows = [[*filter(None, found.groups())] if (found := LINE.fullmatch(s)) else [s] for s in stripped]
-    rows = [[str(Path(row[0].strip())), *row[1:]] for row in rows]
-    has_header = bool(rows) and rows[0][-1].strip().lower() in CSV_HEADER
-    for row in rows[has_header:]:
-        if not is_video(row[0]):
-            raise ValueError(f'{file}: {row[0]!r} is no video file ({SUFFIXES}); take it out of the list')
-    return rows
-
-
-def write_list(file: Path, rows: list[list[str]], targets: dict[str, str], broken: dict[str, str]) -> None:
-    """Write the rows with their new paths and without the broken videos."""
-    kept = [[targets.get(row[0], row[0]), *row[1:]] for row in rows if row[0] not in broken]
-    with file.open('w', encoding='utf-8', newline='') as lines:
-        if file.suffix == '.csv':
-            csv.writer(lines, lineterminator='\n').writerows(kept)
-        else:
-            lines.writelines(f'{" ".join(row)}\n' for row in kept)
 
 
 def match_targets(names: list[str]) -> dict[str, str]:
@@ -191,59 +141,23 @@ def transcode_all(
     videos: list[tuple[str, Path, Path]], settings: dict[str, int], workers: int
 ) -> Iterator[tuple[str, str]]:
     """Transcode ``(name, source, target)``, so many at a time; yields names, with a reason if a video is broken."""
-    waiting, running = iter(videos), {}
+    parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
+    jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
     try:
-        while True:
-            for video in islice(waiting, workers - len(running)):
-                job = Job(*video, settings)
-                running[job.process.sentinel] = job
-            if not running:
-                return
-            for sentinel in wait(list(running)):
-                reason = running[sentinel].finish()
-                yield running.pop(sentinel).name, reason
+        with closing(each_apart(transcode_whole, jobs, workers)) as done:
+            for name, reason in done:
+                parts.pop(name).unlink(missing_ok=True)
+                yield name, reason
     finally:
-        for job in running.values():
-            job.stop()
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
-class Job:
-    """A video that is transcoded in a process of its own: a decoder that crashes takes nothing else with it."""
-
-    def __init__(self, name: str, source: Path, target: Path, settings: dict[str, int]) -> None:
-        self.name, self.source, self.target = name, source, target
-        self.part = target.with_name(f'{target.name}.part')
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        self.reasons: SimpleQueue[str] = SimpleQueue()
-        self.process = Process(target=self._run, args=(settings,), daemon=True)
-        self.process.start()
-
-    def _run(self, settings: dict[str, int]) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
-        try:
-            transcode(self.source, self.part, **settings)
-            self.part.replace(self.target)
-        except BrokenVideoError as error:
-            self.reasons.put(error.reason)
-
-    def finish(self) -> str:
-        """Wait for the process, and tell why the video is broken, if it is.
-
-        Raises:
-            RuntimeError: If the video cannot be written.
-        """
-        self.process.join()
-        self.part.unlink(missing_ok=True)
-        if self.process.exitcode > 0:
-            raise RuntimeError(f'{self.target} cannot be written, see above')
-        if self.process.exitcode < 0:
-            return f'the process that read it was killed by signal {-self.process.exitcode}'
-        return '' if self.reasons.empty() else self.reasons.get()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.join()
-        self.part.unlink(missing_ok=True)
+def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, int]) -> None:
+    """Write a file aside, and rename it when it is whole."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    transcode(source, part, **settings)
+    part.replace(target)
 
 
 def transcode(source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int) -> None:

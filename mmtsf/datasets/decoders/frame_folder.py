@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .reader import BrokenVideoError
+from .reader import BrokenVideoError, stack
 
 IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
 
@@ -32,9 +32,7 @@ class FrameFolderReader:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         frames = {i: self._load(self._images[i]) for i in set(indices.tolist())}
-        if len({frame.shape for frame in frames.values()}) > 1:
-            raise BrokenVideoError(self.path, 'its images differ in size')
-        return np.stack([frames[i] for i in indices.tolist()])
+        return stack(self.path, frames, indices)
 
     def _load(self, image: Path) -> np.ndarray:
         pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)

@@ -7,11 +7,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .reader import BrokenVideoError
+from .reader import BrokenVideoError, stack
 
 av.logging.set_level(av.logging.PANIC)
 #: Codecs with frames that no other frame refers to, which the decoder knows and may skip without a loss
 WITH_UNREFERENCED_FRAMES = {'h264'}
+NO_VIDEO = 'PyAV finds no video that it can decode'
 
 
 class PyAVReader:
@@ -32,9 +33,7 @@ class PyAVReader:
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         try:
             with self._open() as container:
-                stream = container.streams.best('video')
-                if stream is None:
-                    raise BrokenVideoError(path, 'PyAV finds no video that it can decode')
+                stream = self._best(container)
                 self.fps = float(stream.average_rate) if stream.average_rate else None
                 packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size]
                 self.num_frames = stream.frames or len(packets)
@@ -44,12 +43,18 @@ class PyAVReader:
                 is_guess = container.format.name == 'avi' and stream.codec_context.has_b_frames
                 self._is_timed = not is_guess and len(set(self._times) - {None}) == len(packets) == self.num_frames
         except av.FFmpegError as error:
-            raise BrokenVideoError(path, 'PyAV finds no video that it can decode') from error
+            raise BrokenVideoError(path, NO_VIDEO) from error
         if self.num_frames == 0:
             raise BrokenVideoError(path, 'the video has no frames')
 
     def _open(self) -> Any:
         return av.open(self.path, metadata_errors='ignore')
+
+    def _best(self, container: Any) -> Any:
+        stream = container.streams.best('video')
+        if stream is None or stream.codec_context is None:
+            raise BrokenVideoError(self.path, NO_VIDEO)
+        return stream
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         wanted = set(indices.tolist())
@@ -59,7 +64,7 @@ class PyAVReader:
                 frames = self._read_in_order(wanted)
         except av.FFmpegError as error:
             raise BrokenVideoError(self.path, f'PyAV cannot decode frames {indices.tolist()}') from error
-        return np.stack([frames[i] for i in indices.tolist()])
+        return stack(self.path, frames, indices)
 
     def _read_by_time(self, wanted: Collection[int]) -> dict[int, np.ndarray]:
         """Frames by their number, decoded from the key frames before them; not all where times are missing."""
@@ -78,7 +83,7 @@ class PyAVReader:
 
     def _decode(self, container: Any, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
-        stream = container.streams.best('video')
+        stream = self._best(container)
         context = stream.codec_context
         context.thread_count = 1
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
@@ -107,7 +112,7 @@ class PyAVReader:
         """Frames by their number, all decoded and counted from the first on."""
         last, frames = max(wanted), {}
         with self._open() as container:
-            stream = container.streams.best('video')
+            stream = self._best(container)
             stream.codec_context.thread_count = 1
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted or number >= last - 1:

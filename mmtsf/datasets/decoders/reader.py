@@ -13,6 +13,17 @@ class BrokenVideoError(Exception):
         self.reason = reason
 
 
+def stack(path: str, frames: dict[int, np.ndarray], indices: np.ndarray) -> np.ndarray:
+    """Frames ``(H, W, 3)`` at ``indices`` ``(N,)`` as ``(N, H, W, 3)``.
+
+    Raises:
+        BrokenVideoError: If they differ in size.
+    """
+    if len({frame.shape for frame in frames.values()}) > 1:
+        raise BrokenVideoError(path, 'its frames differ in size')
+    return np.stack([frames[i] for i in indices.tolist()])
+
+
 class VideoReader(Protocol):
     """An opened video.
 

@@ -1,10 +1,24 @@
 """Open a video, and decode the frames that were sampled from it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mmcv.transforms import BaseTransform
 
 from mmtsf.registry import TRANSFORMS
 
-from ..decoders import DECODERS, open_video
+from ..decoders import DECODERS, BrokenVideoError, open_video
+
+
+@contextmanager
+def blamed_on(video: str | None) -> Iterator[None]:
+    """Whatever a decoder raises at a file, however strange, is that file's fault and costs a sample alone."""
+    try:
+        yield
+    except BrokenVideoError:
+        raise
+    except Exception as error:
+        raise BrokenVideoError(str(video), f'{type(error).__name__}: {error}') from error
 
 
 @TRANSFORMS.register_module()
@@ -25,7 +39,8 @@ class OpenVideo(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         if 'reader' not in results:
-            results['reader'] = open_video(results['filename'], self.decoder)
+            with blamed_on(results['filename']):
+                results['reader'] = open_video(results['filename'], self.decoder)
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
         results['start_index'] = 0
@@ -41,7 +56,8 @@ class DecodeFrames(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        frames = results.pop('reader').read(results['frame_inds'])
+        with blamed_on(results.get('filename')):
+            frames = results.pop('reader').read(results['frame_inds'])
         results['imgs'] = list(frames)
         results['img_shape'] = results['original_shape'] = frames.shape[1:3]
         return results

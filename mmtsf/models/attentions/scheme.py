@@ -1,6 +1,7 @@
 """What the attention schemes share: steps, each with a residual."""
 
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -81,6 +82,12 @@ class AttentionScheme(nn.Module):
         if sorted(order.split('_')) != sorted(names):
             raise ValueError(f"order is {order!r}, expected {names} in some order, joined by '_', or 'parallel'")
         return order.split('_')
+
+    @property
+    def leaves_cls_out(self) -> bool:
+        """Whether in the last block a step is of no use to the classification token, and so is not trained."""
+        steps: list[Any] = list(self.steps.values())
+        return any(not step.grouping.with_cls for step in (steps if self.parallel else steps[-1:]))
 
     def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
         """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``;

@@ -14,7 +14,7 @@ _ONEDNN = getattr(torch.ops.mkldnn, '_linear_pointwise', None) if torch.backends
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``F.linear``; on CPUs in float32 by oneDNN, and not by MKL as PyTorch does.
 
-    On an AMD processor MKL takes 1.5 to 2.2 times as long, forward and backward; see benchmarks/README.md.
+    On an AMD processor MKL takes 1.5 to 2.2 times as long, forward and backward; see benchmarks/.
     """
     return linear_after(_same, x, weight, bias)
 

@@ -1,0 +1,95 @@
+"""FSDP2: what is shared out among processes trains, stops and resumes like what is whole in each."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from processes import STEADY, apart, start, train, wait_for
+from runs import ROOT, TINY, options, run_tool
+
+#: Its smallest gradients, nothing but rounding where exact ones are zero (a key's bias), must not become steps
+ADAMW = {**STEADY, 'optim_wrapper.optimizer.type': 'AdamW', 'optim_wrapper.optimizer.eps': 1e-4, 'lr': 2e-3}
+del ADAMW['optim_wrapper.optimizer.momentum']
+
+
+def grad_norms(log: str) -> list[float]:
+    return [float(line.split('grad_norm: ')[1].split()[0]) for line in log.splitlines() if 'grad_norm: ' in line]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'fused'), [(STEADY, True), (ADAMW, True), (ADAMW, False)], ids=['SGD', 'AdamW', 'loop']
+)
+def test_shared_out_equals_whole_after_20_steps(kind, fused, motion, tmp_path):
+    changes = {**kind, 'max_epochs': 5, 'default_hooks.logger.interval': 1, 'model.backbone.with_cp': fused}
+    changes |= {'optim_wrapper.optimizer.fused': fused, 'optim_wrapper.clip_grad.max_norm': 5}
+    logs = {p: train(2, tmp_path / p, *options(motion, **changes, parallel=p)) for p in ('ddp', 'fsdp')}
+    norms = {parallel: grad_norms(log) for parallel, log in logs.items()}
+    assert norms['fsdp'] == pytest.approx(norms['ddp'], abs=2e-4)  # of four decimals in the log
+    assert len(norms['fsdp']) == 20
+    assert max(norms['fsdp']) > 5  # clipped
+    for epoch in (3, 5):
+        files = [tmp_path / parallel / f'epoch_{epoch}.pth' for parallel in ('ddp', 'fsdp')]
+        assert apart(*files) < 1e-5
+        assert apart(*files, 'optimizer') < 1e-5
+    whole, shared = (torch.load(file, weights_only=True) for file in files)
+    assert list(whole['state_dict']) == list(shared['state_dict'])
+    assert whole.keys() == shared.keys()
+    assert whole['message_hub'].keys() == shared['message_hub'].keys()
+    assert apart(tmp_path / 'ddp/epoch_3.pth', files[1]) > 1e-3  # it moved
+
+
+@pytest.fixture(scope='module')
+def runs(motion, tmp_path_factory):
+    """Folder of a run of two epochs and its checkpoint of the middle of the second, by kind and processes."""
+    folder = tmp_path_factory.mktemp('runs')
+
+    def run(parallel: str, processes: int) -> Path:
+        work_dir = folder / f'{parallel}_{processes}'
+        if not work_dir.exists():
+            process = start(work_dir, *words_of(motion, parallel), processes=processes)
+            wait_for(work_dir / 'iter_6.pth', process)
+            os.link(work_dir / 'iter_6.pth', work_dir / 'middle.pth')  # it is removed at the end of the epoch
+            assert process.wait(240) == 0
+        return work_dir
+
+    return run
+
+
+def words_of(motion: Path, parallel: str) -> list[str]:
+    return options(motion, **STEADY, parallel=parallel, **{'default_hooks.checkpoint.iterations': 2})
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        (('ddp', 2), ('ddp', 1)),
+        (('ddp', 1), ('ddp', 2)),
+        (('ddp', 2), ('fsdp', 2)),
+        (('fsdp', 2), ('ddp', 2)),
+        (('fsdp', 2), ('fsdp', 2)),
+        (('fsdp', 2), ('ddp', 1)),
+        (('ddp', 1), ('fsdp', 2)),
+    ],
+    ids=lambda kind: f'{kind[0]}{kind[1]}',
+)
+def test_the_middle_of_an_epoch_is_resumed_by_any_kind_and_number_of_processes(before, after, motion, runs, tmp_path):
+    (parallel, processes), first = after, runs(*before)
+    log = train(processes, tmp_path, *words_of(motion, parallel), '--resume', first / 'middle.pth')
+    assert 'resumed epoch: 1, iter: 6' in log
+    difference = apart(first / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+    assert difference == 0 if before == after else difference < 1e-5
+    assert apart(first / 'middle.pth', tmp_path / 'epoch_2.pth') > 1e-4
+
+
+def test_averaged_weights_are_refused(motion, tmp_path):
+    config = tmp_path / 'averaged.py'
+    config.write_text(f"_base_ = '{ROOT / TINY}'\ncustom_hooks = [dict(type='EMAHook')]\n")
+    words = ['--work-dir', tmp_path / 'run', *options(motion, parallel='fsdp')]
+    log = run_tool('tools/dist_train.sh', config, 2, *words, fails=True)
+    assert "parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'" in log
+
+
+def test_a_misspelt_parallel_is_named(motion, tmp_path):
+    log = train(1, tmp_path, *options(motion, parallel='fdsp'), fails=True)
+    assert "parallel is 'fdsp', expected one of ('ddp', 'fsdp')" in log

@@ -1,0 +1,110 @@
+"""Broken videos are found beforehand, and checking them survives what they do."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+from runs import ROOT, run_tool
+from videos import write_greys
+
+TOOL = 'tools/data/check_videos.py'
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    """Folder with two good videos and two bad ones, and a list of three of them."""
+    folder = tmp_path / 'source'
+    (folder / 'two words').mkdir(parents=True)
+    write_greys(folder / 'a.mp4', 20)
+    write_greys(folder / 'two words/b 1.avi', 10, codec='mpeg4')
+    (folder / 'empty.mp4').touch()
+    (folder / 'text.webm').write_text('no video')
+    (folder / 'list.txt').write_text('a.mp4 opening a door\ntext.webm 1\n\ntwo words/b 1.avi  3 17\n')
+    return folder
+
+
+def test_a_list_is_parted_into_good_and_bad_videos(source, tmp_path):
+    out = tmp_path / 'source/list.txt.checked'
+    log = run_tool(TOOL, source / 'list.txt', fails=True)
+    assert f'2 good videos, 1 bad; the lists lie in {out}' in log
+    assert (out / 'good.txt').read_text() == 'a.mp4 opening a door\ntwo words/b 1.avi 3 17\n'
+    assert (out / 'bad.txt').read_text() == 'text.webm\tPyAV finds no video that it can decode\n'
+    (tmp_path / 'list.csv').write_text('path,label\n"a.mp4","door, open"\ntwo words/b 1.avi,0\nnone.mp4,1\n')
+    run_tool(TOOL, tmp_path / 'list.csv', '--root', source, '--out', tmp_path / 'out', fails=True)
+    assert (tmp_path / 'out/good.csv').read_text() == 'path,label\na.mp4,"door, open"\ntwo words/b 1.avi,0\n'
+    assert (tmp_path / 'out/bad.txt').read_text() == 'none.mp4\tthe file does not exist\n'
+
+
+def test_a_folder_is_searched_and_good_videos_make_the_exit_status_0(source, tmp_path):
+    log = run_tool(TOOL, source, '--out', tmp_path / 'out', '--decoder', 'decord', fails=True)
+    assert '2 good videos, 2 bad' in log
+    assert (tmp_path / 'out/good.txt').read_text() == 'a.mp4\ntwo words/b 1.avi\n'
+    for name in ('empty.mp4', 'text.webm'):
+        write_greys(source / name, 4, codec='libvpx' if name.endswith('webm') else 'libx264')
+    assert '4 good videos, 0 bad' in run_tool(TOOL, source, '--out', tmp_path / 'out', '--decoder', 'decord')
+    assert (tmp_path / 'out/bad.txt').read_text() == ''
+
+
+def test_only_a_full_check_finds_what_is_broken_between_the_frames_of_a_clip(tmp_path):
+    (tmp_path / 'source').mkdir()
+    path = Path(write_greys(tmp_path / 'source/a.mp4', 200, gop_size=5))
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][100]
+    data = bytearray(path.read_bytes())
+    data[packet.pos : packet.pos + packet.size] = b'\xff' * packet.size
+    path.write_bytes(data)
+    assert '1 good videos, 0 bad' in run_tool(TOOL, tmp_path / 'source')
+    assert '0 good videos, 1 bad' in run_tool(TOOL, tmp_path / 'source', '--full', fails=True)
+
+
+def faulty(source: Path, *words: str | Path) -> list[str]:
+    """Command that checks with the decoder of ``faults.py``."""
+    code = (
+        f'import sys, runpy; sys.path.insert(0, {str(ROOT / "tests/reliability")!r}); import faults\n'
+        f'runpy.run_path({str(ROOT / TOOL)!r}, run_name="__main__")'
+    )
+    return [sys.executable, '-c', code, str(source), '--decoder', 'faulty', *map(str, words)]
+
+
+def test_videos_that_crash_or_hang_are_bad_and_the_others_are_checked(source, tmp_path):
+    for name in ('crash.mp4', 'hang.mp4'):
+        write_greys(source / name, 4)
+    result = subprocess.run(faulty(source, '--time-limit', '2'), capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1, result.stderr
+    bad = dict(line.split('\t') for line in (tmp_path / 'source.checked/bad.txt').read_text().splitlines())
+    assert bad['crash.mp4'] == 'the process that read it was killed by signal 11'
+    assert bad['hang.mp4'] == 'it could not be read within 2 s'
+    assert '2 good videos, 4 bad' in result.stdout
+
+
+def test_an_interrupted_check_goes_on_where_it_was(source, tmp_path):
+    (source / 'z').mkdir()
+    write_greys(source / 'z/wait.mp4', 4)
+    command = faulty(source, '--out', tmp_path, '--workers', '1')
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (source / 'z/wait.met').exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert 'interrupted; the same command goes on from here' in process.communicate(timeout=10)[0]
+    before = (tmp_path / 'checked.tsv').read_text()
+    assert len(before.splitlines()) == 4
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert '3 good videos, 2 bad' in again.stdout
+    added = (tmp_path / 'checked.tsv').read_text().removeprefix(before).splitlines()
+    assert [line.split('\t')[0] for line in added] == ['z/wait.mp4']
+
+
+@pytest.mark.parametrize(
+    ('words', 'error'),
+    [
+        (['none'], 'none does not exist; give a folder of videos or an annotation list'),
+        (['{source}', '--workers', '0'], '--workers is 0 and --time-limit None, expected more than 0'),
+    ],
+)
+def test_mistakes_are_named(words, error, source):
+    assert error in run_tool(TOOL, *(word.format(source=source) for word in words), fails=True)
