@@ -1,6 +1,7 @@
 """MMEngine's runner, made to survive what happens to long trainings."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import mmengine
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, is_main_process
+from mmengine.dist import get_world_size, is_distributed, is_main_process
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
@@ -27,7 +28,7 @@ class Runner(mmengine.runner.Runner):
     every process, or ``'fsdp'``, shared out among them.
     """
 
-    _resume: bool
+    _resume: bool | str
     _load_from: str | None
     #: Why the last checkpoint could not be written; None if it was
     unsaved: str | None = None
@@ -49,12 +50,18 @@ class Runner(mmengine.runner.Runner):
         return VideoLoader.of(loader) if hasattr(loader.dataset, 'in_hand') else loader
 
     def load_or_resume(self) -> None:
-        """Load weights, or resume: without a named checkpoint from the newest whole one in the work dir."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            self._load_from = self._newest_whole()
-            self._resume = self._load_from is not None
+        """Load weights, or resume: from the newest whole checkpoint in the work dir, or a named one.
+
+        The newest is taken if ``resume`` is ``'auto'``, or names none, or the launcher has started the training again.
+        Where there is none yet, it begins as the config says."""
+        trains = isinstance(self.optim_wrapper, OptimWrapper)
+        named = self._resume is True and self._load_from is not None
+        if not self._has_loaded and trains and (_is_restarted() or (self._resume and not named)):
+            newest = self._newest_whole()
+            self._resume = named or newest is not None
+            self._load_from = newest or self._load_from
         super().load_or_resume()
-        if self._is_sharded and isinstance(self.optim_wrapper, OptimWrapper):  # weights and states are loaded whole
+        if self._is_sharded and trains:  # weights and states are loaded whole
             shard(self.model, self.optim_wrapper.optimizer)
 
     @property
@@ -111,3 +118,12 @@ class Runner(mmengine.runner.Runner):
             outcome = [self.unsaved]
             dist.broadcast_object_list(outcome)  # all processes take the same way from here on
             self.unsaved = outcome[0]
+
+
+def _is_restarted() -> bool:
+    """Whether the launcher has started the processes again; where one was lost only its own machine's counts that."""
+    counts = [os.environ.get(f'{name}_RESTART_COUNT', '0') for name in ('TORCHELASTIC', 'SLURM')]
+    found = [any(count != '0' for count in counts)] * get_world_size()
+    if is_distributed():
+        dist.all_gather_object(found, found[0])
+    return any(found)

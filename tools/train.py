@@ -43,10 +43,10 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
     """Write the command line's wishes into the config."""
     if args.seed is not None:
         config.randomness.seed = args.seed
-    restarts = [os.environ.get(f'{name}_RESTART_COUNT', '0') for name in ('TORCHELASTIC', 'SLURM')]
-    if args.resume or any(count != '0' for count in restarts):
-        config.resume = True
-        config.load_from = args.resume if args.resume != 'auto' else None
+    if args.resume == 'auto':
+        config.resume = 'auto'
+    elif args.resume:
+        config.resume, config.load_from = True, args.resume
     if args.amp == 'float16':
         if not is_cuda_available():
             raise RuntimeError('float16 needs a GPU, and there is none; use --amp bfloat16')

@@ -76,7 +76,6 @@ test_pipeline = [*val_pipeline[:4], dict(type='CropViews', size='${clip.size}', 
 train_dataloader = dict(
     batch_size=8,
     num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='flat_collate'),
     dataset='${sources.${data.source}.train}',
@@ -84,14 +83,12 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='SeededSampler', shuffle=False),
     dataset='${sources.${data.source}.val}',
 )
 test_dataloader = dict(
     batch_size=1,
     num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='SeededSampler', shuffle=False),
     dataset='${sources.${data.source}.test}',
 )

@@ -23,7 +23,7 @@ class VideoLoader(DataLoader):
 
     The workers are started anew behind the last batch that was handed out. A video gets a second chance; then the data
     set is told to leave it out. The data set must know which videos its workers hold (``in_hand``), its sampler be able
-    to begin later (``start``). Takes the arguments of :class:`torch.utils.data.DataLoader`; workers live for an epoch.
+    to begin later (``start``). Takes the arguments of :class:`torch.utils.data.DataLoader`; workers live on.
     """
 
     dataset: Any
@@ -40,7 +40,8 @@ class VideoLoader(DataLoader):
         same: tuple[str, ...] = ('dataset', 'batch_size', 'sampler', 'num_workers', 'collate_fn', 'pin_memory')
         same += ('drop_last', 'worker_init_fn', 'prefetch_factor')
         arguments: dict[str, Any] = {name: getattr(loader, name) for name in same}
-        return cls(**arguments, timeout=LOOK if loader.num_workers else 0)
+        has_workers = loader.num_workers > 0
+        return cls(**arguments, timeout=LOOK if has_workers else 0, persistent_workers=has_workers)
 
     def __iter__(self) -> Iterator:  # type: ignore[override]
         done, self.start, losses = self.start, 0, 0
@@ -57,7 +58,7 @@ class VideoLoader(DataLoader):
                 lost = self._lost(iterator, error)
                 if not lost and str(error).startswith(LOOKING):
                     continue
-                _end(iterator)
+                self._end(iterator)
                 losses += any(video is None for video, _ in lost)
                 if losses > LOSSES or not lost:
                     raise
@@ -74,7 +75,20 @@ class VideoLoader(DataLoader):
             # PyTorch would raise a worker's death anywhere in this process; here it is found when a batch is waited for
             signal_handling._set_SIGCHLD_handler()  # which it does once, and not after this
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        return super().__iter__()
+        try:
+            return super().__iter__()
+        except (RuntimeError, OSError, EOFError):  # a worker was lost since the last epoch, or does not answer
+            if self._iterator is None:
+                raise
+            self._end(self._iterator)
+            return super().__iter__()
+
+    def _end(self, iterator: Any) -> None:
+        """End the workers at once, whatever they do; the next ones are new."""
+        for worker in iterator._workers:
+            worker.kill()
+        iterator._shutdown_workers()
+        self._iterator = None
 
     def _lost(self, iterator: Any, error: Exception) -> list[tuple[str | None, str]]:
         """Videos that cost their workers, and why."""
@@ -103,10 +117,3 @@ class VideoLoader(DataLoader):
             where = f'at {video}, which is tried once more: {reason}' if video else 'between videos'
             print_log(f'a data worker was lost {where}; workers are started anew', 'current', logging.WARNING)
             suspects |= {video} if video else set()
-
-
-def _end(iterator: Any) -> None:
-    """End the workers at once, whatever they do."""
-    for worker in iterator._workers:
-        worker.kill()
-    iterator._shutdown_workers()

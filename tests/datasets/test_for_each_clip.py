@@ -56,7 +56,7 @@ def test_a_word_brings_several_clips_of_each_video_into_a_batch(sampling, tmp_pa
             write_greys(tmp_path / name / f'{number}.mp4', 50)
     init_default_scope('mmtsf')
     options = {'data.root': str(tmp_path), 'data.num_classes': 2, 'data.sampling': sampling}
-    options |= {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
+    options |= {'train_dataloader.num_workers': 0}
     config = load_config('configs/timesformer_tiny_motion.py', options | {'data.clips_per_video': 3})
     batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
     names = [sample.filename for sample in batch['data_samples']]

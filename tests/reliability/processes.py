@@ -29,7 +29,7 @@ def train(processes: int, work_dir: Path, *words: Any, fails: bool = False) -> s
 def start(work_dir: Path, *words: Any, processes: int = 2, **variables: Any) -> subprocess.Popen:
     """The same, not waited for; its process is torchrun's own."""
     environment = {'OMP_NUM_THREADS': 1, 'PORT': free_port(), 'PYTHON': sys.executable, **variables}
-    with (work_dir.parent / f'{work_dir.name}.log').open('w') as log:
+    with (work_dir.parent / f'{work_dir.name}.log').open('a') as log:
         return subprocess.Popen(
             ['bash', 'tools/dist_train.sh', TINY, str(processes), '--work-dir', str(work_dir), *map(str, words)],
             cwd=ROOT,

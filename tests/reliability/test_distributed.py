@@ -90,23 +90,27 @@ def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, moti
     assert 0 <= json.loads((tmp_path / '1/metrics.json').read_text())['acc/top1'] <= 1
 
 
-def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_lost_none(motion, tmp_path):
-    words = options(motion, max_epochs=3, **{'default_hooks.checkpoint.iterations': 2})
+@pytest.mark.parametrize('machines', [1, 2])
+def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_lost_none(machines, motion, tmp_path):
+    changes = {**STEADY, 'model.backbone.drop_path_rate': 0.3, 'default_hooks.checkpoint.iterations': 2}
+    words = options(motion, max_epochs=3, **changes)
     train(2, tmp_path / 'whole', *words)
-    run = start(tmp_path / 'killed', *words, MAX_RESTARTS=2)
-    wait_for(tmp_path / 'killed/iter_6.pth', run)
-    os.kill(children(run.pid)[1], signal.SIGKILL)
-    assert run.wait(240) == 0
+    shared = {'processes': 2 // machines, 'NNODES': machines, 'MAX_RESTARTS': 2, 'PORT': free_port()}
+    runs = [start(tmp_path / 'killed', *words, NODE_RANK=rank, **shared) for rank in range(machines)]
+    wait_for(tmp_path / 'killed/iter_6.pth', runs[0])
+    os.kill(children(runs[-1].pid)[-1], signal.SIGKILL)
+    assert [run.wait(240) for run in runs] == [0] * machines
     assert 'resumed epoch: 1, iter: ' in (tmp_path / 'killed.log').read_text()
     for part in ('state_dict', 'optimizer'):
-        assert apart(tmp_path / 'whole/epoch_3.pth', tmp_path / 'killed/epoch_3.pth', part) == 0
+        difference = apart(tmp_path / 'whole/epoch_3.pth', tmp_path / 'killed/epoch_3.pth', part)
+        assert difference == 0 if machines == 1 else difference < 1e-5  # of other numbers of threads
 
 
 def test_two_machines_end_like_one_with_two_processes(motion, tmp_path):
     words = options(motion, max_epochs=1, **STEADY)
     train(2, tmp_path / 'one', *words)
-    port = {'PORT': str(free_port()), 'MASTER_ADDR': '127.0.0.1', 'NNODES': 2}
-    nodes = [start(tmp_path / 'two', *words, processes=1, NODE_RANK=rank, **port) for rank in (1, 0)]
+    shared = {'processes': 1, 'NNODES': 2, 'PORT': free_port()}
+    nodes = [start(tmp_path / 'two', *words, NODE_RANK=rank, **shared) for rank in (1, 0)]
     assert [node.wait(240) for node in nodes] == [0, 0]
     assert apart(tmp_path / 'one/epoch_1.pth', tmp_path / 'two/epoch_1.pth') < 1e-6  # of other numbers of threads
 
