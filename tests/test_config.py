@@ -138,7 +138,8 @@ def test_a_model_has_as_many_parameters_as_in_table_1(name, classes, parameters)
 @pytest.mark.parametrize('name', [name for name in NAMES if 'motion' not in name])
 def test_the_recipe_is_the_papers(name):
     config = load(name)
-    assert config.optim_wrapper.optimizer == dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=1e-4)
+    paper = dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=1e-4)
+    assert config.optim_wrapper.optimizer == dict(paper, fused=True)
     assert (config.train_cfg.max_epochs, config.global_batch_size) == (15, 16)
     assert [(step.milestones, step.gamma) for step in config.param_scheduler] == [([11, 14], 0.1)]
     assert config.model.cls_head.average_clips == 'prob'

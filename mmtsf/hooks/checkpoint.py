@@ -24,15 +24,37 @@ class CheckpointHook(hooks.CheckpointHook):
         iterations (int, optional): Iterations between them. Defaults to None: none.
         max_keep_ckpts (int): Checkpoints of epochs to keep, -1 for all; of those within an epoch two are kept, should
             the last be damaged. Defaults to -1.
-        kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+        interval (int): Epochs between checkpoints. Defaults to 1.
+        save_best (str, optional): Metric whose best checkpoint is kept, too, ``'auto'`` for the first. Defaults to
+            None.
+        rule (str, optional): ``'greater'`` or ``'less'`` is better. Defaults to None: by the metric's name.
+        save_begin (int): First epoch to write one. Defaults to 0.
+        save_optimizer (bool): Whether checkpoints can be resumed from. Defaults to True.
+        save_param_scheduler (bool): The same. Defaults to True.
     """
 
     best_ckpt_path: str | None
 
     def __init__(
-        self, minutes: float | None = None, iterations: int | None = None, max_keep_ckpts: int = -1, **kwargs: Any
+        self,
+        minutes: float | None = None,
+        iterations: int | None = None,
+        max_keep_ckpts: int = -1,
+        interval: int = 1,
+        save_best: str | None = None,
+        rule: str | None = None,
+        save_begin: int = 0,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
     ) -> None:
-        super().__init__(**kwargs)  # which keeps all: they are removed here
+        super().__init__(  # which keeps all: they are removed here
+            interval,
+            save_best=save_best,
+            rule=rule,
+            save_begin=save_begin,
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+        )
         self.minutes = minutes
         self.iterations = iterations
         self.keep = max_keep_ckpts or -1

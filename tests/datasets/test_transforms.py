@@ -7,7 +7,7 @@ import pytest
 from videos import grey_frames, numbers_of, write_greys
 
 from mmtsf.datasets import CropViews, DecodeFrames, OpenVideo, SampleClips
-from mmtsf.datasets.decoders import ArrayReader
+from mmtsf.datasets.decoders import DECODERS, ArrayReader
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_a_reader_that_is_open_already_is_used_as_it_is():
 
 @pytest.mark.parametrize('decoder', ['opencv', ''])
 def test_a_decoder_that_there_is_not_is_refused(decoder):
-    words = f"decoder is {decoder!r}, expected one of ('pyav', 'decord')"
+    words = f'decoder is {decoder!r}, expected one of {tuple(DECODERS)}'
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'):
         OpenVideo(decoder)
 

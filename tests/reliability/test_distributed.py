@@ -47,11 +47,11 @@ def epoch_of(motion: Path, batch: int, batch_size: int, order: str, parallel: st
 @pytest.mark.parametrize(
     ('parallel', 'batch', 'batch_size', 'order'),
     [
-        ('ddp', 32, 16, 'time_space'),
+        pytest.param('ddp', 32, 16, 'time_space', marks=pytest.mark.long),
         ('ddp', 24, 6, 'time_space'),  # two accumulated steps; of 32 videos the last batch has 8, after one of 24
-        ('ddp', 32, 16, 'space_time'),  # whose last time step is of no use to the classification token: no gradient
-        ('ddp', 32, 16, 'parallel'),  # the same
-        ('fsdp', 24, 6, 'parallel'),
+        pytest.param('ddp', 32, 16, 'space_time', marks=pytest.mark.long),
+        pytest.param('ddp', 32, 16, 'parallel', marks=pytest.mark.long),  # the same
+        pytest.param('fsdp', 24, 6, 'parallel', marks=pytest.mark.long),
     ],
 )
 def test_gradients_of_two_processes_equal_those_of_one_with_the_doubled_batch(
@@ -71,6 +71,7 @@ def checkpoint(motion, tmp_path_factory) -> Path:
     return work_dir / 'epoch_1.pth'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('videos', [11, 2])
 def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, motion, checkpoint, tmp_path):
     data = tmp_path / 'data'
@@ -90,6 +91,7 @@ def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, moti
     assert 0 <= json.loads((tmp_path / '1/metrics.json').read_text())['acc/top1'] <= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('machines', [1, 2])
 def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_lost_none(machines, motion, tmp_path):
     changes = {**STEADY, 'model.backbone.drop_path_rate': 0.3, 'default_hooks.checkpoint.iterations': 2}
@@ -106,6 +108,7 @@ def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_l
         assert difference == 0 if machines == 1 else difference < 1e-5  # of other numbers of threads
 
 
+@pytest.mark.long
 def test_two_machines_end_like_one_with_two_processes(motion, tmp_path):
     words = options(motion, max_epochs=1, **STEADY)
     train(2, tmp_path / 'one', *words)

@@ -18,7 +18,12 @@ def grad_norms(log: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ('kind', 'fused'), [(STEADY, True), (ADAMW, True), (ADAMW, False)], ids=['SGD', 'AdamW', 'loop']
+    ('kind', 'fused'),
+    [
+        pytest.param(STEADY, True, id='SGD'),
+        pytest.param(ADAMW, True, id='AdamW', marks=pytest.mark.long),
+        pytest.param(ADAMW, False, id='loop', marks=pytest.mark.long),
+    ],
 )
 def test_shared_out_equals_whole_after_20_steps(kind, fused, motion, tmp_path):
     changes = {**kind, 'max_epochs': 5, 'default_hooks.logger.interval': 1, 'model.backbone.with_cp': fused}
@@ -73,6 +78,7 @@ def words_of(motion: Path, parallel: str) -> list[str]:
     ],
     ids=lambda kind: f'{kind[0]}{kind[1]}',
 )
+@pytest.mark.long
 def test_the_middle_of_an_epoch_is_resumed_by_any_kind_and_number_of_processes(before, after, motion, runs, tmp_path):
     (parallel, processes), first = after, runs(*before)
     log = train(processes, tmp_path, *words_of(motion, parallel), '--resume', first / 'middle.pth')
