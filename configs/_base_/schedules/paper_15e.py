@@ -5,6 +5,6 @@ auto_scale_lr = dict(enable=False, base_batch_size=16)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=1e-4, fused=True),
-    clip_grad=dict(max_norm=float('inf')),  # clips nothing; the norm goes into the log
+    clip_grad=dict(max_norm=1e9),  # clips nothing; the norm goes into the log
 )
 param_scheduler = [dict(type='MultiStepLR', milestones=[11, 14], gamma=0.1, by_epoch=True)]
