@@ -54,6 +54,7 @@ class PyAVReader:
         stream = container.streams.best('video')
         if stream is None or stream.codec_context is None:
             raise BrokenVideoError(self.path, NO_VIDEO)
+        stream.codec_context.thread_count = 1
         return stream
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -85,7 +86,6 @@ class PyAVReader:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
         stream = self._best(container)
         context = stream.codec_context
-        context.thread_count = 1
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
         needed = self._needed(wanted)
         for place, packet in enumerate(container.demux(stream)):
@@ -113,7 +113,6 @@ class PyAVReader:
         last, frames = max(wanted), {}
         with self._open() as container:
             stream = self._best(container)
-            stream.codec_context.thread_count = 1
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted or number >= last - 1:
                     frames[number] = self._upright(frame)
