@@ -27,6 +27,7 @@ setup(
         'mmaction2==1.1.0',
         'einops>=0.8',
         'importlib_metadata',
+        'jinja2',
         'av>=17.1',
         'matplotlib',
         'pyyaml',

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import is_cuda_available
+from mmengine.dist import init_dist
 
 from .config import load_config
 
@@ -43,8 +44,25 @@ def prepare(args: argparse.Namespace) -> Config:
     if not is_cuda_available():
         keep_freed_memory()
     if args.launcher == 'pytorch':
-        _prepare_processes(config)
+        _check_gpus()
+        if not is_cuda_available():
+            _init_cpu_processes()
+            config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     return config
+
+
+def init_processes(launcher: str) -> None:
+    """Let this process meet the others of its launcher, for tools that need no runner.
+
+    Raises:
+        RuntimeError: If there are more processes than GPUs.
+    """
+    if launcher == 'pytorch':
+        _check_gpus()
+    if launcher == 'pytorch' and not is_cuda_available():
+        _init_cpu_processes()
+    elif launcher != 'none':
+        init_dist(launcher)
 
 
 def keep_freed_memory() -> None:
@@ -59,19 +77,18 @@ def keep_freed_memory() -> None:
         mallopt(m_mmap_max, 0)
 
 
-def _prepare_processes(config: Config) -> None:
+def _check_gpus() -> None:
     local_processes = int(os.environ['LOCAL_WORLD_SIZE'])
-    if is_cuda_available():
-        if local_processes > torch.cuda.device_count():
-            raise RuntimeError(
-                f'{local_processes} GPUs are asked for, but this machine has '
-                f'{torch.cuda.device_count()}; give that number'
-            )
-        return
+    if is_cuda_available() and local_processes > torch.cuda.device_count():
+        raise RuntimeError(
+            f'{local_processes} GPUs are asked for, but this machine has {torch.cuda.device_count()}; give that number'
+        )
+
+
+def _init_cpu_processes() -> None:
     # MMEngine's launcher needs GPUs; a group that exists already it takes as it is
     torch.distributed.init_process_group('gloo')
-    torch.set_num_threads(max((os.cpu_count() or 1) // local_processes, 1))
-    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+    torch.set_num_threads(max((os.cpu_count() or 1) // int(os.environ['LOCAL_WORLD_SIZE']), 1))
 
 
 def set_batch(config: Config, world_size: int) -> str:

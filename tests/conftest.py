@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import MOTION_CLASSES
+from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
-from runs import run_tool
+from runs import ROOT, TINY, run_tool
 
-import mmtsf  # noqa: F401  # registers
+from mmtsf.apis import init_recognizer
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +27,23 @@ def motion(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('motion')
     run_tool('tools/data/make_motion.py', folder, '--videos', 8, 2, 3)
     return folder
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """Random weights of the quickstart's model, with the names of its classes."""
+    init_default_scope('mmtsf')  # this fixture comes before the one above
+    torch.manual_seed(0)
+    config = load_config(str(ROOT / TINY)).model
+    model = MODELS.build(config)
+    model.init_weights()
+    path = tmp_path_factory.mktemp('model') / 'tiny.pth'
+    meta = dict(backbone=config.backbone.to_dict(), dataset_meta=dict(classes=MOTION_CLASSES))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    return path
+
+
+@pytest.fixture
+def model(tiny_checkpoint) -> BaseRecognizer:
+    """The quickstart's model with those weights."""
+    return init_recognizer(ROOT / TINY, tiny_checkpoint, 'cpu')

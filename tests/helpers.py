@@ -12,6 +12,8 @@ from mmtsf.registry import MODELS
 #: Data beside the checkout; tests that need it skip where it is missing.
 SHARED = Path(__file__).parents[2] / 'shared'
 
+MOTION_CLASSES = ['left', 'left_then_right', 'right', 'right_then_left']
+
 SCHEMES = ('SpaceAttention', 'JointAttention', 'DividedAttention', 'LocalGlobalAttention', 'AxialAttention')
 
 #: Whether a patch at ``q`` may look at a patch at ``k`` in a step, in coordinates (t, h, w) of a grid ``n``.

@@ -8,11 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from runs import ROOT, TINY, free_port, run_tool
-
-from mmtsf.config import load_config
-from mmtsf.registry import MODELS
 
 DOCS = [
     ROOT / 'README.md',
@@ -26,6 +22,7 @@ UNTRIED = {
     'bash tools/run_tests.sh -k rollout': 'it runs this test',
     '.venv/bin/pre-commit install': 'it changes the checkout',
     'source .venv/bin/activate': 'this test runs in that environment',
+    'bash tools/install.sh demo': 'the same',
 }
 #: Changes that make a training of days one of seconds
 SMALL = {
@@ -51,15 +48,13 @@ def commands_of(document: Path) -> list[str]:
 
 
 @pytest.fixture
-def workshop(motion, tmp_path) -> Path:
+def workshop(motion, tiny_checkpoint, tmp_path) -> Path:
     """Folder with the project's configs and tools, a checkpoint, and videos of two classes with lists."""
     for name in ('configs', 'tools'):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/motion').symlink_to(motion)  # as make_motion.py would have made it
-    config = load_config(str(ROOT / TINY)).model
-    state = MODELS.build(config).state_dict()
-    torch.save(dict(state_dict=state, meta=dict(backbone=config.backbone.to_dict())), tmp_path / 'tiny.pth')
+    (tmp_path / 'tiny.pth').symlink_to(tiny_checkpoint)
     videos = tmp_path / 'videos'
     videos.mkdir()
     for label in ('left', 'right'):
@@ -73,14 +68,24 @@ def workshop(motion, tmp_path) -> Path:
 
 def small(command: str, motion: Path) -> list[str]:
     """The command on small data, for seconds."""
-    command = re.sub('CHECKPOINT|SOURCE', 'tiny.pth', command.replace('CONFIG ', f'{TINY} '))
-    command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('VIDEO ', f'{motion}/test/left/0000.mp4 '))
+    names = {
+        'CONFIG': TINY,
+        'CHECKPOINT': 'tiny.pth',
+        'SOURCE': 'tiny.pth',
+        'VIDEO': f'{motion}/test/left/0000.mp4',
+        'VIDEOS': 'videos',
+        'LIST': 'videos/val.csv',
+    }
+    command = re.sub(r'\b(CONFIG|CHECKPOINT|SOURCE|VIDEOS?|LIST)\b(?=[ ]|$)', lambda name: names[name[0]], command)
+    command = re.sub(r'epoch_\d+', 'epoch_1', command)
     words = shlex.split(re.sub(r'(\.py|\.pth) 8$', r'\1 2', command))
     if 'quickstart' in command:
         return [*words, '--epochs', '1', '--videos', '8', '2', '3']
     if 'make_motion' in command:
         return [*words, '--videos', '8', '2', '3']
     if not re.search('train|test|visualize', words[1]):
+        return words
+    if 'tiny.pth' in command:
         return words
     if 'visualize' in command:  # the config that its training left
         config = Path(words[3])

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
 
-from mmtsf.config import load_config
+from mmtsf.apis import init_recognizer
 from mmtsf.export import (
     ClipClassifier,
     OnnxClassifier,
@@ -25,8 +24,7 @@ from mmtsf.export import (
     largest_difference,
     quantize,
 )
-from mmtsf.registry import DATASETS, MODELS
-from mmtsf.weights import fit, read_checkpoint, translate
+from mmtsf.registry import DATASETS
 
 TOLERANCE = 1e-4
 MOST_CLIPS = 100
@@ -53,11 +51,9 @@ def main() -> None:
     args = parse_args()
     if args.int8 and args.format != 'onnx':
         raise ValueError('--int8 is for ONNX; leave --format torch out')
-    init_default_scope('mmtsf')
-    config = load_config(args.config, args.cfg_options)
-    recognizer = MODELS.build(config.model)
-    fit(translate(read_checkpoint(args.checkpoint)), recognizer, may_start_fresh=False)
-    model = ClipClassifier(recognizer.eval(), args.normalise).eval()
+    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', args.cfg_options, fused=False)
+    config = recognizer.cfg
+    model = ClipClassifier(recognizer, args.normalise).eval()
     examples = make_examples(model, config.model.backbone, args.dynamic)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:

@@ -16,6 +16,7 @@ default_hooks = dict(
     finite_loss=dict(type='FiniteLossHook', max_skips=10),
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
     progress_bar=dict(type='ProgressBarHook'),
+    validation_clips=dict(type='ValidationClipsHook', num_clips='${logs.${log_to}.clips}'),
 )
 
 parallel = 'ddp'  # several processes with a whole model each; 'fsdp': shared out among them
@@ -23,15 +24,13 @@ env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv
 randomness = dict(seed=0)
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
-# A word chooses where curves go: --cfg-options log_to=tensorboard
+# A word chooses where curves go: --cfg-options log_to=tensorboard, which also shows some validation clips
 log_to = 'files'
-visualizers = dict(
-    files=dict(type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
-    tensorboard=dict(
-        type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-    ),
+logs = dict(
+    files=dict(backends=[dict(type='LocalVisBackend')], clips=0),
+    tensorboard=dict(backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')], clips=4),
 )
-visualizer = '${visualizers.${log_to}}'
+visualizer = dict(type='ActionVisualizer', vis_backends='${logs.${log_to}.backends}')
 log_level = 'INFO'
 load_from = None
 resume = False

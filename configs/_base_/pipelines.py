@@ -47,7 +47,7 @@ sampling = dict(
 decoder = 'pyav'  # or 'decord'; see docs/data.md
 pack = [
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'img_shape', 'num_clips')),
+    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'num_clips', 'frame_inds', 'avg_fps')),
 ]
 train_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}'),

@@ -23,6 +23,12 @@ def list_folder(folder: Path) -> list[list[str]]:
     return [[path] for path in sorted(paths) if is_video(path) and not (folder / path).is_dir()]
 
 
+def videos_of(path: str) -> list[str]:
+    """Videos below a folder; the path itself, if it is a file or a folder of frames."""
+    below = [str(Path(path, name)) for (name,) in list_folder(Path(path))] if Path(path).is_dir() else []
+    return below or [path]
+
+
 def read_list(file: Path) -> list[list[str]]:
     """Rows ``[path, labels...]`` of an annotation list, with the header if there is one.
 

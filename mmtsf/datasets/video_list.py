@@ -29,6 +29,32 @@ CSV_HEADER = {'label', 'labels', 'class'}
 NUMBER = re.compile('-?[0-9]+')
 
 
+def class_names(classes: str | list[str] | None, data_root: str, num_classes: int) -> list[str]:
+    """Class names in the order of the labels: given, read from a file with one a line, or the labels' numbers.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If they are more or fewer than ``num_classes``, or two are the same.
+    """
+    if isinstance(classes, str):
+        file = Path(data_root, classes)
+        if not file.is_file():
+            raise FileNotFoundError(
+                f'the file of class names {file} does not exist; write one name a line in the '
+                'order of the labels, or set data.classes=None'
+            )
+        classes = file.read_text(encoding='utf-8').splitlines()
+    names = list(classes) if classes else [str(label) for label in range(num_classes)]
+    if len(names) != num_classes:
+        raise ValueError(
+            f'there are {len(names)} class names but num_classes is {num_classes}; set '
+            'data.num_classes to the number of classes'
+        )
+    if doubled := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
+    return names
+
+
 @DATASETS.register_module()
 class VideoListDataset(BaseActionDataset):
     """Videos and labels from a list, one a line: ``path label``, or ``path,label`` in a ``.csv`` file.
@@ -79,7 +105,7 @@ class VideoListDataset(BaseActionDataset):
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir)
         self.was_there = self._is_there()
-        names = self._class_names(classes, data_root, num_classes)
+        names = class_names(classes, data_root, num_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         super().__init__(
             ann_file,
@@ -92,26 +118,6 @@ class VideoListDataset(BaseActionDataset):
             test_mode=test_mode,
             indices=indices,
         )
-
-    @staticmethod
-    def _class_names(classes: str | list[str] | None, data_root: str, num_classes: int) -> list[str]:
-        if isinstance(classes, str):
-            file = Path(data_root, classes)
-            if not file.is_file():
-                raise FileNotFoundError(
-                    f'the file of class names {file} does not exist; write one name a line in the '
-                    'order of the labels, or set data.classes=None'
-                )
-            classes = file.read_text(encoding='utf-8').splitlines()
-        names = list(classes) if classes else [str(label) for label in range(num_classes)]
-        if len(names) != num_classes:
-            raise ValueError(
-                f'there are {len(names)} class names but num_classes is {num_classes}; set '
-                'data.num_classes to the number of classes'
-            )
-        if doubled := [name for name, count in Counter(names).items() if count > 1]:
-            raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
-        return names
 
     def load_data_list(self) -> list[dict]:
         """Read the list.

@@ -21,7 +21,8 @@ class VideoAccuracy(AccMetric):
 
     Args:
         topk (tuple[int, ...]): The k of the top-k accuracies. Defaults to (1, 5).
-        out_dir (str, optional): Folder for ``per_class.csv`` and ``confusion_matrix.png``. Defaults to None: none.
+        out_dir (str, optional): Folder for ``per_class.csv``, ``predictions.csv`` and
+            ``confusion_matrix.png``. Defaults to None: none.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
         prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
     """
@@ -42,10 +43,11 @@ class VideoAccuracy(AccMetric):
         self.out_dir = out_dir
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep scores and labels ``(K,)`` of a batch, and which videos were broken."""
+        """Keep scores and labels ``(K,)`` of a batch, their videos, and which of these were broken."""
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[-len(data_samples) :], data_samples):
             result['broken'] = sample.get('broken', [])
+            result['filename'] = sample.get('filename', '')
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """Metrics by name.
@@ -68,6 +70,7 @@ class VideoAccuracy(AccMetric):
         matrix = self._confusion_matrix(scored)
         if self.out_dir:
             self._report(matrix, self.out_dir)
+            self._list(scored, self.out_dir)
         labelled = matrix.sum(1) > 0
         recall = matrix.diagonal()[labelled] / matrix.sum(1)[labelled]
         return dict(super().compute_metrics(scored), mean1=recall.mean())
@@ -92,7 +95,19 @@ class VideoAccuracy(AccMetric):
                 videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
                 writer.writerow([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
         draw_confusion_matrix(matrix, classes, Path(out_dir, 'confusion_matrix.png'))
-        MMLogger.get_current_instance().info(f'wrote per_class.csv and confusion_matrix.png to {out_dir}')
+
+    def _list(self, results: list[dict], out_dir: str) -> None:
+        """Write the prediction for every video."""
+        classes = self.dataset_meta['classes']
+        with Path(out_dir, 'predictions.csv').open('w', encoding='utf-8', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(['video', 'class', 'predicted', 'score', 'score_of_class'])
+            for result in results:
+                scores, label = result['pred']['item'], int(result['label'])
+                best = int(scores.argmax())
+                row = [classes[label], classes[best], f'{scores[best]:.4f}', f'{scores[label]:.4f}']
+                writer.writerow([result['filename'], *row])
+        MMLogger.get_current_instance().info(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
 
 
 def _share(part: int, whole: int) -> str:

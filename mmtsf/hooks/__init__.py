@@ -7,6 +7,7 @@ from .logger import LoggerHook
 from .preemption import PreemptionHook
 from .progress_bar import ProgressBarHook
 from .reproducibility import ReproducibilityHook
+from .validation_clips import ValidationClipsHook
 
 __all__ = [
     'BrokenVideosHook',
@@ -18,4 +19,5 @@ __all__ = [
     'PreemptionHook',
     'ProgressBarHook',
     'ReproducibilityHook',
+    'ValidationClipsHook',
 ]

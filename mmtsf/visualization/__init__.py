@@ -1,4 +1,16 @@
-from .figures import draw_attention, draw_confusion_matrix, draw_curves
-from .rollout import rollout
+from .attention import attention_of, rollout
+from .figures import draw_attention, draw_clips, draw_confusion_matrix, draw_curves, draw_timeline, overlay
+from .video import with_words, write_video
 
-__all__ = ['draw_attention', 'draw_confusion_matrix', 'draw_curves', 'rollout']
+__all__ = [
+    'attention_of',
+    'draw_attention',
+    'draw_clips',
+    'draw_confusion_matrix',
+    'draw_curves',
+    'draw_timeline',
+    'overlay',
+    'rollout',
+    'with_words',
+    'write_video',
+]

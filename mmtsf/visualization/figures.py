@@ -1,7 +1,9 @@
 """Figures of a run: confusion matrix, curves, attention over frames."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib
@@ -9,6 +11,9 @@ import numpy as np
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
+
+if TYPE_CHECKING:
+    from mmtsf.apis.timeline import Scene
 
 
 def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) -> None:
@@ -54,28 +59,79 @@ def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_attention(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> None:
+def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
     """Draw a clip's frames, and below each the same frame with its attention.
 
     Args:
         frames (np.ndarray): RGB ``(T, H, W, 3)`` uint8.
-        weights (np.ndarray): Attention ``(T, h, w)``, at least 0.
+        maps (dict[str, np.ndarray]): Attention ``(T, h, w)``, not all 0, by the name of its row.
         title (str): Line above.
         path (Path): Image file to write.
     """
     num_frames, height, width = frames.shape[:3]
-    columns = min(num_frames, 8)
-    shown = np.linspace(0, num_frames - 1, columns).round().astype(int)
-    figure, axes = plt.subplots(2, columns, figsize=(1.6 * columns, 3.6), layout='constrained', squeeze=False)
-    for column, frame in enumerate(shown):
-        heat = cv2.resize(weights[frame] / weights.max(), (width, height), interpolation=cv2.INTER_CUBIC)
-        axes[0, column].imshow(frames[frame])
-        axes[0, column].set_title(f'frame {frame}', fontsize=8)
-        axes[1, column].imshow(frames[frame])
-        axes[1, column].imshow(heat, cmap='jet', alpha=0.5, vmin=0, vmax=1)
-    for axis in axes.flat:
-        axis.axis('off')
+    shown = np.linspace(0, num_frames - 1, min(num_frames, 8)).round().astype(int)
+    rows = {'frame': frames} | {name: overlay(frames, weights / weights.max()) for name, weights in maps.items()}
+    size = (1.6 * len(shown) + 0.6, 1.65 * len(rows) * height / width + 0.5)
+    figure, axes = plt.subplots(len(rows), len(shown), figsize=size, layout='constrained', squeeze=False)
+    for row, (name, images) in zip(axes, rows.items()):
+        row[0].set_ylabel(name)
+        for axis, frame in zip(row, shown):
+            axis.imshow(images[frame])
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    for axis, frame in zip(axes[0], shown):
+        axis.set_title(f'{frame}', fontsize=8)
     figure.suptitle(title)
+    _save(figure, path)
+
+
+def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -> None:
+    """Draw clips, RGB ``(T, H, W, 3)`` uint8, a row each, of long ones 8 frames."""
+    figure, rows = plt.subplots(len(clips), figsize=(12, 1.9 * len(clips)), layout='constrained', squeeze=False)
+    for axis, clip, title in zip(rows[:, 0], clips, titles):
+        shown = np.linspace(0, len(clip) - 1, min(len(clip), 8)).round().astype(int)
+        axis.imshow(
+            np.concatenate([np.pad(clip[i], ((0, 0), (0, 2), (0, 0)), constant_values=255) for i in shown], axis=1)
+        )
+        axis.set_title(title, fontsize=9, loc='left')
+        axis.axis('off')
+    _save(figure, path)
+
+
+def overlay(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Frames ``(T, H, W, 3)`` uint8 under their attention ``(T, h, w)``, coloured from blue, 0, to red, 1."""
+    heat = (np.clip(weights, 0, 1) * 255).astype(np.uint8)
+    height, width = frames.shape[1:3]
+    coloured = []
+    for frame, values in zip(frames, heat):
+        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
+        jet = cv2.cvtColor(cv2.applyColorMap(values, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+        coloured.append(cv2.addWeighted(frame, 0.5, jet, 0.5, 0))
+    return np.stack(coloured)
+
+
+def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path, topk: int = 5) -> None:
+    """Draw scores over time, of the classes that are most often the best in a video.
+
+    Args:
+        scenes (Sequence[Scene]): Times and scores, from :func:`mmtsf.apis.timeline`.
+        classes (Sequence[str]): Names of the classes.
+        path (Path): Image file to write.
+        topk (int): Classes that are drawn. Defaults to 5.
+    """
+    scores = np.stack([scene.scores for scene in scenes])  # (scenes, K)
+    edges = np.array([scenes[0].start, *(scene.end for scene in scenes)])
+    wins = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
+    drawn = np.lexsort((scores.mean(axis=0), wins))[::-1][:topk]
+    figure, axes = plt.subplots(figsize=(12, 4), layout='constrained')
+    for label in drawn:
+        axes.stairs(scores[:, label], edges, baseline=None, linewidth=2, label=classes[label])
+    if edges[-1] > 60:
+        axes.xaxis.set_major_formatter(lambda seconds, _: f'{int(seconds // 60)}:{seconds % 60:02.0f}')
+    unit = 'min:s' if edges[-1] > 60 else 's'
+    axes.set(xlabel=f'time, {unit}', ylabel='score', ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
     _save(figure, path)
 
 

@@ -156,7 +156,7 @@ def test_pyav_gives_the_last_frame_for_one_that_the_header_promises_too_many(tmp
 def test_pyav_refuses_a_file_whose_header_promises_many_frames_too_many(tmp_path):
     path = write_greys(tmp_path / 'video.avi', 20, codec='mpeg4')
     patch_avi_length(path, 30)
-    with pytest.raises(BrokenVideoError, match='it promises 30 frames but ends before 28'):
+    with pytest.raises(BrokenVideoError, match='it promises 30 frames but holds 20'):
         open_video(path, 'pyav').read(np.array([0, 29]))
 
 
@@ -226,7 +226,7 @@ def test_a_file_that_was_cut_gives_its_first_frames_and_an_error_for_later_ones(
     assert np.array_equal(open_video(str(cut)).read(first), open_video(whole).read(first))
     with pytest.raises(BrokenVideoError) as error:
         open_video(str(cut)).read(np.array([0, 39]))
-    assert str(error.value) == f'{cut}: PyAV cannot decode frames [0, 39]'
+    assert str(error.value) == f'{cut}: PyAV cannot decode it from frame 0 on'
 
 
 def read_eight(path: Path) -> np.ndarray:

@@ -78,11 +78,11 @@ def test_ten_clips_reach_from_the_first_frame_to_the_last():
     ('total_frames', 'starts'),
     [
         (1, [0]),
+        (254, [0]),
         (255, [0]),
-        (256, [0]),
-        (257, [0, 256]),
-        (300, [0, 256]),
-        (1024, [0, 256, 512, 768]),
+        (256, [0, 255]),
+        (300, [0, 255]),
+        (1024, [0, 255, 510, 765, 1020]),
     ],
 )
 def test_as_many_clips_as_it_takes_cover_the_video(total_frames, starts):
@@ -90,9 +90,19 @@ def test_as_many_clips_as_it_takes_cover_the_video(total_frames, starts):
     assert clips == [[min(start + 32 * i, total_frames - 1) for i in range(8)] for start in starts]
 
 
-@pytest.mark.parametrize(('frames', 'clips'), [(8, 48), (32, 12), (64, 6), (96, 4)])
-def test_a_long_video_is_covered_by_as_many_clips_as_in_table_8(frames, clips):
-    assert len(sample(48 * 8 * 32, num_frames=frames, frame_interval=32, start='cover')) == clips
+@pytest.mark.parametrize(('frames', 'clips', 'seconds'), [(8, 48, 8.5), (32, 12, 34.1), (64, 6, 68.3), (96, 4, 102.4)])
+def test_a_video_of_400_s_is_covered_by_as_many_clips_as_in_table_8(frames, clips, seconds):
+    starts = [clip[0] for clip in sample(400 * 30, num_frames=frames, frame_interval=32, start='cover')]
+    assert len(starts) == clips
+    assert np.diff(starts).tolist() == [32 * frames - 1] * (clips - 1)
+    assert 32 * frames / 30 == pytest.approx(seconds, abs=0.05)
+
+
+@pytest.mark.parametrize(('num_frames', 'frame_interval'), [(1, 1), (8, 1), (8, 2), (8, 32)])
+@pytest.mark.parametrize('spacing', ['exact', 'linspace'])
+def test_clips_that_cover_a_video_share_no_frame(num_frames, frame_interval, spacing):
+    clips = sample(1000, num_frames=num_frames, frame_interval=frame_interval, start='cover', spacing=spacing)
+    assert all(before[-1] < after[0] for before, after in zip(clips, clips[1:]))
 
 
 def test_random_clips_reach_both_ends_and_no_further():

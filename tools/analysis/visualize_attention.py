@@ -2,20 +2,23 @@
 """Draw what a model looks at in the middle of a video, its attention rolled out over all blocks:
 
 python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png
+
+Writes OUT.png, a strip of the clip's frames, and OUT.mp4, all frames from its first to its last. Where the attention
+has several steps, as divided attention has time and space, there is a map of each step, too: in the blocks below the
+last one that step alone is followed. With --step there is one map instead, of what one token takes from every patch in
+one step of one block:
+
+python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png --step space --block 3 --query 4 7 7
 """
 
 import argparse
 from pathlib import Path
 
-import torch
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
+from mmengine.config import DictAction
 
-from mmtsf.config import load_config
-from mmtsf.registry import MODELS
-from mmtsf.visualization import draw_attention, rollout
-from mmtsf.weights import fit, read_checkpoint, translate
+from mmtsf.apis import attention_maps, best_classes, inference_recognizer, init_recognizer, middle_clip, write_attention
+from mmtsf.launch import keep_freed_memory
+from mmtsf.visualization import attention_of, draw_attention
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,28 +26,38 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('video', help='video file or folder of frames')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('out', type=Path, help='image file to write')
+    parser.add_argument('out', type=Path, help='image to write; the video lies beside it')
+    parser.add_argument('--step', help='name of a step, e.g. time or space')
+    parser.add_argument('--block', type=int, default=-1, help='number of its block, from 0 (default: the last)')
+    parser.add_argument('--head', type=int, help='number of a head (default: the mean of all)')
+    parser.add_argument(
+        '--query',
+        type=int,
+        nargs=3,
+        metavar=('FRAME', 'ROW', 'COLUMN'),
+        help='patch whose attention it is (default: the classification token)',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    init_default_scope('mmtsf')
-    config = load_config(args.config)
-    model = MODELS.build(config.model).eval()
-    checkpoint = read_checkpoint(args.checkpoint)
-    fit(translate(checkpoint), model, may_start_fresh=False)
-
-    sample = Compose(config.val_dataloader.dataset.pipeline)(dict(filename=args.video, modality='RGB', label=-1))
-    frames = sample['inputs'][0].permute(1, 2, 3, 0).numpy()  # (T, H, W, 3)
-    data = model.data_preprocessor(pseudo_collate([sample]))
-    weights = rollout(model.backbone, data['inputs'][0])
-    with torch.no_grad():
-        scores: LabelData = model(**data, mode='predict')[0].pred_scores
-    best = int(scores.item.argmax())
-    classes = checkpoint.get('meta', {}).get('dataset_meta', {}).get('classes') or range(len(scores.item))
-    draw_attention(frames, weights.numpy(), f'{classes[best]} ({scores.item[best]:.0%})', args.out)
-    print(f'wrote {args.out}')
+    model = init_recognizer(args.config, args.checkpoint, options=args.cfg_options)
+    if model.data_preprocessor.device.type == 'cpu':
+        keep_freed_memory()
+    clip = middle_clip(model, args.video)
+    if args.step:
+        query = tuple(args.query) if args.query else None
+        weights = attention_of(model.backbone, clip.clip, args.block, args.step, query, args.head)
+        maps = {args.step: weights.cpu().numpy()}
+    else:
+        maps = attention_maps(model, clip.clip)
+    scores = inference_recognizer(model, args.video, clip.pipeline).pred_scores.item
+    best = best_classes(scores.cpu().numpy(), model.dataset_meta['classes'], 1)
+    draw_attention(clip.frames, maps, f'{best["names"][0]} ({best["scores"][0]:.0%})', args.out)
+    write_attention(args.video, clip, maps, args.out.with_suffix('.mp4'))
+    print(f'wrote {args.out} and {args.out.with_suffix(".mp4")}')
 
 
 if __name__ == '__main__':

@@ -10,10 +10,11 @@ that neither a frame nor the set of all frames says anything about the class:
 import argparse
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from rich.progress import track
+
+from mmtsf.visualization import write_video
 
 #: Places in the order of the visit
 CLASSES = {
@@ -48,31 +49,23 @@ def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndar
     return cv2.resize(rng.integers(low, high, (5, 5, 3), dtype=np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def make_clip(places: list[int], rng: np.random.Generator) -> np.ndarray:
-    """Frames ``(24, 112, 112, 3)`` of a disc that visits ``places``, anywhere in the picture."""
+def make_clip(places: list[int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Frames ``(24, 112, 112, 3)`` of a disc that visits ``places``, anywhere in the picture, and where it is in them,
+    ``(24, 112, 112)``."""
     radius = int(rng.uniform(0.24, 0.31) * SIZE)
     disc = texture(rng, 2 * radius, 0, 255)
     inside = cv2.circle(np.zeros((2 * radius, 2 * radius), np.uint8), (radius, radius), radius, 1, -1).astype(bool)
     background = texture(rng, SIZE, 40, 160)
     top = rng.integers(SIZE - 2 * radius)
     left = rng.integers(SIZE - 2 * radius - STEP * max(places))
-    frames = []
-    for place in np.repeat(places, FRAMES_A_PLACE):
+    frames, masks = [], np.zeros((len(places) * FRAMES_A_PLACE, SIZE, SIZE), bool)
+    for number, place in enumerate(np.repeat(places, FRAMES_A_PLACE)):
         frame = background.copy()
         x = left + place * STEP
         frame[top : top + 2 * radius, x : x + 2 * radius][inside] = disc[inside]
+        masks[number, top : top + 2 * radius, x : x + 2 * radius] = inside
         frames.append(np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
-    return np.stack(frames)
-
-
-def write_video(path: Path, frames: np.ndarray) -> None:
-    """Encode frames ``(T, H, W, 3)`` as H.264."""
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=FPS, options={'crf': '23'})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], 'yuv420p'
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
-        container.mux(stream.encode())
+    return np.stack(frames), masks
 
 
 def main() -> None:
@@ -83,7 +76,7 @@ def main() -> None:
     for split, name, number in track(clips, 'writing motion videos'):
         folder = args.out / split / name
         folder.mkdir(parents=True, exist_ok=True)
-        write_video(folder / f'{number:04}.mp4', make_clip(CLASSES[name], rng))
+        write_video(folder / f'{number:04}.mp4', make_clip(CLASSES[name], rng)[0], FPS)
     print(f'wrote {len(clips)} videos of {len(CLASSES)} classes to {args.out}')
 
 

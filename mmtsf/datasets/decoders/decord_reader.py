@@ -3,12 +3,12 @@
 import decord
 import numpy as np
 
-from .reader import BrokenVideoError
+from .reader import BrokenVideoError, VideoReader
 
 decord.logging.set_level(decord.logging.QUIET)
 
 
-class DecordReader:
+class DecordReader(VideoReader):
     """A video file read with decord, single-threaded: data loaders run one reader a worker.
 
     Args:

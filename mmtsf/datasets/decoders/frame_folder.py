@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .reader import BrokenVideoError, stack
+from .reader import BrokenVideoError, VideoReader, stack
 
 IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
 
 
-class FrameFolderReader:
+class FrameFolderReader(VideoReader):
     """Images of a folder in the order of the numbers in their names.
 
     Args:

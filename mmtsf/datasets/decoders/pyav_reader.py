@@ -1,5 +1,6 @@
 """PyAV: decodes no more than the frames asked for depend on."""
 
+from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .reader import BrokenVideoError, stack
+from .reader import BrokenVideoError, VideoReader, stack
 
 av.logging.set_level(av.logging.PANIC)
 #: Codecs with frames that no other frame refers to, which the decoder knows and may skip without a loss
@@ -15,7 +16,7 @@ WITH_UNREFERENCED_FRAMES = {'h264'}
 NO_VIDEO = 'PyAV finds no video that it can decode'
 
 
-class PyAVReader:
+class PyAVReader(VideoReader):
     """A video file read with PyAV, single-threaded: data loaders run one reader a worker.
 
     Frames are counted in the order in which they are shown. Groups of pictures without a wanted frame are not decoded,
@@ -58,29 +59,31 @@ class PyAVReader:
         return stream
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        wanted = set(indices.tolist())
-        try:
-            frames = self._read_by_time(wanted)
-            if len(frames) < len(wanted):
-                frames = self._read_in_order(wanted)
-        except av.FFmpegError as error:
-            raise BrokenVideoError(self.path, f'PyAV cannot decode frames {indices.tolist()}') from error
-        return stack(self.path, frames, indices)
+        wanted = np.unique(indices)
+        return stack(self.path, dict(zip(wanted.tolist(), self.stream(wanted))), indices)
 
-    def _read_by_time(self, wanted: Collection[int]) -> dict[int, np.ndarray]:
-        """Frames by their number, decoded from the key frames before them; not all where times are missing."""
-        if not self._is_timed:
-            return {}
+    def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        left = deque(indices.tolist())
+        try:
+            for frame in self._by_time(left) if self._is_timed else ():
+                yield self._upright(frame)
+                left.popleft()
+            for frame in self._in_order(left) if left else ():
+                yield self._upright(frame)
+        except av.FFmpegError as error:
+            raise BrokenVideoError(self.path, f'PyAV cannot decode it from frame {left[0]} on') from error
+
+    def _by_time(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+        """Frames by their number, decoded from the key frames before them; up to the first one that is missing."""
         times = sorted(self._times)
-        number_of = {times[i]: i for i in wanted}
-        frames = {}
+        wanted_times = [times[i] for i in wanted]
         with self._open() as container:
-            for frame in self._decode(container, number_of):
-                if frame.pts in number_of:
-                    frames[number_of[frame.pts]] = self._upright(frame)
-                    if len(frames) == len(wanted):
-                        break
-        return frames
+            decoded = (f for f in self._decode(container, set(wanted_times)) if f.pts is not None)
+            for time in wanted_times:
+                frame = next((f for f in decoded if f.pts >= time), None)
+                if frame is None or frame.pts != time:
+                    return
+                yield frame
 
     def _decode(self, container: Any, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
@@ -108,20 +111,19 @@ class PyAVReader:
                 needed[start : place + 1] = [True] * (place + 1 - start)
         return needed
 
-    def _read_in_order(self, wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def _in_order(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, all decoded and counted from the first on."""
-        last, frames = max(wanted), {}
+        left, number = deque(wanted), -1
         with self._open() as container:
-            stream = self._best(container)
-            for number, frame in enumerate(container.decode(stream)):
-                if number in wanted or number >= last - 1:
-                    frames[number] = self._upright(frame)
-                if number == last:
-                    return frames
-        if last - 1 not in frames:
-            raise BrokenVideoError(self.path, f'it promises {self.num_frames} frames but ends before {last - 1}')
-        frames[last] = frames[last - 1]  # headers of some AVI files promise one frame too many
-        return frames
+            for number, frame in enumerate(container.decode(self._best(container))):
+                if number == left[0]:
+                    yield frame
+                    left.popleft()
+                    if not left:
+                        return
+        if number < 0 or list(left) != [number + 1]:
+            raise BrokenVideoError(self.path, f'it promises {self.num_frames} frames but holds {number + 1}')
+        yield frame  # headers of some AVI files promise one frame too many
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         """RGB pixels ``(H, W, 3)`` turned as the file's rotation flag asks (degrees, counterclockwise)."""

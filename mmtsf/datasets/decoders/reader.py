@@ -1,5 +1,6 @@
 """What every decoder offers, and the error they share."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -42,8 +43,17 @@ class VideoReader(Protocol):
             BrokenVideoError: If a frame cannot be decoded.
         """
 
+    def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """Hand out frames at ascending ``indices``, no two the same, one after the other: RGB ``(H, W, 3)`` uint8.
 
-class ArrayReader:
+        Raises:
+            BrokenVideoError: If a frame cannot be decoded.
+        """
+        for index in indices:
+            yield self.read(np.array([index]))[0]
+
+
+class ArrayReader(VideoReader):
     """Frames that are in memory already.
 
     Args:

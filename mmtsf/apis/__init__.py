@@ -1,0 +1,25 @@
+from .attention import attention_maps, middle_clip, write_attention
+from .clips import ClipPacker, covering
+from .features import extract
+from .inferencer import TimeSformerInferencer, best_classes
+from .live import LiveWindows, watch
+from .recognizer import build_pipeline, inference_recognizer, init_recognizer, to_sample
+from .timeline import timeline
+
+__all__ = [
+    'ClipPacker',
+    'LiveWindows',
+    'TimeSformerInferencer',
+    'attention_maps',
+    'best_classes',
+    'build_pipeline',
+    'covering',
+    'extract',
+    'inference_recognizer',
+    'init_recognizer',
+    'middle_clip',
+    'timeline',
+    'to_sample',
+    'watch',
+    'write_attention',
+]

@@ -1,0 +1,59 @@
+"""Frames that come one after the other, as clips that a model takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmaction.datasets.transforms import Resize
+from mmaction.models import BaseRecognizer
+from mmengine.dataset import Compose
+
+from mmtsf.datasets import DecodeFrames, SampleClips
+
+from .recognizer import build_pipeline
+
+
+class ClipPacker:
+    """What a pipeline does to frames after their decoding, for frames that are not all there at once.
+
+    Args:
+        pipeline (Compose): Test pipeline of a config.
+    """
+
+    def __init__(self, pipeline: Compose) -> None:
+        decode = [type(transform) for transform in pipeline.transforms].index(DecodeFrames)
+        self._transforms = pipeline.transforms[decode + 1 :]
+        self._resize = next((t for t in self._transforms if isinstance(t, Resize)), None)
+
+    def shrink(self, frame: np.ndarray) -> np.ndarray:
+        """A frame ``(H, W, 3)`` of the size to which the pipeline brings it, to be kept until it is packed."""
+        if self._resize is None:
+            return frame
+        return self._resize(dict(imgs=[frame], img_shape=frame.shape[:2], modality='RGB'))['imgs'][0]
+
+    def pack(self, frames: Sequence[np.ndarray]) -> dict:
+        """A sample of the frames ``(H, W, 3)`` of one clip, as a data set gives it."""
+        clip = dict(imgs=list(frames), img_shape=frames[0].shape[:2], num_clips=1, clip_len=len(frames))
+        return Compose(self._transforms)(dict(clip, modality='RGB', filename='clip', label=-1, broken=[]))
+
+
+def covering(model: BaseRecognizer, frame_interval: int | None = None) -> SampleClips:
+    """Clips of a model's length, one after the other over a whole video.
+
+    Args:
+        model (BaseRecognizer): From :func:`init_recognizer`.
+        frame_interval (int, optional): Distance of a clip's neighbouring frames. Defaults to None: that of the config.
+
+    Raises:
+        ValueError: If the config has none, as it takes frames from all of a video.
+    """
+    num_frames = model.cfg.model.backbone.num_frames
+    own = next((t for t in build_pipeline(model).transforms if isinstance(t, SampleClips)), None)
+    if own is not None:
+        interval = frame_interval or own.frame_interval
+        return SampleClips(num_frames, interval, 'cover', spacing=own.spacing, target_fps=own.target_fps)
+    if frame_interval is not None:
+        return SampleClips(num_frames, frame_interval, 'cover')
+    raise ValueError(
+        'this config takes its frames from all of a short video (data.sampling=segments); over time, give the '
+        'distance of frames: --frame-interval'
+    )

@@ -1,0 +1,159 @@
+"""Names for videos, in MMEngine's form of an inferencer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.models import BaseRecognizer
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.infer import BaseInferencer
+
+from mmtsf.config import load_config
+from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.list_files import videos_of
+from mmtsf.registry import INFERENCERS
+
+from .recognizer import build_pipeline, init_recognizer, to_sample
+
+
+@INFERENCERS.register_module()
+class TimeSformerInferencer(BaseInferencer):
+    """Classify videos, by the test protocol of a config.
+
+    Args:
+        model (str | Config): Config file or config.
+        weights (str, optional): Checkpoint of any known origin. Defaults to None: random weights.
+        device (str, optional): Where it computes. Defaults to None: the GPU if there is one.
+        options (dict, optional): Changes to the config by dotted keys, e.g. ``{'views.num_clips': 10}``. Defaults to
+            None.
+        show_progress (bool): Whether a progress bar is drawn. Defaults to False.
+
+    Example:
+        >>> inferencer = TimeSformerInferencer('configs/timesformer_base_k400.py', 'checkpoint.pth')
+        >>> inferencer(['one.mp4', 'two.mp4'], batch_size=2)['predictions'][0]['names']
+    """
+
+    preprocess_kwargs = {'skip_broken'}
+    postprocess_kwargs = {'topk'}
+
+    def __init__(
+        self,
+        model: str | Path | Config,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        options: dict | None = None,
+        show_progress: bool = False,
+    ) -> None:
+        config = model if isinstance(model, Config) else load_config(str(model), options)
+        super().__init__(config, None if weights is None else str(weights), device, 'mmtsf', show_progress)
+
+    def __call__(
+        self,
+        inputs: str | Path | np.ndarray | list,
+        return_datasamples: bool = False,
+        batch_size: int = 1,
+        topk: int = 5,
+        skip_broken: bool = False,
+    ) -> dict:
+        """Classify videos.
+
+        Args:
+            inputs (str | Path | np.ndarray | list): A path, a folder of videos, frames RGB ``(T, H, W, 3)`` uint8, or
+                a list of these.
+            return_datasamples (bool): Whether predictions are MMAction2's data samples. Defaults to False.
+            batch_size (int): Videos at once. Defaults to 1.
+            topk (int): Classes named of each video. Defaults to 5.
+            skip_broken (bool): Whether a video that cannot be read gets a prediction with nothing but ``error``.
+                Defaults to False.
+
+        Raises:
+            BrokenVideoError: If a video cannot be read, without ``skip_broken``.
+
+        Returns:
+            dict: ``predictions``, one a video: ``video``, the best classes' ``labels``, ``names`` and ``scores``, and
+            ``times``, beginning and end of every clip in seconds (None where nothing tells the rate); or ``video`` and
+            ``error``. ``visualization`` is empty.
+        """
+        return super().__call__(inputs, return_datasamples, batch_size, topk=topk, skip_broken=skip_broken)
+
+    def _init_model(self, cfg: Config, weights: str | None, device: str = 'cpu') -> BaseRecognizer:
+        return init_recognizer(cfg, weights, device)
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        return build_pipeline(self.model)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: Config) -> None:
+        return None
+
+    def _inputs_to_list(self, inputs: Any) -> list:
+        if isinstance(inputs, (str, Path)):
+            return videos_of(str(inputs))
+        return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+
+    def preprocess(self, inputs: list, batch_size: int = 1, skip_broken: bool = False) -> Iterator[list[dict]]:
+        """Samples of so many videos at once; of a broken one, the error under ``data_samples``."""
+        for first in range(0, len(inputs), batch_size):
+            yield [self._read(video, skip_broken) for video in inputs[first : first + batch_size]]
+
+    def _read(self, video: str | Path | np.ndarray, skip_broken: bool) -> dict:
+        try:
+            return self.pipeline(to_sample(video))
+        except BrokenVideoError as error:
+            if not skip_broken:
+                raise
+            return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=_refusal(video, error)))
+
+    @torch.no_grad()
+    def forward(self, inputs: list[dict]) -> list[ActionDataSample]:
+        """Data samples with scores; views of one shape are classified together."""
+        results: list[ActionDataSample] = []
+        for shape, group in groupby(inputs, lambda sample: sample['inputs'].shape):
+            samples = list(group)
+            is_broken = not shape.numel()
+            results += (
+                [s['data_samples'] for s in samples] if is_broken else self.model.test_step(self.collate_fn(samples))
+            )
+        return results
+
+    def visualize(self, inputs: list, preds: list, **_: Any) -> list:
+        """Nothing; see ``tools/analysis/visualize_attention.py``."""
+        return []
+
+    def postprocess(
+        self, preds: list[ActionDataSample], visualization: list, return_datasamples: bool = False, topk: int = 5
+    ) -> dict:
+        """Predictions as plain values."""
+        predictions = preds if return_datasamples else [self._plain(sample, topk) for sample in preds]
+        return dict(predictions=predictions, visualization=visualization)
+
+    def _plain(self, sample: ActionDataSample, topk: int) -> dict:
+        if 'error' in sample:
+            return dict(video=sample.filename, error=sample.error)
+        best = best_classes(sample.pred_scores.item.cpu().numpy(), self.model.dataset_meta['classes'], topk)
+        return dict(video=sample.filename, **best, times=_times(sample))
+
+
+def best_classes(scores: np.ndarray, classes: Sequence[str], topk: int) -> dict:
+    """``labels``, ``names`` and ``scores`` of the best classes, of the scores ``(K,)`` of all."""
+    labels = np.argsort(-scores, kind='stable')[:topk].tolist()
+    return dict(labels=labels, names=[classes[label] for label in labels], scores=scores[labels].tolist())
+
+
+def _refusal(video: Any, error: BrokenVideoError) -> dict:
+    return dict(filename=str(video) if isinstance(video, (str, Path)) else 'frames', error=error.reason)
+
+
+def _times(sample: ActionDataSample) -> list[tuple[float, float]] | None:
+    """Beginning and end of every clip in seconds."""
+    if not sample.avg_fps:
+        return None
+    clips = np.sort(sample.frame_inds.reshape(sample.num_clips, -1))
+    return [(float(clip[0] / sample.avg_fps), float((clip[-1] + 1) / sample.avg_fps)) for clip in clips]

@@ -1,0 +1,131 @@
+"""A camera or a network stream: the newest window of frames, never a queue."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from mmaction.models import BaseRecognizer
+from mmengine.dataset import pseudo_collate
+
+from mmtsf.datasets import SampleClips
+
+from .clips import ClipPacker
+
+
+class Moment(NamedTuple):
+    """What a model says of the newest window.
+
+    Attributes:
+        time (float): When its last frame came, in seconds since the first one.
+        delay (float): Seconds from then until the scores were there.
+        scores (np.ndarray): Scores ``(K,)`` of the classes.
+    """
+
+    time: float
+    delay: float
+    scores: np.ndarray
+
+
+class LiveWindows:
+    """The last frames of a live source. A thread reads it as fast as it comes and keeps one window; what the reader of
+    windows has no time for is dropped.
+
+    Args:
+        source (str): Number of a camera, address of a stream, or a video file, which is played at its own rate.
+        packer (ClipPacker): Says how large frames are kept.
+        sampling (SampleClips): Says how many frames make a window, and at which distance.
+
+    Attributes:
+        num_frames (int): Frames read so far.
+        num_windows (int): Windows that were complete so far.
+        num_taken (int): Windows that were handed out.
+
+    Raises:
+        ConnectionError: If the source cannot be opened.
+    """
+
+    def __init__(self, source: str, packer: ClipPacker, sampling: SampleClips) -> None:
+        self._capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
+        if not self._capture.isOpened():
+            raise ConnectionError(
+                f'{source} cannot be opened, expected the number of a camera, the address of a stream that is on the '
+                'air, or a video file'
+            )
+        self._seconds_a_frame = 0.0  # a camera or stream waits by itself
+        if Path(source).is_file():
+            self._seconds_a_frame = 1 / (self._capture.get(cv2.CAP_PROP_FPS) or 30)
+        self._packer = packer
+        self._frame_interval = sampling.frame_interval
+        self._window: deque[np.ndarray] = deque(maxlen=sampling.num_frames)
+        self._newest = 0.0
+        self._changed = threading.Condition()
+        self._ended = False
+        self._last = 0  # window that was handed out
+        self.started = time.monotonic()
+        self.num_frames = self.num_windows = self.num_taken = 0
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            while not self._ended:
+                wait = self.started + self.num_frames * self._seconds_a_frame - time.monotonic()
+                if self._seconds_a_frame and wait > 0:
+                    time.sleep(wait)
+                is_there, frame = self._capture.read()
+                if not is_there:
+                    return
+                if self.num_frames % self._frame_interval == 0:
+                    self._keep(self._packer.shrink(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)))
+                self.num_frames += 1
+        finally:
+            while self._window and not self.num_windows:  # shorter than a window
+                self._keep(self._window[-1])
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
+
+    def _keep(self, frame: np.ndarray) -> None:
+        with self._changed:
+            self._window.append(frame)
+            if len(self._window) == self._window.maxlen:
+                self.num_windows += 1
+                self._newest = time.monotonic()
+                self._changed.notify()
+
+    def __iter__(self) -> Iterator[tuple[float, list[np.ndarray]]]:
+        """Time of the last frame, by the clock of :func:`time.monotonic`, and frames ``(H, W, 3)`` of the newest
+        window, each one once, until the source ends."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self.num_windows > self._last)
+                if self.num_windows == self._last:
+                    return
+                self._last = self.num_windows
+                newest, frames = self._newest, list(self._window)
+            self.num_taken += 1
+            yield newest, frames
+
+    def close(self) -> None:
+        """End the reading."""
+        self._ended = True
+        self._thread.join()
+        self._capture.release()
+
+
+def watch(model: BaseRecognizer, windows: LiveWindows, packer: ClipPacker) -> Iterator[Moment]:
+    """Classify the newest window of a live source, over and over; it waits for no more than one step of the model.
+
+    Yields:
+        Moment: Time, delay and scores of every window that there was time for.
+    """
+    for newest, frames in windows:
+        with torch.no_grad():
+            scores = model.test_step(pseudo_collate([packer.pack(frames)]))[0].pred_scores.item.cpu().numpy()
+        yield Moment(newest - windows.started, time.monotonic() - newest, scores)

@@ -1,0 +1,168 @@
+"""What the classification token takes from every patch of every frame, and any token in one step."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmtsf.models import TimeSformer
+from mmtsf.models.layers import AttentionStep, Grid
+
+#: Scores that are held at once: 64 MB
+SCORES = 2**24
+
+
+@torch.no_grad()
+def rollout(backbone: TimeSformer, clip: Tensor, steps: Collection[str] | None = None) -> Tensor:
+    """Attention of the classification token, rolled out over all blocks (Abnar & Zuidema, arXiv 2005.00928).
+
+    In every block the heads are averaged, the steps multiplied, the identity added and rows normalised; the blocks
+    are multiplied. No matrix over all patches is made: one row goes through the groups from the last block to the
+    first. Where an attention scheme leaves the classification token out of a step, it keeps its weight.
+
+    Args:
+        backbone (TimeSformer): The model.
+        clip (Tensor): One clip ``(1, 3, T, H, W)``, as the backbone takes it.
+        steps (Collection[str], optional): Steps that are followed below the last block, e.g. ``['time']``; the others
+            are taken for the identity there. Defaults to None: all.
+
+    Raises:
+        ValueError: If there is more than one clip, or no step of that name.
+
+    Returns:
+        Tensor: Weights ``(T, h, w)`` of the patches; with the classification token's own they sum to 1.
+    """
+    inputs, tokens, grid = _encode(backbone, clip)
+    names = set(_steps(backbone, 0))
+    if not set(steps or ()) <= names:
+        raise ValueError(f'steps are {sorted(steps or ())}, expected some of {sorted(names)}')
+    row = tokens.new_zeros(len(tokens), 1 + grid.num_patches, 1, dtype=torch.float32)
+    row[:, 0] = 1 / len(tokens)  # frames that are clips of their own are averaged at the end
+    for block in list(backbone.blocks)[::-1]:
+        followed = names if steps is None or block is backbone.blocks[-1] else set(steps)
+        row = (row + _through_scheme(row, block.attention, followed, inputs)) / 2
+    return row[:, 1:].reshape(-1, grid.h, grid.w)
+
+
+@torch.no_grad()
+def attention_of(
+    backbone: TimeSformer,
+    clip: Tensor,
+    block: int,
+    step: str,
+    query: tuple[int, int, int] | None = None,
+    head: int | None = None,
+) -> Tensor:
+    """What one token takes from every patch in one step of one block: a row of that step's attention matrix.
+
+    Args:
+        backbone (TimeSformer): The model.
+        clip (Tensor): One clip ``(1, 3, T, H, W)``, as the backbone takes it.
+        block (int): Number of the block, from 0; negative ones count from the end.
+        step (str): Name of the step, e.g. ``'time'``.
+        query (tuple[int, int, int], optional): Frame, row and column of a patch. Defaults to None: the classification
+            token, the mean of its copies.
+        head (int, optional): Number of the head. Defaults to None: the mean of all.
+
+    Raises:
+        ValueError: If there is more than one clip, or no such block, step, patch or head.
+
+    Returns:
+        Tensor: Weights ``(T, h, w)``, zero for patches that the token does not see.
+    """
+    inputs, tokens, grid = _encode(backbone, clip)
+    steps = _steps(backbone, 0)
+    sizes = (len(tokens) * grid.t, grid.h, grid.w)
+    for name, value, choices in (
+        ('block', block, range(-len(backbone.blocks), len(backbone.blocks))),
+        ('step', step, list(steps)),
+        ('head', head or 0, range(next(iter(steps.values())).num_heads)),
+        *(('query', place, range(size)) for place, size in zip(query or (0, 0, 0), sizes)),
+    ):
+        if value not in choices:
+            raise ValueError(f'{name} is {value!r}, expected one of {choices}')
+    row = tokens.new_zeros(len(tokens), 1 + grid.num_patches, 1, dtype=torch.float32)
+    if query is None:
+        row[:, 0] = 1 / len(tokens)
+    else:
+        row[:, 1:].view(sizes)[query] = 1
+    chosen = _steps(backbone, block)[step]
+    return _through_step(row, chosen, *inputs[chosen], head=head)[:, 1:].reshape(sizes)
+
+
+def _steps(backbone: TimeSformer, block: int) -> Any:
+    """Attention steps of a block by their names."""
+    encoder: Any = backbone.blocks[block]
+    return encoder.attention.steps
+
+
+def _encode(backbone: TimeSformer, clip: Tensor) -> tuple[dict, Tensor, Grid]:
+    """Inputs of all attention steps, tokens and grid of one clip."""
+    if len(clip) != 1:
+        raise ValueError(f'{len(clip)} clips are given, expected one: shape (1, 3, T, H, W)')
+    with _recorded_inputs(backbone) as inputs:
+        tokens, grid = backbone.encode(clip)
+    return inputs, tokens, grid
+
+
+@contextmanager
+def _recorded_inputs(backbone: TimeSformer) -> Iterator[dict[AttentionStep, tuple[Tensor, Grid]]]:
+    """Inputs of all attention steps of the forward passes inside the context, where nothing is dropped."""
+    inputs: dict[AttentionStep, tuple[Tensor, Grid]] = {}
+    steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
+    hooks = [step.register_forward_pre_hook(lambda step, args: inputs.update({step: args})) for step in steps]
+    training = backbone.training
+    backbone.eval()
+    try:
+        yield inputs
+    finally:
+        backbone.train(training)
+        for hook in hooks:
+            hook.remove()
+
+
+def _through_scheme(row: Tensor, scheme: Any, followed: Collection[str], inputs: dict) -> Tensor:
+    """``row @ A`` for the attention matrix A of a scheme, ``(B, 1 + T*H*W, 1)``."""
+    rows = []
+    for name, step in reversed(scheme.steps.items()):
+        through = _through_step(row, step, *inputs[step]) if name in followed else row
+        if scheme.parallel:
+            rows.append(through)
+        else:
+            row = through
+    return torch.stack(rows).mean(dim=0) if scheme.parallel else row
+
+
+def _through_step(
+    row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, *_: Any, head: int | None = None
+) -> Tensor:
+    """``row @ A`` for the attention matrix A of a step, group by group."""
+    qkv = step.queries_keys_values(tokens, grid)
+    num_groups = len(qkv) // len(tokens)
+    cls, patches = row[:, :1], row[:, 1:]
+    # the copies of the classification token are averaged, so each of them hands on one part in num_groups
+    part = torch.zeros_like(cls) if step.cls_sees_all else cls / num_groups
+    groups = step.grouping.fold(torch.cat([part, patches], dim=1), grid)
+    row = step.grouping.unfold(_through_attention(groups, step, step.with_positions(qkv, grid), head), grid)
+    new_cls = row[:, :1] * num_groups if step.grouping.with_cls else cls
+    row = torch.cat([new_cls, row[:, 1:]], dim=1)
+    if step.cls_sees_all:
+        row = row + _through_attention(cls, step, step.grouping.unfold(qkv, grid), head)
+    return row
+
+
+def _through_attention(rows: Tensor, step: AttentionStep, qkv: Tensor, head: int | None) -> Tensor:
+    """``rows @ A`` for the attention of groups, ``(N, L, 1)``, a few queries at a time.
+
+    ``rows`` ``(N, queries, 1)`` are weights of the first so many tokens of each group."""
+    q, k, _ = step.split_heads(qkv).float()  # (N, heads, L, c) each
+    if head is not None:
+        q, k = q[:, head : head + 1], k[:, head : head + 1]
+    keys = k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    result = torch.zeros_like(qkv[..., :1], dtype=torch.float32)
+    at_once = max(SCORES // (k.shape[0] * k.shape[1] * k.shape[2]), 1)
+    for part, queries in zip(rows.split(at_once, dim=1), q[:, :, : rows.shape[1]].split(at_once, dim=2)):
+        result += (queries @ keys).softmax(dim=-1).mean(dim=1).transpose(1, 2) @ part
+    return result

@@ -1,0 +1,85 @@
+"""Names for videos from the shell."""
+
+import csv
+import json
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from helpers import MOTION_CLASSES
+from runs import TINY, run_tool
+from videos import write_greys
+
+from mmtsf.apis import inference_recognizer
+from mmtsf.datasets.decoders import open_video
+
+
+def test_a_broken_file_does_not_stop_the_rest(motion, model, tiny_checkpoint, tmp_path):
+    folder = tmp_path / 'videos'
+    shutil.copytree(motion / 'test/left', folder)
+    (folder / '0001.mp4').write_bytes(b'no video')
+    files = ('--json', tmp_path / 'all.json', '--csv', tmp_path / 'all.csv')
+    log = run_tool('tools/predict.py', folder, TINY, tiny_checkpoint, '--topk', 2, *files, fails=True)
+    assert f'{folder}/0001.mp4: not read: PyAV finds no video that it can decode' in log
+    predictions = json.loads((tmp_path / 'all.json').read_text())
+    assert [prediction['video'] for prediction in predictions] == [f'{folder}/000{i}.mp4' for i in range(3)]
+    assert predictions[1]['error']
+    scores = inference_recognizer(model, folder / '0002.mp4').pred_scores.item
+    best = int(scores.argmax())
+    assert predictions[2]['names'][0] == MOTION_CLASSES[best]
+    assert predictions[2]['scores'][0] == pytest.approx(float(scores[best]), abs=1e-6)
+    assert f'{folder}/0002.mp4: {MOTION_CLASSES[best]} {scores[best]:.0%}, ' in log
+    rows = list(csv.DictReader((tmp_path / 'all.csv').open()))
+    assert [row['rank'] for row in rows] == ['1', '2', '', '1', '2']
+    assert rows[3]['name'] == MOTION_CLASSES[best]
+
+
+def test_a_pattern_takes_what_it_matches(motion, tiny_checkpoint):
+    log = run_tool('tools/predict.py', f'{motion}/test/**/0001.mp4', TINY, tiny_checkpoint)
+    assert re.findall(r'test/(\w+)/0001\.mp4: ', log) == MOTION_CLASSES
+
+
+def test_nothing_to_read_is_said(motion, tiny_checkpoint):
+    log = run_tool('tools/predict.py', 'none/*.mp4', TINY, tiny_checkpoint, fails=True)
+    assert 'none/*.mp4 is no file or folder, and as a pattern it matches none' in log
+
+
+def test_a_timeline_is_a_table_and_a_picture(tiny_checkpoint, tmp_path):
+    path = write_greys(tmp_path / 'video.mp4', 100, fps=10)
+    out = tmp_path / 'named.mp4'
+    arguments = ('--timeline', tmp_path / 'over_time', '--json', tmp_path / 'mean.json', '--save-video', out)
+    run_tool('tools/predict.py', path, TINY, tiny_checkpoint, *arguments)
+    rows = list(csv.DictReader((tmp_path / 'over_time/video.mp4.csv').open()))
+    assert [(row['start'], row['end']) for row in rows] == [
+        ('0.00', '2.30'),
+        ('2.30', '4.60'),
+        ('4.60', '6.90'),
+        ('6.90', '9.20'),
+        ('9.20', '10.00'),
+    ]
+    table = np.array([[float(row[name]) for name in MOTION_CLASSES] for row in rows])
+    assert table.sum(1) == pytest.approx(np.ones(5), abs=3e-4)
+    (mean,) = json.loads((tmp_path / 'mean.json').read_text())
+    assert dict(zip(mean['names'], mean['scores'])) == pytest.approx(dict(zip(MOTION_CLASSES, table.mean(0))), abs=1e-4)
+    assert cv2.imread(str(tmp_path / 'over_time/video.mp4.png')).shape[1] > 1000
+    named, plain = open_video(str(out)), open_video(path)
+    assert (named.num_frames, named.fps) == (100, 10)
+    first = [reader.read(np.array([0]))[0].astype(int) for reader in (named, plain)]
+    assert np.abs(first[0] - first[1])[:32].max() > 100  # words
+    assert np.abs(first[0] - first[1])[-8:].max() < 8
+
+
+def test_a_file_is_played_live(tiny_checkpoint, tmp_path):
+    path = write_greys(tmp_path / 'video.mp4', 60, fps=30)
+    log = run_tool('tools/predict.py', path, TINY, tiny_checkpoint, '--live')
+    assert re.search(r'60 frames, 13 windows: \d+ classified, \d+ dropped; delay 0\.\d+ s, at most \d\.\d+ s', log)
+    assert 's behind)' in log
+
+
+def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):
+    arguments = [motion / 'test', TINY, tiny_checkpoint, '--save-video', tmp_path / 'out.mp4']
+    assert '--save-video is for one file, but the input is 12 files' in run_tool(
+        'tools/predict.py', *arguments, fails=True
+    )

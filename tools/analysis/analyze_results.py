@@ -1,0 +1,118 @@
+#!/usr/bin/env python
+"""One page about a test: results by class, the confusion matrix, and the errors the model was surest of:
+
+python tools/test.py CONFIG CHECKPOINT --work-dir WORK_DIR
+python tools/analysis/analyze_results.py WORK_DIR report.html
+
+The page stands alone: pictures are in it, and it opens without a network.
+"""
+
+import argparse
+import base64
+import csv
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+
+from mmtsf.datasets.decoders import BrokenVideoError, open_video
+from mmtsf.datasets.transforms.video import blamed_on
+
+FRAMES, HEIGHT = 4, 96  # of a thumbnail, pixels
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+ table { border-collapse: collapse } td, th { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: left }
+ td.n { text-align: right; font-variant-numeric: tabular-nums } img { max-width: 100%; vertical-align: middle }
+ .bar { display: inline-block; height: .7em; background: #4878a8 }
+</style>
+<h1>{{ title }}</h1>
+<p>{{ correct }} of {{ rows | length }} videos right: <b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.</p>
+<h2>Classes, the worst first</h2>
+<table><tr><th>class<th>videos<th>right<th>recall<th>precision<th>most often taken for</tr>
+{% for c in classes %}<tr><td>{{ c.name }}<td class="n">{{ c.videos }}<td class="n">{{ c.right }}
+<td><span class="bar" style="width: {{ 6 * c.recall }}rem"></span> {{ '%.1f' % (100 * c.recall) }} %
+<td class="n">{{ '%.1f %%' % (100 * c.precision) if c.predicted else '' }}<td>{{ c.taken_for }}</tr>
+{% endfor %}</table>
+{% if matrix %}<h2>Confusion matrix</h2><img alt="confusion matrix" src="data:image/png;base64,{{ matrix }}">{% endif %}
+<h2>The errors it was surest of</h2>
+<table><tr><th>video<th>is<th>taken for<th>score</tr>
+{% for e in errors %}<tr><td>{% if e.picture %}<img alt="" src="data:image/jpeg;base64,{{ e.picture }}"><br>{% endif %}
+{{ e.video }}{% if e.missing %} ({{ e.missing }}){% endif %}
+<td>{{ e['class'] }}<td>{{ e.predicted }}<td class="n">{{ '%.1f' % (100 * e.score | float) }} %</tr>
+{% else %}<tr><td>none</tr>{% endfor %}</table>
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('work_dir', type=Path, help="the test's work dir, with predictions.csv")
+    parser.add_argument('out', type=Path, help='page to write')
+    parser.add_argument('--errors', type=int, default=20, help='errors that are shown (default: 20)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    file = args.work_dir / 'predictions.csv'
+    if not file.exists():
+        raise FileNotFoundError(f'{file} does not exist; tools/test.py writes it to its --work-dir')
+    rows = list(csv.DictReader(file.open(encoding='utf-8', newline='')))
+    wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
+    matrix = args.work_dir / 'confusion_matrix.png'
+    page = (
+        jinja2.Environment(autoescape=True)
+        .from_string(PAGE)
+        .render(
+            title=f'Test of {args.work_dir.resolve().name}',
+            rows=rows,
+            correct=len(rows) - len(wrong),
+            classes=sorted(by_class(rows), key=lambda c: c['recall']),
+            matrix=base64.b64encode(matrix.read_bytes()).decode() if matrix.exists() else None,
+            errors=[row | thumbnail(row['video']) for row in wrong[: args.errors]],
+        )
+    )
+    args.out.write_text(page, encoding='utf-8')
+    print(f'wrote {args.out}: {len(rows)} videos, {len(wrong)} errors')
+
+
+def by_class(rows: list[dict]) -> list[dict]:
+    """Counts and shares of every class that has videos."""
+    results = []
+    for name in sorted({row['class'] for row in rows}):
+        predicted_for = [row['predicted'] for row in rows if row['class'] == name]
+        predicted = sum(row['predicted'] == name for row in rows)
+        right, others = predicted_for.count(name), [other for other in predicted_for if other != name]
+        results.append(
+            dict(
+                name=name,
+                videos=len(predicted_for),
+                right=right,
+                predicted=predicted,
+                recall=right / len(predicted_for),
+                precision=right / max(predicted, 1),
+                taken_for=max(set(others), key=others.count) if others else '',
+            )
+        )
+    return results
+
+
+def thumbnail(path: str) -> dict:
+    """A strip of a video's frames as ``picture``, or under ``missing`` why there is none."""
+    try:
+        with blamed_on(path):
+            reader = open_video(path)
+            frames = reader.read(np.linspace(0, reader.num_frames - 1, FRAMES + 2).astype(int)[1:-1])
+    except BrokenVideoError as error:
+        return dict(missing=error.reason)
+    width = HEIGHT * frames.shape[2] // frames.shape[1]
+    strip = np.concatenate(
+        [cv2.resize(frame, (width, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames], axis=1
+    )
+    return dict(picture=base64.b64encode(cv2.imencode('.jpg', strip[..., ::-1])[1]).decode())
+
+
+if __name__ == '__main__':
+    main()

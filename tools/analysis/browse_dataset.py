@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Draw what the pipeline really feeds the model, after decoding and augmentation, a clip a row:
+
+python tools/analysis/browse_dataset.py CONFIG OUT.png --split train --clips 8
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+
+from mmtsf.config import load_config
+from mmtsf.registry import DATASETS
+from mmtsf.visualization import draw_clips
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('out', type=Path, help='image to write')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--clips', type=int, default=8, help='videos, evenly from the whole list (default: 8)')
+    parser.add_argument('--seed', type=int, default=0, help='of the augmentation (default: 0)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.clips < 1:
+        raise ValueError(f'--clips is {args.clips}, expected at least 1')
+    init_default_scope('mmtsf')
+    dataset = DATASETS.build(load_config(args.config, args.cfg_options)[f'{args.split}_dataloader'].dataset)
+    chosen = np.linspace(0, len(dataset) - 1, min(args.clips, len(dataset))).round().astype(int).tolist()
+    clips, titles = [], []
+    for index in chosen:
+        samples = dataset[(args.seed, index), index]  # as SeededSampler asks for it
+        for sample in samples if isinstance(samples, list) else [samples]:
+            labels = ', '.join(dataset.metainfo['classes'][i] for i in labels_of(sample, dataset.multi_class))
+            numbers = sample['data_samples'].frame_inds.reshape(-1, sample['inputs'].shape[2])
+            for view, frames in enumerate(sample['inputs']):  # crops of a clip lie one after the other
+                clips.append(frames.permute(1, 2, 3, 0).numpy())
+                seen = numbers[view % len(numbers)]
+                titles.append(f'{Path(sample["data_samples"].filename).name}, frames {seen[0]} to {seen[-1]}: {labels}')
+    draw_clips(clips, titles, args.out)
+    print(f'wrote {len(clips)} clips of {len(chosen)} videos to {args.out}')
+
+
+def labels_of(sample: dict, multi_class: bool) -> list[int]:
+    item = sample['data_samples'].gt_labels.item
+    return item.nonzero().flatten().tolist() if multi_class else item.tolist()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,197 @@
+#!/usr/bin/env python
+"""Write features of videos to one file:
+
+python tools/extract_features.py LIST CONFIG CHECKPOINT features.npy --level video
+python -m torch.distributed.run --nproc-per-node=2 tools/extract_features.py LIST CONFIG CHECKPOINT features.parquet
+
+LIST is an annotation list, a folder or a video. A .npy file holds the videos in their order, with their names in
+NAME.txt beside it; .safetensors and .parquet hold them by name. The same command goes on where it was interrupted;
+videos that cannot be read are left out and listed in NAME.broken.txt.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import DictAction
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dist import barrier, get_dist_info
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
+
+from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample
+from mmtsf.apis.features import LEVELS
+from mmtsf.checkpoints import commit
+from mmtsf.config import load_config
+from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.list_files import is_video, read_list, videos_of
+from mmtsf.launch import init_processes, keep_freed_memory
+
+FORMATS = ('.npy', '.safetensors', '.parquet')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of any known origin')
+    parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
+    parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
+    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--workers', type=int, default=2, help='decoding processes of each process (default: 2)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    in_torchrun = 'pytorch' if 'LOCAL_WORLD_SIZE' in os.environ else 'none'
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default=in_torchrun, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+class Videos(Dataset):
+    """Views of videos by their number, or why one cannot be read."""
+
+    def __init__(self, videos: list[tuple[int, Path]], pipeline: Compose) -> None:
+        self.videos, self.pipeline = videos, pipeline
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> tuple[int, dict | str]:
+        number, path = self.videos[index]
+        try:
+            return number, self.pipeline(to_sample(path))
+        except BrokenVideoError as error:
+            return number, error.reason
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out.suffix not in FORMATS:
+        raise ValueError(f'OUT is {args.out}, expected a name that ends in {" or ".join(FORMATS)}')
+    if not args.list.exists():
+        raise FileNotFoundError(f'{args.list} does not exist; give an annotation list, a folder of videos or a video')
+    videos = list(find_videos(args.list, args.root))
+    init_processes(args.launcher)
+    rank, world_size = get_dist_info()
+    config = load_config(args.config, args.cfg_options)
+    parts = args.out.with_name(f'{args.out.name}.parts')
+    if rank == 0:
+        open_parts(parts, f'{args.level}\n{args.checkpoint.resolve()}\n{config.pretty_text}\n{videos}')
+    barrier()
+    model = init_recognizer(config, args.checkpoint)
+    if model.data_preprocessor.device.type == 'cpu':
+        keep_freed_memory()
+    share = [item for item in list(enumerate(videos))[rank::world_size] if not part_of(parts, item[0]).exists()]
+    dataset = Videos(share, build_pipeline(model))
+    loader = DataLoader(dataset, None, num_workers=args.workers)
+    for number, sample in track(loader, 'extracting', len(share), disable=rank > 0 or not sys.stdout.isatty()):
+        if isinstance(sample, str):
+            print(f'not read: {videos[number]}: {sample}', file=sys.stderr)
+            features = np.empty(0, np.float32)
+        else:
+            clips = model.data_preprocessor(pseudo_collate([sample]))['inputs'][0]
+            features = extract(model, clips, args.level).float().cpu().numpy()
+        write_part(part_of(parts, number), features)
+    barrier()
+    if rank == 0:
+        print(merge(parts, videos, args.out))
+
+
+def find_videos(source: Path, root: Path | None) -> Iterator[Path]:
+    if source.is_dir() or is_video(str(source)):
+        yield from map(Path, videos_of(str(source)))
+    else:
+        rows = read_list(source)
+        yield from (
+            Path(root or source.parent, path) for path in dict.fromkeys(row[0] for row in rows) if is_video(path)
+        )
+
+
+def open_parts(folder: Path, settings: str) -> None:
+    """Make the folder of the videos' features, or see that it was made for the same work.
+
+    Raises:
+        ValueError: If it was not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, digest = folder / 'settings', hashlib.sha256(settings.encode()).hexdigest()
+    if file.exists() and file.read_text() != digest:
+        raise ValueError(
+            f'{folder} was begun with another list, level, config or checkpoint; finish that, remove the folder, or '
+            'choose another OUT'
+        )
+    file.write_text(digest)
+
+
+def part_of(folder: Path, number: int) -> Path:
+    return folder / f'{number}.npy'
+
+
+def write_part(path: Path, features: np.ndarray) -> None:
+    aside = path.with_suffix('.part')
+    with aside.open('wb') as file:
+        np.save(file, features)
+    commit(aside, path)
+
+
+def merge(parts: Path, videos: list[Path], out: Path) -> str:
+    """Write one file of all features, and remove their folder."""
+    read = [number for number in range(len(videos)) if np.load(part_of(parts, number), mmap_mode='r').size]
+    if not read:
+        raise RuntimeError(f'none of the {len(videos)} videos could be read')
+    names = [str(videos[number]) for number in read]
+    broken = [str(video) for number, video in enumerate(videos) if number not in set(read)]
+    features = (np.load(part_of(parts, number)) for number in read)
+    aside = out.with_name(f'{out.name}.part')
+    writers = {'.npy': write_npy, '.safetensors': write_safetensors, '.parquet': write_parquet}
+    writers[out.suffix](aside, names, features)
+    commit(aside, out)
+    if out.suffix == '.npy':
+        out.with_suffix('.txt').write_text('\n'.join(names) + '\n')
+    if broken:
+        out.with_suffix('.broken.txt').write_text('\n'.join(broken) + '\n')
+    shutil.rmtree(parts)
+    return f'wrote features of {len(names)} videos to {out}; {len(broken)} could not be read'
+
+
+def write_npy(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
+    """One array ``(videos, ...)``, a video at a time."""
+    array = None
+    for row, (name, feature) in enumerate(zip(names, features)):
+        if array is None:
+            array = np.lib.format.open_memmap(path, 'w+', feature.dtype, (len(names), *feature.shape))
+        if feature.shape != array.shape[1:]:
+            raise ValueError(
+                f'{name} has features of shape {feature.shape}, the videos before it {array.shape[1:]}: videos of '
+                'different lengths do not fit one array; the same command with .safetensors or .parquet writes them'
+            )
+        array[row] = feature
+    del array
+
+
+def write_safetensors(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
+    from safetensors.numpy import save_file
+
+    save_file(dict(zip(names, features)), path)
+
+
+def write_parquet(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
+    """Rows ``video, shape, feature``, a row group each."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {
+        'video': pyarrow.string(),
+        'shape': pyarrow.list_(pyarrow.int32()),
+        'feature': pyarrow.list_(pyarrow.float32()),
+    }
+    with parquet.ParquetWriter(path, pyarrow.schema(columns.items())) as file:
+        for name, feature in zip(names, features):
+            file.write_table(pyarrow.table([[name], [list(feature.shape)], [feature.reshape(-1)]], file.schema))
+
+
+if __name__ == '__main__':
+    main()
