@@ -19,6 +19,7 @@ from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, available
 from torch import nn
 
 from mmtsf.launch import keep_freed_memory
+from mmtsf.visualization import rollout
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
     parser.add_argument('--train', action='store_true', help='forward and backward')
     parser.add_argument('--kept', action='store_true', help='freed memory is kept, in all of them, as our tools do')
+    parser.add_argument('--rollout', action='store_true', help='attention maps instead, of ours')
     parser.add_argument('--only', help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -56,9 +58,9 @@ def measure(args: argparse.Namespace) -> tuple[float, float]:
     before = resident()
     start = time.perf_counter()
     with torch.set_grad_enabled(args.train):
-        logits = model(clips)
+        result = rollout(model.backbone, clips) if args.rollout else model(clips)
         if args.train:
-            logits.float().square().sum().backward()
+            result.float().square().sum().backward()
     seconds = time.perf_counter() - start
     status = Path('/proc/self/status').read_text()
     return int(status.split('VmHWM:')[1].split()[0]) * 1.024e-3 - before, seconds
@@ -70,8 +72,9 @@ def main() -> None:
     if args.only:
         print('measured', *measure(args))
         return
-    names = ['ours', *(['ours, recomputing blocks'] if args.train else []), *PEERS]
-    print(f'{args.scheme}, {args.variant}, {args.dtype}, {"training step" if args.train else "forward"}')
+    names = ['ours', *(['ours, recomputing blocks'] if args.train else []), *([] if args.rollout else PEERS)]
+    kind = 'training step' if args.train else 'attention rollout' if args.rollout else 'forward'
+    print(f'{args.scheme}, {args.variant}, {args.dtype}, {kind}')
     for name in names:
         if name in BUILDERS and not available(name, args.scheme, args.dtype):
             continue

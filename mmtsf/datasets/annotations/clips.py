@@ -1,0 +1,62 @@
+"""What every annotation format comes to: clips with a split and a label, and the names of the classes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SPLITS = ('train', 'val', 'test')
+
+
+class AnnotationError(ValueError):
+    """An annotation file that is not in its official format."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as the annotations name it.
+
+    Args:
+        name (str): Name of its file, without folder and suffix.
+        split (str): One of :data:`SPLITS`.
+        label (int, optional): Number of its class; None where the annotations hold it back.
+        video (str, optional): Name of the whole video that it is a part of, which a file may bear instead.
+    """
+
+    name: str
+    split: str
+    label: int | None
+    video: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All that the annotation files of a data set say.
+
+    Args:
+        classes (list[str]): Names in the order of the labels.
+        clips (list[Clip]): Every clip once.
+        duplicates (list[Clip]): What names a clip again.
+    """
+
+    classes: list[str]
+    clips: list[Clip]
+    duplicates: list[Clip]
+
+
+def collect(classes: list[str], clips: Iterable[Clip]) -> Annotations:
+    """Keep every clip once: the first time it is named, but in testing rather than in training.
+
+    Args:
+        classes (list[str]): Names in the order of the labels.
+        clips (Iterable[Clip]): Clips, in the order of the files.
+
+    Raises:
+        AnnotationError: If there is no clip with a label.
+    """
+    kept: dict[str, Clip] = {}
+    duplicates = []
+    for clip in sorted(clips, key=lambda clip: -SPLITS.index(clip.split)):
+        if kept.setdefault(clip.name, clip) is not clip:
+            duplicates.append(clip)
+    if all(clip.label is None for clip in kept.values()):
+        raise AnnotationError('the annotation files name no clip with a label; give those of training and validation')
+    return Annotations([' '.join(name.split()) for name in classes], list(kept.values()), duplicates)
