@@ -146,8 +146,8 @@ def training(variant: str, name: str, args: argparse.Namespace) -> Iterator[tupl
                 note = f'{reason(error)} at batch {batch}'
                 model.zero_grad()
                 break
-        share = 6 * MACS[variant] * best[0] / 1e12 / args.ceiling
-        yield f'training {variant}', label, best[1], f'{best[0]:.4g} clips/s', f'{share:.1%}', f'{best[2]} GB {note}'
+        share = '' if args.tiny else f'{6 * MACS[variant] * best[0] / 1e12 / args.ceiling:.1%}'
+        yield f'training {variant}', label, best[1], f'{best[0]:.4g} clips/s', share, f'{best[2]} GB {note}'
 
 
 def longest(scheme: str, name: str, recomputes: bool, args: argparse.Namespace) -> Iterator[tuple]:

@@ -5,6 +5,10 @@ A disc moves sideways over a still background. It stands on the same 8 places in
 that neither a frame nor the set of all frames says anything about the class:
 
     python tools/data/make_motion.py data/motion
+
+or its opposite, in which any frame tells the class, the shape of what moves, and the motion says nothing:
+
+    python tools/data/make_motion.py data/shapes --kind shapes
 """
 
 import argparse
@@ -23,6 +27,26 @@ CLASSES = {
     'right': [0, 1, 2, 3, 4, 5, 6, 7],
     'right_then_left': [0, 2, 4, 6, 7, 5, 3, 1],
 }
+#: Corners of what moves, in a square from -1 to 1; a disc has none
+SHAPES: dict[str, list[tuple[float, float]]] = {
+    'cross': [
+        (-0.3, -1),
+        (0.3, -1),
+        (0.3, -0.3),
+        (1, -0.3),
+        (1, 0.3),
+        (0.3, 0.3),
+        (0.3, 1),
+        (-0.3, 1),
+        (-0.3, 0.3),
+        (-1, 0.3),
+        (-1, -0.3),
+        (-0.3, -0.3),
+    ],
+    'disc': [],
+    'square': [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
+    'triangle': [(0, -1), (1, 0.9), (-1, 0.9)],
+}
 FRAMES_A_PLACE = 3
 SIZE = 112  # pixels
 STEP = 5  # pixels from a place to the next; small beside the disc, so that its texture moves within a patch
@@ -40,6 +64,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('TRAIN', 'VAL', 'TEST'),
         help='videos a class in each split (default: 150 15 30)',
     )
+    parser.add_argument('--kind', choices=['motion', 'shapes'], default='motion', help='what tells the class')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -49,12 +74,20 @@ def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndar
     return cv2.resize(rng.integers(low, high, (5, 5, 3), dtype=np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def make_clip(places: list[int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Frames ``(24, 112, 112, 3)`` of a disc that visits ``places``, anywhere in the picture, and where it is in them,
+def outline(shape: str, radius: int) -> np.ndarray:
+    """Which pixels of a square ``(2 * radius, 2 * radius)`` a shape covers."""
+    mask = np.zeros((2 * radius, 2 * radius), np.uint8)
+    if corners := SHAPES[shape]:
+        return cv2.fillPoly(mask, [(np.array(corners) * radius + radius).astype(np.int32)], 1).astype(bool)
+    return cv2.circle(mask, (radius, radius), radius, 1, -1).astype(bool)
+
+
+def make_clip(places: list[int], rng: np.random.Generator, shape: str = 'disc') -> tuple[np.ndarray, np.ndarray]:
+    """Frames ``(24, 112, 112, 3)`` of a shape that visits ``places``, anywhere in the picture, and where it is in them,
     ``(24, 112, 112)``."""
     radius = int(rng.uniform(0.24, 0.31) * SIZE)
     disc = texture(rng, 2 * radius, 0, 255)
-    inside = cv2.circle(np.zeros((2 * radius, 2 * radius), np.uint8), (radius, radius), radius, 1, -1).astype(bool)
+    inside = outline(shape, radius)
     background = texture(rng, SIZE, 40, 160)
     top = rng.integers(SIZE - 2 * radius)
     left = rng.integers(SIZE - 2 * radius - STEP * max(places))
@@ -72,12 +105,15 @@ def main() -> None:
     args = parse_args()
     rng = np.random.default_rng(args.seed)
     splits = zip(('train', 'val', 'test'), args.videos, strict=True)
-    clips = [(split, name, number) for split, count in splits for name in CLASSES for number in range(count)]
+    classes = CLASSES if args.kind == 'motion' else SHAPES
+    clips = [(split, name, number) for split, count in splits for name in classes for number in range(count)]
     for split, name, number in track(clips, 'writing motion videos'):
         folder = args.out / split / name
         folder.mkdir(parents=True, exist_ok=True)
-        write_video(folder / f'{number:04}.mp4', make_clip(CLASSES[name], rng)[0], FPS)
-    print(f'wrote {len(clips)} videos of {len(CLASSES)} classes to {args.out}')
+        places = CLASSES[name if args.kind == 'motion' else rng.choice(list(CLASSES))]
+        frames, _ = make_clip(places, rng, 'disc' if args.kind == 'motion' else name)
+        write_video(folder / f'{number:04}.mp4', frames, FPS)
+    print(f'wrote {len(clips)} videos of {len(classes)} classes to {args.out}')
 
 
 if __name__ == '__main__':
