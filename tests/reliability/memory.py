@@ -3,7 +3,8 @@
 
     python tests/reliability/memory.py --minutes 30
 
-Pages that processes share are divided among them (PSS), so that the sum is what the training takes of the machine.
+Counted are the pages that belong to no file, in memory or swapped out; those that processes share are divided among
+them. Pages of libraries are left out: other programs on the machine share them, too, while they run.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: Names of each video; an epoch has 240 * 41 of them, and takes some minutes
 LINKS = 40
+COUNTED = ('Pss_Anon:', 'Pss_Shmem:', 'SwapPss:')
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 def megabytes(pid: int) -> float:
     """Memory of a process, with its share of what it shares."""
     lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith('Pss:')) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(COUNTED)) / 1024
 
 
 def look(pid: int) -> tuple[float, float] | None:
