@@ -19,8 +19,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mmtsf.datasets import SampleClips
 from mmtsf.datasets.decoders import open_video
+from mmtsf.datasets.transforms import SampleClips
 
 TOOL = Path(__file__).parents[1] / 'tools/predict.py'
 
@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--minutes', type=float, nargs=2, default=(10, 60))
+    parser.add_argument('--frame-interval', type=int, default=32)
     return parser.parse_args()
 
 
@@ -56,14 +57,16 @@ def peak_memory(video: Path, args: argparse.Namespace) -> tuple[float, float]:
     """MB and seconds of a process that makes a timeline."""
     start = time.perf_counter()
     command = [sys.executable, TOOL, video, args.config, args.checkpoint, '--timeline', video.parent / 'timeline']
+    command += ['--frame-interval', args.frame_interval]
     subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3, time.perf_counter() - start
 
 
-def decoding_rates(video: Path) -> tuple[float, float]:
+def decoding_rates(video: Path, args: argparse.Namespace) -> tuple[float, float]:
     """Frames of the video that go by in a second: ours, and those of the bare decoder."""
     reader = open_video(str(video))
-    clips = SampleClips(8, 32, 'cover').transform(dict(total_frames=reader.num_frames, avg_fps=reader.fps))
+    video_facts = dict(total_frames=reader.num_frames, avg_fps=reader.fps)
+    clips = SampleClips(8, args.frame_interval, 'cover').transform(video_facts)
     start = time.perf_counter()
     for _ in reader.stream(np.unique(clips['frame_inds'])):
         pass
@@ -84,7 +87,7 @@ def main() -> None:
             lengthen(args.video, video, 60 * minutes)
             megabytes, seconds = peak_memory(video, args)
             print(f'| {minutes:g} | {megabytes:.0f} | {seconds:.0f} |', flush=True)
-        ours, bare = decoding_rates(videos[args.minutes[0]])
+        ours, bare = decoding_rates(videos[args.minutes[0]], args)
     print(f'\ndecoding: {ours:.0f} frames a second, the bare decoder {bare:.0f}: {ours / bare:.2f}')
 
 

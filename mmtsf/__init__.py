@@ -9,4 +9,6 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     import mmcv.cnn.bricks.transformer  # noqa: F401
 
-from . import registry, weights  # noqa: E402, F401  # from here on checkpoints are read without executing anything
+from . import hub, registry, weights  # noqa: E402, F401  # from here on checkpoints are read without executing anything
+
+hub.extend_mmengine()

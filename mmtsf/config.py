@@ -13,6 +13,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from .hub import config_path
+from .recipes import lay_over
+
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 #: Top-level keys that the Runner or a tool reads
 RUNNER_KEYS = {
@@ -29,16 +32,18 @@ def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file, change it by ``options``, and put the values in the place of references to them.
 
     Args:
-        path (str): Path of a Python config.
+        path (str): Path of a Python config, or the name of a shipped one, ``'mmtsf::timesformer_base_k400.py'``.
         options (dict, optional): Values by dotted keys, as from ``--cfg-options``. Defaults to None.
 
     Raises:
+        FileNotFoundError: If there is no such config.
         KeyError: If a reference names nothing.
         ValueError: If an option changes nothing, or nothing refers to a key that is close to a known one, or values
             refer to each other in a circle.
     """
-    config = Config.fromfile(path)
-    config.merge_from_dict(options or {})
+    config = Config.fromfile(config_path(path))
+    config, options = lay_over(config, options or {})
+    config.merge_from_dict(options)
     used: set[str] = set()
     try:
         resolved = _resolve(config._cfg_dict.to_dict(), config, used)

@@ -36,10 +36,8 @@ def prepare(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config file.
         RuntimeError: If there are more processes than GPUs.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'the config {args.config} does not exist; those of the paper lie in configs/')
     config = load_config(args.config, args.cfg_options)
-    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
     config.launcher = args.launcher
     if not is_cuda_available():
         keep_freed_memory()

@@ -13,7 +13,7 @@ from runs import ROOT, TINY, free_port, run_tool
 DOCS = [
     ROOT / 'README.md',
     ROOT / 'CONTRIBUTING.md',
-    *sorted(ROOT.glob('docs/*.md')),
+    *sorted(ROOT.glob('docs/**/*.md')),
     *sorted(ROOT.glob('benchmarks/*.md')),
 ]
 #: Commands that are not run here, and why

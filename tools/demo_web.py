@@ -28,9 +28,9 @@ from mmtsf.apis import (
     write_attention,
 )
 from mmtsf.config import load_config
-from mmtsf.datasets import SampleClips, SampleSegments
 from mmtsf.datasets.decoders import BrokenVideoError, VideoReader, open_video
 from mmtsf.datasets.list_files import videos_of
+from mmtsf.datasets.transforms import SampleClips, SampleSegments
 from mmtsf.launch import keep_freed_memory
 from mmtsf.visualization import draw_timeline
 

@@ -27,7 +27,9 @@ def main() -> None:
     config = prepare(args)
     config.load_from = args.checkpoint
     config.test_evaluator.out_dir = config.work_dir
-    config.custom_hooks = [*config.get('custom_hooks', []), dict(type='FuseHook')]
+    # a checkpoint's weights are the averaged ones already
+    hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
+    config.custom_hooks = [*hooks, dict(type='FuseHook')]
     if args.dump:
         config.test_evaluator = [config.test_evaluator, dict(type='DumpResults', out_file_path=args.dump)]
     metrics = Runner.from_cfg(config).test()

@@ -6,8 +6,10 @@ import os
 
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from mmtsf.dry_run import dry_run
 from mmtsf.launch import add_common_arguments, prepare, set_batch
 from mmtsf.runner import Runner
 
@@ -33,6 +35,11 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr',
         action='store_true',
         help="scale the learning rate with the batch, instead of reaching the recipe's batch by accumulation",
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='try a few iterations, say what the training will take, and leave nothing behind',
     )
     parser.add_argument('--seed', type=int, help='seed of weights, sample order and augmentation (default: 0)')
     add_common_arguments(parser)
@@ -63,6 +70,11 @@ def main() -> None:
     args = parse_args()
     config = prepare(args)
     apply_arguments(config, args)
+    if args.dry_run:
+        lines = list(dry_run(config))
+        if is_main_process():
+            print(*lines, sep='\n')
+        return
     Runner.from_cfg(config).train()
 
 

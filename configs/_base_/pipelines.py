@@ -7,7 +7,19 @@ protocols = dict(
     paper=dict(start='middle', spacing='exact', target_fps=None, average_clips='prob'),
     released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'),
 )
-views = dict(num_clips=1, num_crops=3, frame_order='forward')
+# Views in testing, clips x crops. A word chooses: --cfg-options view=10x3; or views.num_clips, views.num_crops
+view = '1x3'
+view_presets = {
+    '1x1': dict(num_clips=1, num_crops=1),
+    '1x3': dict(num_clips=1, num_crops=3),
+    '10x3': dict(num_clips=10, num_crops=3),
+}
+views = dict(
+    preset='${view_presets.${view}}',
+    num_clips='${view_presets.${view}.num_clips}',
+    num_crops='${view_presets.${view}.num_crops}',
+    frame_order='forward',
+)
 
 # How frames are taken from a video: data.sampling chooses
 sampling = dict(
@@ -49,19 +61,28 @@ pack = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'num_clips', 'frame_inds', 'avg_fps')),
 ]
+
+# What is done to a training clip: data.augmentation chooses
+plain = [
+    dict(type='RandomRescale', scale_range='${clip.jitter}'),
+    dict(type='RandomCrop', size='${clip.size}'),
+    dict(type='Flip', flip_ratio='${data.flip_ratio}'),
+]
+clip_transforms = dict(
+    plain=[*plain, *pack],
+    # VideoMAE's values (arXiv 2203.12602): rand-m7-n4-mstd0.5, reprob 0.25
+    strong=[
+        *plain,
+        dict(type='RandAugment', num_ops=4, magnitude=7.0, magnitude_std=0.5),
+        dict(type='RandomErasing', erase_prob=0.25, mode='rand'),
+        *pack,
+    ],
+)
 train_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}'),
     '${sampling.${data.sampling}.train}',
     dict(type='DecodeFrames'),
-    dict(
-        type='ForEachClip',
-        transforms=[
-            dict(type='RandomRescale', scale_range='${clip.jitter}'),
-            dict(type='RandomCrop', size='${clip.size}'),
-            dict(type='Flip', flip_ratio='${data.flip_ratio}'),
-            *pack,
-        ],
-    ),
+    dict(type='ForEachClip', transforms='${clip_transforms.${data.augmentation}}'),
 ]
 val_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}'),
@@ -98,4 +119,4 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = dict(type='VideoAccuracy')
 test_evaluator = dict(type='VideoAccuracy')
-del pack
+del pack, plain

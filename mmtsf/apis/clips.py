@@ -7,7 +7,7 @@ from mmaction.datasets.transforms import Resize
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import Compose
 
-from mmtsf.datasets import DecodeFrames, SampleClips
+from mmtsf.datasets.transforms import DecodeFrames, SampleClips
 
 from .recognizer import build_pipeline
 

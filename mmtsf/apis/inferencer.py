@@ -33,7 +33,7 @@ class TimeSformerInferencer(BaseInferencer):
             None.
         show_progress (bool): Whether a progress bar is drawn. Defaults to False.
 
-    Example:
+    Examples:
         >>> inferencer = TimeSformerInferencer('configs/timesformer_base_k400.py', 'checkpoint.pth')
         >>> inferencer(['one.mp4', 'two.mp4'], batch_size=2)['predictions'][0]['names']
     """

@@ -13,7 +13,7 @@ import torch
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import pseudo_collate
 
-from mmtsf.datasets import SampleClips
+from mmtsf.datasets.transforms import SampleClips
 
 from .clips import ClipPacker
 

@@ -29,7 +29,8 @@ def init_recognizer(
     """Build a recognizer and load its weights, as :func:`mmaction.apis.init_recognizer` does.
 
     Args:
-        config (str | Path | Config): Config file, or what :func:`mmtsf.config.load_config` made of one.
+        config (str | Path | Config): Config file, name of a shipped config (``'mmtsf::timesformer_base_k400.py'``), or
+            what :func:`mmtsf.config.load_config` made of one.
         checkpoint (str | Path, optional): Weights of any known origin, see ``docs/weights.md``. Defaults to None:
             random ones.
         device (str | torch.device, optional): Where it computes. Defaults to None: the GPU if there is one.
@@ -45,8 +46,6 @@ def init_recognizer(
     """
     init_default_scope('mmtsf')
     if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'the config {config} does not exist; those of the paper lie in configs/')
         config = load_config(str(config), options)
     model = MODELS.build(config.model)
     state = {}

@@ -1,6 +1,15 @@
 from . import attentions
 from .attentions import *  # noqa: F403
 from .backbones import TimeSformer
-from .heads import TimeSformerHead
+from .blending import RandomBlending
+from .heads import AttentiveHead, TimeSformerHead
+from .recognizers import VideoRecognizer
 
-__all__ = ['TimeSformer', 'TimeSformerHead', *attentions.__all__]
+__all__ = [
+    'AttentiveHead',
+    'RandomBlending',
+    'TimeSformer',
+    'TimeSformerHead',
+    'VideoRecognizer',
+    *attentions.__all__,
+]

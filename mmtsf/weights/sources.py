@@ -29,7 +29,8 @@ def local_path(source: str) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         return path
-    published = {model['Name']: model for model in yaml.safe_load(MODEL_INDEX.read_text())['Models']}
+    models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
+    published = {model['Name']: model for model in models if 'Weights' in model}
     if source in published:
         return fetch(published[source]['Weights'], published[source].get('SHA256'))
     if path.suffix or len(path.parts) > 1:

@@ -12,7 +12,7 @@ import pytest
 from videos import grey_frames, numbers_of, write_greys, write_video
 
 from mmtsf.apis import ClipPacker, LiveWindows, build_pipeline, covering, watch
-from mmtsf.datasets import SampleClips
+from mmtsf.datasets.transforms import SampleClips
 
 FPS = 25
 STEP = 0.3  # seconds that a slow model takes

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from videos import grey_frames, numbers_of, write_greys
 
 from mmtsf.config import load_config
-from mmtsf.datasets import DecodeFrames, ForEachClip, OpenVideo, SampleClips, SampleSegments, flat_collate
 from mmtsf.datasets.decoders import ArrayReader
+from mmtsf.datasets.transforms import DecodeFrames, ForEachClip, OpenVideo, SampleClips, SampleSegments, flat_collate
 
 
 class CountingReader(ArrayReader):

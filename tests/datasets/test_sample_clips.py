@@ -8,7 +8,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmtsf.config import load_config
-from mmtsf.datasets import SampleClips
+from mmtsf.datasets.transforms import SampleClips
 from mmtsf.registry import TRANSFORMS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

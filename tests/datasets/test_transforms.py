@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from videos import grey_frames, numbers_of, write_greys
 
-from mmtsf.datasets import CropViews, DecodeFrames, OpenVideo, SampleClips
 from mmtsf.datasets.decoders import DECODERS, ArrayReader
+from mmtsf.datasets.transforms import CropViews, DecodeFrames, OpenVideo, SampleClips
 
 
 def coordinates(height: int, width: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Training as a user starts it: alone, in two processes, resumed, in bfloat16, and with what goes wrong."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -124,3 +125,17 @@ def test_what_is_missing_is_named(words, error, motion, tmp_path):
         pytest.skip('there is a GPU')
     words = [word.format(motion=motion) for word in words]
     assert error in run_tool('tools/train.py', *words, '--work-dir', tmp_path, fails=True)
+
+
+def test_a_dry_run_tells_what_a_training_takes_and_leaves_nothing(motion, tmp_path):
+    words = options(motion, **{'global_batch_size': 16, 'train_dataloader.batch_size': 4, 'max_epochs': 50})
+    log = run_tool('tools/train.py', TINY, '--dry-run', '--work-dir', tmp_path / 'run', *words)
+    assert 'global batch 16 = 1 processes x 4 clips x 4 accumulated steps' in log
+    megabytes = re.search(r'peak memory, main process: (\d+) of (\d+) MB', log)
+    assert megabytes
+    assert 100 < int(megabytes[1]) < int(megabytes[2])
+    assert re.search(r'peak memory, largest of 1 data workers: \d+ MB', log)
+    assert float(re.search(r'clips a second: ([\d.]+)', log)[1]) > 0
+    assert re.search(r'of the time waiting for data: \d+%', log)
+    assert re.search(r'time to the end: \d:\d\d:\d\d for 400 iterations, without validation', log)
+    assert not list(tmp_path.iterdir())

@@ -2,4 +2,4 @@
 # one after the other; their predictions are averaged (section 4.6 of the paper)
 _base_ = 'videos.py'
 data = dict(root='data/howto100m', num_classes=1059, sampling='cover')
-views = dict(num_crops=1)
+view = '1x1'

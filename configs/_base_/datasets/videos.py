@@ -9,6 +9,7 @@ data = dict(
     multi_class=False,
     sampling='rate',  # or 'segments' or 'cover', see pipelines.py
     flip_ratio=0.5,
+    augmentation='plain',  # or 'strong', in training, see pipelines.py
     clips_per_video=1,  # in training, from one decoding; a batch has batch_size times as many clips
     skip_broken=False,  # in testing
     time_limit=60,  # seconds for reading a video

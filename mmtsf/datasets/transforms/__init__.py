@@ -1,7 +1,17 @@
 from .crop_views import CropViews
 from .for_each_clip import ForEachClip, flat_collate
+from .rand_augment import RandAugment
 from .sample_clips import SampleClips
 from .sample_segments import SampleSegments
 from .video import DecodeFrames, OpenVideo
 
-__all__ = ['CropViews', 'DecodeFrames', 'ForEachClip', 'OpenVideo', 'SampleClips', 'SampleSegments', 'flat_collate']
+__all__ = [
+    'CropViews',
+    'DecodeFrames',
+    'ForEachClip',
+    'OpenVideo',
+    'RandAugment',
+    'SampleClips',
+    'SampleSegments',
+    'flat_collate',
+]

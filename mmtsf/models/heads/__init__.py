@@ -1,3 +1,4 @@
+from .attentive_head import AttentiveHead
 from .timesformer_head import TimeSformerHead
 
-__all__ = ['TimeSformerHead']
+__all__ = ['AttentiveHead', 'TimeSformerHead']

@@ -1,0 +1,28 @@
+"""Files of the site, for MkDocs: the project's own pages at their own paths, so that links lead to the same places on
+the site and on a file host."""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+PAGES = ('*.md', 'docs/**/*.md', 'benchmarks/*.md')
+#: What pages link to or show
+LINKED = ('docs/site.css', 'docs/images/*', 'configs/**/*.py', 'mmtsf/model-index.yml', 'requirements/*.txt')
+#: Sphinx's roles, ``:func:`name```, which Markdown does not know
+ROLE = re.compile(r':(func|class|meth|mod):(?=<code>)')
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Pages and what they link to, by their paths in the project; the theme's own files stay."""
+    theme = [file for file in files if file.src_dir != config.docs_dir]
+    paths = [path.relative_to(ROOT) for pattern in (*PAGES, *LINKED) for path in sorted(ROOT.glob(pattern))]
+    own = [File(str(path), str(ROOT), config.site_dir, config.use_directory_urls) for path in paths]
+    return Files([*theme, *own])
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """A page without Sphinx's roles."""
+    return ROLE.sub('', html)

@@ -1,0 +1,3 @@
+from .video_recognizer import VideoRecognizer
+
+__all__ = ['VideoRecognizer']

@@ -1,0 +1,134 @@
+"""The wheel holds all that is needed: configs by name, the model, the tools; nothing of the checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from zipfile import Path as PathInZip
+from zipfile import ZipFile
+
+import pytest
+from runs import ROOT, options
+
+TINY = 'mmtsf::timesformer_tiny_motion.py'
+BASE = 'mmtsf::timesformer_base_k400.py'
+SOURCES = (
+    'setup.py',
+    'pyproject.toml',
+    'MANIFEST.in',
+    'README.md',
+    'LICENSE',
+    'mmtsf',
+    'configs',
+    'tools',
+    'requirements',
+)
+
+
+def call(*words: str | Path, cwd: Path) -> str:
+    """What a command prints; it knows nothing of the checkout."""
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    result = subprocess.run(
+        list(map(str, words)),
+        cwd=cwd,
+        env=dict(environment, OMP_NUM_THREADS='1'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built of the source distribution, which is built of a copy of the checkout."""
+    folder = tmp_path_factory.mktemp('build')
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    call(sys.executable, '-c', 'from setuptools import build_meta; build_meta.build_sdist("dist")', cwd=folder)
+    source = next(folder.glob('dist/*.tar.gz'))
+    call(sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', source, '-w', 'dist', cwd=folder)
+    return next(folder.glob('dist/*.whl'))
+
+
+@pytest.fixture(scope='module')
+def python(wheel, tmp_path_factory) -> Path:
+    """Python of an environment with the wheel and, by a path, the other packages of this one."""
+    folder = tmp_path_factory.mktemp('environment')
+    call(sys.executable, '-m', 'venv', '--without-pip', 'env', cwd=folder)
+    python = folder / 'env/bin/python'
+    call(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index', wheel, cwd=folder)
+    next(folder.glob('env/lib/python*/site-packages')).joinpath('others.pth').write_text(sysconfig.get_path('purelib'))
+    return python
+
+
+@pytest.fixture
+def tools(python) -> Path:
+    """Folder of the installed tools."""
+    return next(python.parents[1].glob('lib/python*/site-packages/mmtsf/.mim/tools'))
+
+
+def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    configs = {f'mmtsf/.mim/{path.relative_to(ROOT)}' for path in ROOT.glob('configs/**/*.py')}
+    assert configs <= set(names)
+    assert 'mmtsf/.mim/model-index.yml' in names
+    assert not [name for name in names if '__pycache__' in name or 'install.sh' in name or name.startswith('tests')]
+    about = PathDistribution(PathInZip(wheel, 'mmtsf-0.1.0.dist-info/')).metadata
+    assert about['Version'] == '0.1.0'
+    assert about.get_all('Provides-Extra') == ['demo', 'export', 'tensorboard', 'dev']
+
+
+def test_names_lead_to_the_configs_of_the_wheel(python, tmp_path):
+    (tmp_path / 'child.py').write_text(f"_base_ = '{TINY}'\ndata = dict(num_classes=3)\n")
+    call(python, '-c', QUESTIONS, cwd=tmp_path)
+
+
+#: What is asked of the installed package, in an empty folder
+QUESTIONS = f"""
+import mmtsf, torch
+from mmengine.hub import get_config
+from mmtsf.apis import TimeSformerInferencer, init_recognizer
+from mmtsf.config import load_config
+
+assert 'environment' in mmtsf.__file__ and 'site-packages' in mmtsf.__file__, mmtsf.__file__
+assert '.mim' in load_config({TINY!r}).filename
+assert load_config('child.py').model.cls_head.num_classes == 3
+model = init_recognizer({TINY!r}, device='cpu')
+assert model.backbone(torch.rand(1, 3, 8, 48, 48)).shape == (1, 64)
+assert TimeSformerInferencer({TINY!r}, device='cpu').model.cfg.model.backbone.embed_dims == 64
+
+config = get_config({BASE!r}, pretrained=True)
+assert config.model_path.endswith('TimeSformer_divST_8x32_224_K400.pyth?dl=1')
+assert config.model.backbone.num_frames == '${{clip.num_frames}}'  # load_config resolves it, MMEngine does not
+assert get_config({TINY!r}).model.backbone.embed_dims == 64  # a config without an entry in the index
+"""
+
+
+def test_a_tool_of_the_wheel_takes_a_config_by_name(python, tools, tmp_path):
+    cost = json.loads(call(python, tools / 'analysis/get_flops.py', BASE, '--json', cwd=tmp_path))
+    assert cost == dict(config=BASE, params=121_566_352, macs=195_830_280_192)
+
+
+@pytest.mark.long
+def test_tools_of_the_wheel_make_data_train_and_test(python, tools, tmp_path):
+    call(python, tools / 'data/make_motion.py', 'motion', '--videos', '2', '1', '1', cwd=tmp_path)
+    changes = options('motion', max_epochs=1, **{'train_dataloader.num_workers': 0, 'val_dataloader.num_workers': 0})
+    call(python, tools / 'train.py', TINY, *changes, cwd=tmp_path)
+    checkpoint = 'work_dirs/timesformer_tiny_motion/epoch_1.pth'
+    assert 'acc/top1' in call(python, tools / 'test.py', TINY, checkpoint, *changes, cwd=tmp_path)
+
+
+def test_a_name_that_is_not_shipped_is_refused_with_the_nearest():
+    from mmtsf.config import load_config
+
+    with pytest.raises(FileNotFoundError, match='mmtsf has no config .*; did you mean mmtsf::timesformer_base_k400.py'):
+        load_config('mmtsf::timesformer_bas_k400.py')

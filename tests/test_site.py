@@ -1,0 +1,90 @@
+"""The site builds without a warning and asks nothing of other machines."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from runs import ROOT
+
+pytest.importorskip('mkdocs')
+CHROMIUM = shutil.which('chromium')
+#: Elements and styles that fetch something by themselves
+FETCHED = re.compile(
+    r'<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["\']?(?:https?:)?//[^>]*|url\([\'"]?https?:'
+)
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory) -> Path:
+    """The site, built with warnings as errors."""
+    folder = tmp_path_factory.mktemp('site')
+    command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', folder]
+    environment = dict(os.environ, NO_MKDOCS_2_WARNING='1')  # says nothing of the site
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def address(site) -> Iterator[str]:
+    """Where the site is served."""
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_every_document_is_a_page(site):
+    for document in [ROOT / 'README.md', *ROOT.glob('docs/**/*.md'), *ROOT.glob('benchmarks/*.md')]:
+        path = document.relative_to(ROOT).with_suffix('')
+        page = path.parent if path.name == 'README' else path
+        assert (site / page / 'index.html').is_file(), path
+
+
+def test_no_page_fetches_anything_from_elsewhere(site):
+    for page in [*site.rglob('*.html'), *site.rglob('*.css')]:
+        assert not FETCHED.search(page.read_text()), page
+
+
+def test_every_public_name_of_the_packages_has_its_reference(site):
+    for page in ROOT.glob('docs/api/*.md'):
+        html = (site / page.relative_to(ROOT).with_suffix('') / 'index.html').read_text()
+        assert ':func:' not in html
+        for module in re.findall(r'^::: (\S+)', page.read_text(), re.MULTILINE):
+            package = importlib.import_module(module)
+            for name in [name for name in getattr(package, '__all__', []) if callable(getattr(package, name))]:
+                # a function may have the name of its module
+                assert re.search(rf'id="{module}.{name}(.{name})?"', html), f'{module}.{name}'
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed: apt-get install chromium')
+def test_a_browser_asks_no_other_machine_and_finds_a_word(address):
+    playwright = pytest.importorskip('playwright.sync_api')
+    asked: list[str] = []
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-gpu'])
+        page = browser.new_page()
+        page.on('request', lambda request: asked.append(request.url))
+        for path in ('/', '/docs/zoo/', '/docs/api/models/'):
+            page.goto(address + path, wait_until='networkidle')
+        page.fill('.md-search__input', 'rollout')
+        page.wait_for_selector('.md-search-result__item')
+        browser.close()
+    assert asked
+    assert not [url for url in asked if not url.startswith((address, 'data:', 'blob:'))]

@@ -1,0 +1,62 @@
+"""The study in one command."""
+
+import csv
+import runpy
+import sys
+
+import pytest
+from runs import ROOT, run_tool
+
+STUDY = ROOT / 'tools/study'
+
+
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    yield runpy.run_path(str(STUDY / 'report.py'))
+    sys.modules.pop('report', None)
+
+
+def test_the_report_has_mean_and_spread_of_the_seeds(report, tmp_path):
+    rows = [
+        ('scheme', 'space', 'motion', 0, 0.2),
+        ('scheme', 'space', 'motion', 1, 0.3),
+        ('scheme', 'divided', 'motion', 0, 0.9),
+        ('scheme', 'divided', 'motion', 1, 1.0),
+        ('order', 'parallel', 'motion', 0, 0.5),
+    ]
+    with (tmp_path / 'results.csv').open('w', newline='') as file:
+        csv.writer(file).writerows([('study', 'value', 'data', 'seed', 'top1'), *rows])
+    report['write_report'](tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert '| space | 25.0% (20.0% to 30.0%) |' in text
+    assert '| divided | 95.0% (90.0% to 100.0%) |' in text
+    assert '| parallel | 50.0% (50.0% to 50.0%) |' in text
+    assert {path.name for path in tmp_path.glob('*.png')} == {'schemes.png', 'order.png'}
+
+
+def test_runs_are_five_schemes_on_every_data_set_and_one_change_at_a_time_on_the_first():
+    grid = runpy.run_path(str(STUDY / 'grid.py'))
+    runs = list(grid['all_runs'](['motion', 'shapes']))
+    schemes = [run for run in runs if run.study == 'scheme']
+    assert len(schemes) == 5 * 3 * 2
+    assert {run.data for run in runs if run.study != 'scheme'} == {'motion'}
+    plain = [run for run in runs if run.value in ('divided', 'space-time', 'time, space', '8', '48', '100%')]
+    assert len({run.name for run in plain if run.data == 'motion' and run.seed == 0}) == 1  # done once
+    names = {run.name: (run.data, run.share, run.seed, str(sorted(run.options.items()))) for run in runs}
+    assert len(set(names.values())) == len(names)
+
+
+@pytest.mark.long
+def test_a_study_that_was_interrupted_goes_on(tmp_path):
+    words = ['tools/study/study.py', tmp_path, '--only', 'training videos', '--seeds', 1, '--epochs', 1]
+    run_tool(*words, '--videos', 8, 1, 2)
+    rows = (tmp_path / 'results.csv').read_text()
+    assert len(rows.splitlines()) == 1 + 3
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob('runs/*/result.json')}
+    assert len(done) == 3
+    next(iter(done)).unlink()
+    run_tool(*words, '--videos', 8, 1, 2)
+    assert len((tmp_path / 'results.csv').read_text().splitlines()) == 4
+    assert sum(path.stat().st_mtime_ns == time for path, time in done.items()) == 2
+    assert not list(tmp_path.rglob('*.pth'))

@@ -1,0 +1,141 @@
+#!/usr/bin/env python
+"""Write the page of models, docs/zoo.md, from mmtsf/model-index.yml: python tools/analysis/make_zoo.py
+
+Parameters and multiply-accumulates are computed; all else stands in the index.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import yaml
+from get_flops import count_macs, count_parameters
+from mmengine.registry import init_default_scope
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+INDEX = ROOT / 'mmtsf/model-index.yml'
+HEAD = """\
+# Model zoo
+
+*Made from [mmtsf/model-index.yml](../mmtsf/model-index.yml) by `python tools/analysis/make_zoo.py`.*
+
+No weights have been trained at the paper's scale here. What is listed are the paper's results, the weights that others
+publish with the results that they give, and what the models of our configs have and cost: parameters, and
+multiply-accumulates a view (one clip, one crop), the paper's figure before ours. Accuracies are top-1 / top-5, in
+percent.
+"""
+COLUMNS = ('config', 'paper', 'parameters', 'G MACs: paper / ours', 'weights', 'their result', 'options')
+TAIL = """
+## Commands
+
+`CONFIG` is a file of the tables, or `mmtsf::` and its name; `NAME` is a name of published weights, which are fetched at
+the first use, or a file.
+
+```text
+bash tools/dist_train.sh CONFIG 8
+python tools/test.py CONFIG NAME --cfg-options OPTIONS
+python tools/convert_weights.py NAME weights.safetensors
+python tools/convert_weights.py NAME folder --to huggingface
+```
+
+`OPTIONS` are those of the table: how the publishers of the weights tested them. Weights load without being converted;
+[weights.md](weights.md) says what differs, and what the converter reports.
+"""
+
+
+def cost_of(config_file: str) -> tuple[int, int]:
+    """Parameters and multiply-accumulates a view of a config's model."""
+    config = load_config(str(ROOT / config_file))
+    with torch.device('meta'):
+        model = MODELS.build(config.model).eval()
+    return count_parameters(model).total(), count_macs(model, config).total()
+
+
+def accuracy(metrics: dict[str, float]) -> str:
+    """Top-1 and, where it is known, top-5."""
+    return ' / '.join(f'{metrics[key]}' for key in ('Top 1 Accuracy', 'Top 5 Accuracy') if key in metrics)
+
+
+def table(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Iterator[str]:
+    """Lines of a table."""
+    yield f'| {" | ".join(columns)} |'
+    yield '|' + '---|' * len(columns)
+    for row in rows:
+        yield ''.join(f'| {cell} ' if cell else '| ' for cell in row) + '|'
+
+
+def weights(model: dict) -> str:
+    """Name of the published weights, with their address."""
+    return f'[`{model["Name"]}`]({model["Weights"]})' if 'Weights' in model else ''
+
+
+def code(text: str) -> str:
+    """The text as code; nothing of nothing."""
+    return f'`{text}`' if text else ''
+
+
+def row_of(model: dict) -> tuple[str, ...]:
+    """A model's row; those who published weights of the same config again have no figures of the paper."""
+    result, about = model['Results'][0], model.get('Metadata', {})
+    params, macs = cost_of(model['Config'])
+    costs = [str(about['FLOPs'])] if 'FLOPs' in about else []
+    return (
+        f'[`{Path(model["Config"]).name}`](../{model["Config"]})',
+        accuracy(result.get('Metrics', {})),
+        f'{params:,}',
+        ' / '.join([*costs, f'{macs / 1e9:.1f}']),
+        weights(model),
+        accuracy(result.get('Released', {})),
+        code(about.get('Options', '')),
+    )
+
+
+def sections(models: list[dict]) -> Iterator[str]:
+    """A table for each data set."""
+    trained = [model for model in models if 'Results' in model]
+    trained.sort(key=lambda model: 'Metrics' not in model['Results'][0])  # those of the paper first
+    for dataset in dict.fromkeys(model['Results'][0]['Dataset'] for model in trained):
+        yield f'\n## {dataset}\n'
+        yield from table([row_of(m) for m in trained if m['Results'][0]['Dataset'] == dataset], COLUMNS)
+
+
+def memory(models: list[dict]) -> Iterator[str]:
+    """What the models take, where it was measured."""
+    yield '\n## Memory\n\nOf one clip on a CPU, beyond the weights; training has the gradients in it.\n'
+    rows = []
+    for model in models:
+        about = model.get('Metadata', {})
+        if 'Memory' in about:
+            source = f'[{Path(about["Benchmark"]).stem}](../{about["Benchmark"]})'
+            rows.append((code(Path(model['Config']).name), about['Memory'], source))
+    yield from table(rows, ('config', 'memory', 'measured'))
+
+
+def starts(models: list[dict]) -> Iterator[str]:
+    """The image models to start from."""
+    yield '\n## Image models to start from\n\n`start=NAME` in a config or on the command line.\n'
+    rows = [(weights(m), m['Metadata']['Training Data']) for m in models if 'Results' not in m]
+    yield from table(rows, ('weights', 'trained on'))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('page', nargs='?', type=Path, default=ROOT / 'docs/zoo.md', help='page (default: docs/zoo.md)')
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    init_default_scope('mmtsf')
+    models = yaml.safe_load(INDEX.read_text())['Models']
+    lines = [HEAD.rstrip('\n'), *sections(models), *memory(models), *starts(models)]
+    part = args.page.with_name(f'{args.page.name}.part')
+    part.write_text('\n'.join(lines) + '\n' + TAIL)
+    os.replace(part, args.page)
+
+
+if __name__ == '__main__':
+    main()
