@@ -36,10 +36,10 @@ def lay_over(config: Config, options: dict) -> tuple[Config, dict]:
     Returns:
         tuple[Config, dict]: The config, and the options without ``recipe``.
     """
-    own = [] if 'recipe' in options else _own_values(Path(config.filename))
     recipe = options.get('recipe', config.get('recipe'))
     config.pop('recipe', None)
     if recipe is not None:
+        own = [] if 'recipe' in options else _own_values(Path(config.filename))
         for key in SCHEDULE:
             config.pop(key, None)
         for values in [Config.fromfile(recipe_path(recipe)), *own]:
