@@ -83,7 +83,9 @@ def test_a_browser_asks_no_other_machine_and_finds_a_word(address):
         page.on('request', lambda request: asked.append(request.url))
         for path in ('/', '/docs/zoo/', '/docs/api/models/'):
             page.goto(address + path, wait_until='networkidle')
-        page.fill('.md-search__input', 'rollout')
+        page.click('.md-search__input')  # the index is fetched now
+        page.wait_for_selector('.md-search-result__meta:has-text("Type to start searching")')
+        page.keyboard.type('rollout', delay=50)
         page.wait_for_selector('.md-search-result__item')
         browser.close()
     assert asked

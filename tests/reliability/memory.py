@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Names of each video; an epoch has 240 * 41 of them, and takes some minutes
-LINKS = 40
+#: Names of each video; an epoch has 240 * 11 of them, and takes a minute or two
+LINKS = 10
 COUNTED = ('Pss_Anon:', 'Pss_Shmem:', 'SwapPss:')
 
 
@@ -63,9 +63,11 @@ def train(folder: Path, workers: int) -> subprocess.Popen:
         return subprocess.Popen(training, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
-def watch(run: subprocess.Popen, args: argparse.Namespace) -> list[tuple[float, float]]:
-    """Samples after the warm-up."""
+def watch(run: subprocess.Popen, log: Path, args: argparse.Namespace) -> list[tuple[float, float]]:
+    """Samples after the warm-up, and after the first validation, whose workers live on."""
     time.sleep(60 * args.warm_up)
+    while run.poll() is None and 'videos: ' not in log.read_text():
+        time.sleep(args.interval)
     end, samples = time.monotonic() + 60 * (args.minutes - args.warm_up), []
     while time.monotonic() < end:
         time.sleep(args.interval)
@@ -98,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = train(Path(folder), args.workers)
         try:
-            samples = watch(run, args)
+            samples = watch(run, Path(folder, 'log'), args)
         finally:
             run.kill()
             run.wait()

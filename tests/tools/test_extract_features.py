@@ -40,14 +40,13 @@ def test_rows_are_the_features_of_the_videos_in_their_order(motion, model, tiny_
     assert not (tmp_path / 'f.npy.parts').exists()
 
 
-@pytest.mark.parametrize(('level', 'shape'), [('clip', (1, 64)), ('frame', (1, 8, 64)), ('tokens', (1, 8, 6, 6, 64))])
-def test_all_formats_hold_the_same(motion, tiny_checkpoint, tmp_path, level, shape):
+def test_all_formats_hold_the_same(motion, tiny_checkpoint, tmp_path):
     from pyarrow import parquet
 
     for suffix in ('npy', 'safetensors', 'parquet'):
-        extract_to(tmp_path / f'f.{suffix}', motion / 'test/left', tiny_checkpoint, '--level', level)
+        extract_to(tmp_path / f'f.{suffix}', motion / 'test/left', tiny_checkpoint, '--level', 'tokens')
     array = np.load(tmp_path / 'f.npy')
-    assert array.shape == (3, *shape)
+    assert array.shape == (3, 1, 8, 6, 6, 64)
     by_name = load_file(tmp_path / 'f.safetensors')
     table = parquet.read_table(tmp_path / 'f.parquet').to_pylist()
     for row, name, entry in zip(array, (tmp_path / 'f.txt').read_text().splitlines(), table, strict=True):
