@@ -4,9 +4,10 @@
     python tests/reliability/overhead.py --rounds 7
 
 Both train the same, in turn: the quickstart, for two epochs. Time of the clock is that of the run; time of processors,
-which others on the machine disturb less, is of the main process and its workers. Plain are MMEngine's runner, epoch
-loop, hooks and optimizer wrapper and PyTorch's data loader, without the hooks for signals, losses, broken videos and
-seeds.
+which others on the machine disturb less, is of the main process and its workers. With --workers 0 all is done in one
+process, which is least disturbed: two that share a core's units slow each other down by chance. Plain are MMEngine's
+runner, epoch loop, hooks and optimizer wrapper and PyTorch's data loader, without the hooks for signals, losses, broken
+videos and seeds.
 """
 
 import argparse
@@ -29,16 +30,18 @@ MINE = ('preemption', 'finite_loss', 'broken_videos', 'reproducibility', 'checkp
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--workers', type=int, default=0, help='data workers (default: 0)')
     parser.add_argument('--seconds', nargs=2, metavar=('KIND', 'DATA'), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def train(kind: str, data: str) -> None:
+def train(kind: str, data: str, workers: int) -> None:
     """Train for two epochs, and print the seconds of clock and processors."""
     from mmtsf.config import load_config
     from mmtsf.runner import Runner
 
     options = {'data.root': data, 'max_epochs': 2}
+    options |= {f'{split}_dataloader.num_workers': workers for split in ('train', 'val')}
     config = load_config(str(ROOT / 'configs/timesformer_tiny_motion.py'), options)
     config.work_dir = tempfile.mkdtemp(dir=data)
     runner_class = Runner
@@ -64,9 +67,9 @@ def processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def seconds(kind: str, data: str) -> list[float]:
+def seconds(kind: str, data: str, workers: int) -> list[float]:
     """Of the clock, and of processors, of a training in a process of its own."""
-    command = [sys.executable, __file__, '--seconds', kind, data]
+    command = [sys.executable, __file__, '--workers', str(workers), '--seconds', kind, data]
     environment = dict(os.environ, OMP_NUM_THREADS='1')
     log = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     return [float(word) for word in log.split()[-2:]]
@@ -75,7 +78,7 @@ def seconds(kind: str, data: str) -> list[float]:
 def main() -> None:
     args = parse_args()
     if args.seconds:
-        train(*args.seconds)
+        train(*args.seconds, args.workers)
         return
     times: dict[str, list[list[float]]] = dict(plain=[], survives=[])
     with tempfile.TemporaryDirectory() as data:
@@ -83,7 +86,7 @@ def main() -> None:
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         for number in range(args.rounds):
             for kind in sorted(times, reverse=bool(number % 2)):
-                times[kind].append(seconds(kind, data))
+                times[kind].append(seconds(kind, data, args.workers))
             print({kind: [round(value, 2) for value in values[-1]] for kind, values in times.items()}, flush=True)
     for name, mine, plain in zip(('clock', 'processors'), zip(*times['survives']), zip(*times['plain'])):
         print(f'{name}: ratio of medians {statistics.median(mine) / statistics.median(plain):.3f}')
