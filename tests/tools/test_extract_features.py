@@ -51,7 +51,7 @@ def test_all_formats_hold_the_same(motion, tiny_checkpoint, tmp_path):
     table = parquet.read_table(tmp_path / 'f.parquet').to_pylist()
     for row, name, entry in zip(array, (tmp_path / 'f.txt').read_text().splitlines(), table, strict=True):
         assert np.array_equal(by_name[name], row)
-        assert entry == dict(video=name, shape=list(shape), feature=row.ravel().tolist())
+        assert entry == dict(video=name, shape=list(row.shape), feature=row.ravel().tolist())
 
 
 def test_two_processes_write_what_one_writes(motion, tiny_checkpoint, tmp_path):
