@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT, TINY, free_port, run_tool
+from runs import ROOT, TINY, free_port
 
 DOCS = [
     ROOT / 'README.md',

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 from runs import ROOT, TINY, free_port, run_tool
 from safetensors.numpy import load_file
 
