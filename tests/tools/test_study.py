@@ -60,3 +60,10 @@ def test_a_study_that_was_interrupted_goes_on(tmp_path):
     assert len((tmp_path / 'results.csv').read_text().splitlines()) == 4
     assert sum(path.stat().st_mtime_ns == time for path, time in done.items()) == 2
     assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_costs_are_those_of_the_paper_where_it_gives_them():
+    gigamacs = runpy.run_path(str(STUDY / 'costs.py'))['gigamacs']
+    assert gigamacs('divided', 8, 224) == pytest.approx(196, rel=0.01)
+    assert gigamacs('divided', 96, 224) == pytest.approx(2380, rel=0.01)
+    assert gigamacs('joint', 8, 448) > gigamacs('divided', 8, 448)
