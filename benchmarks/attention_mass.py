@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmtsf.apis import attention_maps, build_pipeline, init_recognizer, to_sample
+from mmtsf.apis import attention_maps, build_pipeline, init_recognizer, to_sample, views_of
 
 MOTION = runpy.run_path(str(Path(__file__).parents[1] / 'tools/data/make_motion.py'))
 
@@ -31,9 +31,8 @@ def main() -> None:
     for places in list(MOTION['CLASSES'].values()) * args.clips:
         frames, masks = MOTION['make_clip'](places, rng)
         sample = build_pipeline(model)(to_sample(frames))
-        inputs = model.data_preprocessor(dict(inputs=[sample['inputs']], data_samples=None))['inputs'][0]
         masks = masks[sample['data_samples'].frame_inds]
-        for name, weights in attention_maps(model, inputs).items():
+        for name, weights in attention_maps(model, views_of(model, sample)).items():
             inside = F.adaptive_avg_pool2d(torch.from_numpy(masks).float(), weights.shape[1:]).numpy()
             shares.setdefault(name, []).append((weights * inside).sum() / weights.sum())
         shares.setdefault('chance', []).append(masks.mean())

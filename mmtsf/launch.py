@@ -41,11 +41,8 @@ def prepare(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if not is_cuda_available():
         keep_freed_memory()
-    if args.launcher == 'pytorch':
-        _check_gpus()
-        if not is_cuda_available():
-            _init_cpu_processes()
-            config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+    if _met_on_cpus(args.launcher):
+        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     return config
 
 
@@ -55,38 +52,40 @@ def init_processes(launcher: str) -> None:
     Raises:
         RuntimeError: If there are more processes than GPUs.
     """
-    if launcher == 'pytorch':
-        _check_gpus()
-    if launcher == 'pytorch' and not is_cuda_available():
-        _init_cpu_processes()
-    elif launcher != 'none':
+    if not _met_on_cpus(launcher) and launcher != 'none':
         init_dist(launcher)
 
 
-def keep_freed_memory() -> None:
-    """Make the C library keep memory for its next use instead of giving it back, on Linux with glibc.
+def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
+    """Make the C library keep memory for its next use instead of giving it back, on Linux with glibc; nothing where the
+    model computes on another device than the CPU.
 
     On a CPU the large activations of a video model are otherwise mapped and zeroed anew for every layer, which takes a
     fifth to a third of a forward pass of TimeSformer-HR."""
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    helps = sys.platform == 'linux' and torch.device(device).type == 'cpu'
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if helps else None
     if mallopt is not None:
         m_trim_threshold, m_mmap_max = -1, -4  # numbers of malloc.h
         mallopt(m_trim_threshold, 2**31 - 1)
         mallopt(m_mmap_max, 0)
 
 
-def _check_gpus() -> None:
+def _met_on_cpus(launcher: str) -> bool:
+    """Let the processes of torchrun meet, if there is no GPU; MMEngine's launcher needs one, and takes a group that
+    exists already as it is."""
+    if launcher != 'pytorch':
+        return False
     local_processes = int(os.environ['LOCAL_WORLD_SIZE'])
-    if is_cuda_available() and local_processes > torch.cuda.device_count():
-        raise RuntimeError(
-            f'{local_processes} GPUs are asked for, but this machine has {torch.cuda.device_count()}; give that number'
-        )
-
-
-def _init_cpu_processes() -> None:
-    # MMEngine's launcher needs GPUs; a group that exists already it takes as it is
+    if is_cuda_available():
+        if local_processes > torch.cuda.device_count():
+            raise RuntimeError(
+                f'{local_processes} GPUs are asked for, but this machine has {torch.cuda.device_count()}; give that '
+                'number'
+            )
+        return False
     torch.distributed.init_process_group('gloo')
-    torch.set_num_threads(max((os.cpu_count() or 1) // int(os.environ['LOCAL_WORLD_SIZE']), 1))
+    torch.set_num_threads(max((os.cpu_count() or 1) // local_processes, 1))
+    return True
 
 
 def set_batch(config: Config, world_size: int) -> str:

@@ -3,7 +3,7 @@
 import multiprocessing
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,9 +121,21 @@ def peak_memory() -> dict[str, float]:
     return peaks
 
 
+def resident_memory(name: str = 'VmRSS', pid: int | str = 'self') -> float:
+    """Memory of a process now, or with ``'VmHWM'`` its peak, MB; on Linux."""
+    return int(Path(f'/proc/{pid}/status').read_text().split(f'{name}:')[1].split()[0]) * 1.024e-3
+
+
+def peak_growth(work: Callable[[], object]) -> float:
+    """Memory that this process takes at the peak of some work beyond what it has before, MB; on Linux."""
+    Path('/proc/self/clear_refs').write_text('5')  # the peak begins anew
+    before = resident_memory()
+    work()
+    return resident_memory('VmHWM') - before
+
+
 def worker_memory() -> Iterator[float]:
     """Peak resident memory of the data workers, MB; what they share with the main process counts in each."""
     for process in multiprocessing.active_children():
-        status = Path(f'/proc/{process.pid}/status')
-        if status.is_file():  # on Linux
-            yield int(status.read_text().split('VmHWM:')[1].split()[0]) * 1.024e-3
+        if Path(f'/proc/{process.pid}/status').is_file():  # on Linux
+            yield resident_memory('VmHWM', process.pid or 'self')

@@ -64,8 +64,7 @@ class Demo:
         self.args = args
         self.model = init_recognizer(args.config, args.checkpoint, args.device, args.cfg_options)
         self.classes = self.model.dataset_meta['classes']
-        if self.model.data_preprocessor.device.type == 'cpu':
-            keep_freed_memory()
+        keep_freed_memory(self.model.data_preprocessor.device)
         self.sampling = next(
             t for t in build_pipeline(self.model).transforms if isinstance(t, (SampleClips, SampleSegments))
         )

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import DictAction
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.dist import barrier, get_dist_info
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample
+from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample, views_of
 from mmtsf.apis.features import LEVELS
 from mmtsf.checkpoints import commit
 from mmtsf.config import load_config
@@ -82,8 +82,7 @@ def main() -> None:
         open_parts(parts, f'{args.level}\n{args.checkpoint.resolve()}\n{config.pretty_text}\n{videos}')
     barrier()
     model = init_recognizer(config, args.checkpoint)
-    if model.data_preprocessor.device.type == 'cpu':
-        keep_freed_memory()
+    keep_freed_memory(model.data_preprocessor.device)
     share = [item for item in list(enumerate(videos))[rank::world_size] if not part_of(parts, item[0]).exists()]
     dataset = Videos(share, build_pipeline(model))
     loader = DataLoader(dataset, None, num_workers=args.workers)
@@ -92,8 +91,7 @@ def main() -> None:
             print(f'not read: {videos[number]}: {sample}', file=sys.stderr)
             features = np.empty(0, np.float32)
         else:
-            clips = model.data_preprocessor(pseudo_collate([sample]))['inputs'][0]
-            features = extract(model, clips, args.level).float().cpu().numpy()
+            features = extract(model, views_of(model, sample), args.level).float().cpu().numpy()
         write_part(part_of(parts, number), features)
     barrier()
     if rank == 0:

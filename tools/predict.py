@@ -75,8 +75,7 @@ def main() -> int:
             f'--save-video is for one file, but the input is {"live" if is_live else f"{len(videos)} files"}'
         )
     inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
-    if inferencer.model.data_preprocessor.device.type == 'cpu':
-        keep_freed_memory()
+    keep_freed_memory(inferencer.model.data_preprocessor.device)
     if is_live:
         follow(inferencer.model, args)
         return 0

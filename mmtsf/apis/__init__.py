@@ -3,7 +3,7 @@ from .clips import ClipPacker, covering
 from .features import extract
 from .inferencer import TimeSformerInferencer, best_classes
 from .live import LiveWindows, watch
-from .recognizer import build_pipeline, inference_recognizer, init_recognizer, to_sample
+from .recognizer import build_pipeline, inference_recognizer, init_recognizer, to_sample, views_of
 from .timeline import timeline
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     'middle_clip',
     'timeline',
     'to_sample',
+    'views_of',
     'watch',
     'write_attention',
 ]

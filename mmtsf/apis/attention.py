@@ -6,30 +6,38 @@ from typing import NamedTuple
 
 import numpy as np
 from mmaction.models import BaseRecognizer
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from torch import Tensor
 
 from mmtsf.datasets.decoders import open_video
 from mmtsf.visualization import overlay, rollout, write_video
 
 from .clips import ClipPacker
-from .recognizer import to_sample
+from .recognizer import to_sample, views_of
 
 
 class MiddleClip(NamedTuple):
     """The clip that validation takes of a video: one crop of its middle.
 
     Attributes:
-        frames (np.ndarray): RGB ``(T, H, W, 3)`` uint8.
-        numbers (np.ndarray): Which frames of the video these are, ``(T,)``.
+        sample (dict): As a data set gives it.
         clip (Tensor): As the backbone takes it, ``(1, 3, T, H, W)``.
         pipeline (Compose): What made it.
     """
 
-    frames: np.ndarray
-    numbers: np.ndarray
+    sample: dict
     clip: Tensor
     pipeline: Compose
+
+    @property
+    def frames(self) -> np.ndarray:
+        """RGB ``(T, H, W, 3)`` uint8."""
+        return self.sample['inputs'][0].permute(1, 2, 3, 0).numpy()
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Which frames of the video these are, ``(T,)``."""
+        return self.sample['data_samples'].frame_inds
 
 
 def middle_clip(model: BaseRecognizer, video: str | Path) -> MiddleClip:
@@ -40,9 +48,7 @@ def middle_clip(model: BaseRecognizer, video: str | Path) -> MiddleClip:
     """
     pipeline = Compose(model.cfg.val_dataloader.dataset.pipeline)
     sample = pipeline(to_sample(video))
-    frames = sample['inputs'][0].permute(1, 2, 3, 0).numpy()
-    clip = model.data_preprocessor(pseudo_collate([sample]))['inputs'][0]
-    return MiddleClip(frames, sample['data_samples'].frame_inds, clip, pipeline)
+    return MiddleClip(sample, views_of(model, sample), pipeline)
 
 
 def attention_maps(model: BaseRecognizer, clip: Tensor) -> dict[str, np.ndarray]:

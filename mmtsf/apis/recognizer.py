@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
+from torch import Tensor
 
 from mmtsf.config import load_config
 from mmtsf.datasets.decoders import ArrayReader
@@ -81,6 +82,11 @@ def to_sample(video: str | Path | np.ndarray | dict) -> dict:
         return dict(reader=ArrayReader(video), filename='frames', label=-1, modality='RGB', broken=[])
     given = f'{video.dtype} {video.shape}' if isinstance(video, np.ndarray) else type(video).__name__
     raise TypeError(f'a video is {given}, expected a path or an array (T, H, W, 3) of uint8')
+
+
+def views_of(model: BaseRecognizer, sample: dict) -> Tensor:
+    """Views ``(V, 3, T, H, W)`` of a pipeline's sample, as the backbone takes them."""
+    return model.data_preprocessor(pseudo_collate([sample]))['inputs'][0]
 
 
 @torch.no_grad()

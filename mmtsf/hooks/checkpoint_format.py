@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from mmtsf.registry import HOOKS
 from mmtsf.weights import fit, translate
+
+from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -41,7 +42,7 @@ class CheckpointFormatHook(Hook):
             hub['log_scalars'] = {name: _unpack(buffer) for name, buffer in hub['log_scalars'].items()}
         # Runner.resume executes this text as a config
         checkpoint.get('meta', {}).pop('config', None)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         weights = translate(checkpoint)
         if runner._resume and 'optimizer' not in checkpoint:

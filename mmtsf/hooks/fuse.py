@@ -1,11 +1,12 @@
 """Fused models in testing."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmtsf.models.fuse import fuse
 from mmtsf.registry import HOOKS
+
+from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -13,4 +14,4 @@ class FuseHook(Hook):
     """Fuse the model when a test begins, see :func:`mmtsf.models.fuse.fuse`; for runners that will not train."""
 
     def before_test(self, runner: Runner) -> None:
-        fuse(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        fuse(bare_model(runner))

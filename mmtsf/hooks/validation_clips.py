@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from mmtsf.registry import HOOKS
+
+from .bare_model import bare_model
 
 #: Least height of a shown frame in pixels, for words to be read
 HEIGHT = 112
@@ -39,7 +40,7 @@ class ValidationClipsHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Draw them."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         for number, (clip, sample) in enumerate(self.clips):
             picture = _draw(model, clip, sample, runner.val_dataloader.dataset.metainfo['classes'])
             runner.visualizer.add_image(f'validation_{number}', picture, runner.epoch)

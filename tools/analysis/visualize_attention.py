@@ -14,9 +14,11 @@ python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png --s
 import argparse
 from pathlib import Path
 
+import torch
 from mmengine.config import DictAction
+from mmengine.dataset import pseudo_collate
 
-from mmtsf.apis import attention_maps, best_classes, inference_recognizer, init_recognizer, middle_clip, write_attention
+from mmtsf.apis import attention_maps, best_classes, init_recognizer, middle_clip, write_attention
 from mmtsf.launch import keep_freed_memory
 from mmtsf.visualization import attention_of, draw_attention
 
@@ -44,8 +46,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     model = init_recognizer(args.config, args.checkpoint, options=args.cfg_options)
-    if model.data_preprocessor.device.type == 'cpu':
-        keep_freed_memory()
+    keep_freed_memory(model.data_preprocessor.device)
     clip = middle_clip(model, args.video)
     if args.step:
         query = tuple(args.query) if args.query else None
@@ -53,7 +54,8 @@ def main() -> None:
         maps = {args.step: weights.cpu().numpy()}
     else:
         maps = attention_maps(model, clip.clip)
-    scores = inference_recognizer(model, args.video, clip.pipeline).pred_scores.item
+    with torch.no_grad():
+        scores = model.test_step(pseudo_collate([clip.sample]))[0].pred_scores.item
     best = best_classes(scores.cpu().numpy(), model.dataset_meta['classes'], 1)
     draw_attention(clip.frames, maps, f'{best["names"][0]} ({best["scores"][0]:.0%})', args.out)
     write_attention(args.video, clip, maps, args.out.with_suffix('.mp4'))

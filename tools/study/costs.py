@@ -24,6 +24,7 @@ from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
 from mmtsf.launch import keep_freed_memory
+from mmtsf.measure import peak_growth
 from mmtsf.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -65,14 +66,7 @@ def measure(scheme: str, frames: int, pixels: int) -> float:
     backbone = MODELS.build(config_of(scheme, frames, pixels).model.backbone).eval().bfloat16()
     clip = torch.randn(1, 3, frames, pixels, pixels, dtype=torch.bfloat16)
     keep_freed_memory()
-    Path('/proc/self/clear_refs').write_text('5')  # the peak begins anew
-    before = status('VmRSS')
-    backbone(clip)
-    return status('VmHWM') - before
-
-
-def status(name: str) -> float:
-    return int(Path('/proc/self/status').read_text().split(f'{name}:')[1].split()[0]) * 1.024e-3
+    return peak_growth(lambda: backbone(clip))
 
 
 def main() -> None:
