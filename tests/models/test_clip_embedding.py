@@ -15,7 +15,7 @@ POSITIONS = ('none', 'space', 'space_time')
 
 
 def embedding(grid: Grid, patch_size: int = 16, position: str = 'space_time') -> ClipEmbedding:
-    return randomise(ClipEmbedding(grid, patch_size, embed_dims=48, position=position, time_start='zero'))
+    return randomise(ClipEmbedding(grid, patch_size, embed_dims=48, position=position, position_start='image'))
 
 
 def interpolated_space(table: Tensor, height: int, width: int) -> Tensor:
@@ -101,27 +101,41 @@ def test_a_clip_of_another_size_gets_the_tables_that_loading_would_give_it() -> 
     assert_close(trained(clips)[0], resized(clips)[0])
 
 
-def test_the_time_table_starts_as_zero() -> None:
-    model = ClipEmbedding(Grid(8, 2, 2), 16, 48, 'space_time', 'zero')
-    model.init_weights()
-    assert not model.time.any()
+def start(how: str, grid: Grid, dims: int) -> ClipEmbedding:
+    embedding = ClipEmbedding(grid, 16, dims, 'space_time', how)
+    embedding.init_weights()
+    return embedding
+
+
+def test_beside_an_image_model_time_starts_as_zero_and_space_near_it() -> None:
+    embedding = start('image', Grid(8, 20, 20), 48)
+    assert not embedding.time.any()
+    assert (embedding.space.std() - 0.02).abs() < 0.003
+
+
+def expected_sinusoid(place: int, dims: int) -> list[float]:
+    return [(math.cos if i % 2 else math.sin)(place / 10000 ** ((i - i % 2) / dims)) for i in range(dims)]
 
 
 @pytest.mark.parametrize('dims', [48, 7])
 def test_the_time_table_starts_as_the_transformers_sinusoids(dims: int) -> None:
-    model = ClipEmbedding(Grid(8, 2, 2), 16, dims, 'space_time', 'sinusoid')
-    model.init_weights()
-    expected = [
-        [(math.cos if i % 2 else math.sin)(t / 10000 ** ((i - i % 2) / dims)) for i in range(dims)] for t in range(8)
-    ]
-    assert_close(model.time[0], torch.tensor(expected))
+    assert_close(
+        start('sinusoid', Grid(8, 2, 2), dims).time[0], torch.tensor([expected_sinusoid(t, dims) for t in range(8)])
+    )
 
 
-def test_the_time_table_starts_as_noise_of_standard_deviation_one() -> None:
-    model = ClipEmbedding(Grid(100, 2, 2), 16, 100, 'space_time', 'noise')
-    model.init_weights()
-    assert model.time.mean().abs() < 0.05
-    assert (model.time.std() - 1).abs() < 0.05  # for the mean five standard errors, for this seven
+@pytest.mark.parametrize('dims', [48, 7])
+def test_of_space_rows_and_columns_have_half_of_the_sinusoids_each(dims: int) -> None:
+    half = (dims + 1) // 2
+    expected = [[(expected_sinusoid(y, half) + expected_sinusoid(x, half))[:dims] for x in range(5)] for y in range(3)]
+    assert_close(start('sinusoid', Grid(8, 3, 5), dims).space[0], torch.tensor(expected))
+
+
+def test_the_tables_start_as_noise_of_standard_deviation_one() -> None:
+    embedding = start('noise', Grid(100, 10, 10), 100)
+    for table in (embedding.time, embedding.space):
+        assert table.mean().abs() < 0.05
+        assert (table.std() - 1).abs() < 0.05
 
 
 @pytest.mark.parametrize(('height', 'width'), [(33, 64), (32, 50)])
@@ -135,7 +149,7 @@ def test_a_table_that_is_no_multiple_of_the_patch_is_refused() -> None:
         tiny_backbone('DividedAttention', img_size=(32, 50))
 
 
-@pytest.mark.parametrize(('option', 'value'), [('position', 'time'), ('time_start', 'one')])
+@pytest.mark.parametrize(('option', 'value'), [('position', 'time'), ('position_start', 'one')])
 def test_an_unknown_choice_is_refused_with_the_known_ones(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{option} is '{value}', expected one of .*'"):
         tiny_backbone('DividedAttention', **{option: value})

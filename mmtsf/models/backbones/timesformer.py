@@ -33,8 +33,8 @@ class TimeSformer(BaseModule):
             model from scratch learns faster near ``embed_dims ** -0.5``.
         position (str): Position embedding: ``'none'``; learned and added for ``'space'`` or ``'space_time'``; or
             ``'rotary'``, in queries and keys, over time and space. Defaults to ``'space_time'``.
-        time_start (str): Start of the time embedding: ``'zero'`` when the image model is pretrained (released code),
-            ``'sinusoid'`` or ``'noise'`` from scratch. Defaults to ``'zero'``.
+        position_start (str): Start of the position tables: ``'image'`` when the image model is pretrained (released
+            code), ``'noise'`` or ``'sinusoid'`` from scratch. Defaults to ``'image'``.
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
@@ -58,7 +58,7 @@ class TimeSformer(BaseModule):
         drop_path_rate: float = 0.1,
         init_std: float = 0.02,
         position: str = 'space_time',
-        time_start: str = 'zero',
+        position_start: str = 'image',
         token_shift: bool = False,
         norm_eps: float = 1e-6,
         compiled: bool = False,
@@ -93,7 +93,7 @@ class TimeSformer(BaseModule):
         if position == 'space_time' and not self.mixes_time:
             position = 'space'  # frames that never meet need no time
         grid = Grid(num_frames, height // patch_size, width // patch_size)
-        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, time_start)
+        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, position_start)
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.init_std = init_std
         self.with_cp = with_cp

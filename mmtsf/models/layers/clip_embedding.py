@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .tokens import Grid
 
 POSITIONS = ('none', 'space', 'space_time', 'rotary')
-TIME_STARTS = ('zero', 'noise', 'sinusoid')
+POSITION_STARTS = ('image', 'noise', 'sinusoid')
 
 
 class ClipEmbedding(nn.Module):
@@ -24,18 +24,19 @@ class ClipEmbedding(nn.Module):
         embed_dims (int): Width C of the tokens.
         position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper); with ``'rotary'`` positions
             are not added here, but turn queries and keys.
-        time_start (str): Start of the time table. ``'zero'`` for a pretrained image model (released code);
-            ``'sinusoid'`` or ``'noise'`` (standard deviation 1) from scratch, where zero never learns order.
+        position_start (str): Start of the tables. ``'image'`` beside a pretrained image model (released code): space
+            near zero, time zero. From scratch, where that never learns order, ``'noise'`` (standard deviation 1) or
+            ``'sinusoid'``.
     """
 
-    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, time_start: str) -> None:
+    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, position_start: str) -> None:
         super().__init__()
         if position not in POSITIONS:
             raise ValueError(f'position is {position!r}, expected one of {POSITIONS}')
-        if time_start not in TIME_STARTS:
-            raise ValueError(f'time_start is {time_start!r}, expected one of {TIME_STARTS}')
+        if position_start not in POSITION_STARTS:
+            raise ValueError(f'position_start is {position_start!r}, expected one of {POSITION_STARTS}')
         self.patch_size = patch_size
-        self.time_start = time_start
+        self.position_start = position_start
         self.patch = nn.Conv2d(3, embed_dims, patch_size, patch_size)
         self.cls = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.cls_position: nn.Parameter | None = None
@@ -49,19 +50,15 @@ class ClipEmbedding(nn.Module):
         self.register_load_state_dict_pre_hook(_resize_tables)
 
     def init_weights(self) -> None:
-        """Truncated normal for token and space, ``time_start`` for time."""
+        """Truncated normal for the token, ``position_start`` for the tables."""
         for table in (self.cls, self.cls_position, self.space):
             if table is not None:
                 nn.init.trunc_normal_(table, std=0.02)
-        if self.time is None:
-            return
-        with torch.no_grad():
-            if self.time_start == 'noise':
-                self.time.normal_()
-            elif self.time_start == 'sinusoid':
-                self.time.copy_(sinusoid(*self.time.shape[1:]))
-            else:
-                self.time.zero_()
+        for table in (self.space, self.time):
+            if table is None or self.position_start == 'image':
+                continue  # the image model's, and zero
+            with torch.no_grad():
+                table.normal_() if self.position_start == 'noise' else table.copy_(sinusoid(*table.shape[1:]))
 
     def fold_normalisation(self, mean: Tensor, std: Tensor) -> None:
         """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
@@ -119,11 +116,16 @@ def _is_known(*sizes: int) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
-def sinusoid(length: int, dims: int) -> Tensor:
-    """Fixed position code of the Transformer (Vaswani et al., arXiv 1706.03762, section 3.5), ``(length, dims)``."""
-    place = torch.arange(length).unsqueeze(1)
-    angles = place * torch.exp(torch.arange(0, dims, 2) * (-math.log(10000.0) / dims))
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dims]
+def sinusoid(*shape: int) -> Tensor:
+    """Fixed position code of the Transformer (Vaswani et al., arXiv 1706.03762, section 3.5), ``(*sizes, dims)``; where
+    there are two axes, each has half of the channels."""
+    *sizes, dims = shape
+    share = -(-dims // len(sizes))
+    codes = []
+    for places in torch.meshgrid(*map(torch.arange, sizes), indexing='ij'):
+        angles = places.unsqueeze(-1) * torch.exp(torch.arange(0, share, 2) * (-math.log(10000.0) / share))
+        codes.append(torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :share])
+    return torch.cat(codes, dim=-1)[..., :dims]
 
 
 def _resize_tables(module: ClipEmbedding, state: dict, prefix: str, *_) -> None:
