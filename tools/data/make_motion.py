@@ -6,12 +6,13 @@ that neither a frame nor the set of all frames says anything about the class:
 
     python tools/data/make_motion.py data/motion
 
-or its opposite, in which any frame tells the class, the shape of what moves, and the motion says nothing:
+or its opposite, in which any frame tells the class, the pattern on the disc, and the motion says nothing:
 
-    python tools/data/make_motion.py data/shapes --kind shapes
+    python tools/data/make_motion.py data/patterns --kind patterns
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -27,25 +28,12 @@ CLASSES = {
     'right': [0, 1, 2, 3, 4, 5, 6, 7],
     'right_then_left': [0, 2, 4, 6, 7, 5, 3, 1],
 }
-#: Corners of what moves, in a square from -1 to 1; a disc has none
-SHAPES: dict[str, list[tuple[float, float]]] = {
-    'cross': [
-        (-0.3, -1),
-        (0.3, -1),
-        (0.3, -0.3),
-        (1, -0.3),
-        (1, 0.3),
-        (0.3, 0.3),
-        (0.3, 1),
-        (-0.3, 1),
-        (-0.3, 0.3),
-        (-1, 0.3),
-        (-1, -0.3),
-        (-0.3, -0.3),
-    ],
-    'disc': [],
-    'square': [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
-    'triangle': [(0, -1), (1, 0.9), (-1, 0.9)],
+#: Of the disc's two colours, which one a row y and a column x have; in stripes
+PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    'checks': lambda y, x: (y + x) % 2,
+    'columns': lambda y, x: x % 2,
+    'plain': lambda y, x: 0 * y,
+    'rows': lambda y, x: y % 2,
 }
 FRAMES_A_PLACE = 3
 SIZE = 112  # pixels
@@ -64,7 +52,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('TRAIN', 'VAL', 'TEST'),
         help='videos a class in each split (default: 150 15 30)',
     )
-    parser.add_argument('--kind', choices=['motion', 'shapes'], default='motion', help='what tells the class')
+    parser.add_argument('--kind', choices=['motion', 'patterns'], default='motion', help='what tells the class')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -74,20 +62,19 @@ def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndar
     return cv2.resize(rng.integers(low, high, (5, 5, 3), dtype=np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def outline(shape: str, radius: int) -> np.ndarray:
-    """Which pixels of a square ``(2 * radius, 2 * radius)`` a shape covers."""
-    mask = np.zeros((2 * radius, 2 * radius), np.uint8)
-    if corners := SHAPES[shape]:
-        return cv2.fillPoly(mask, [(np.array(corners) * radius + radius).astype(np.int32)], 1).astype(bool)
-    return cv2.circle(mask, (radius, radius), radius, 1, -1).astype(bool)
+def patterned(pattern: str, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A pattern in a dark and a bright colour ``(size, size, 3)``."""
+    colours = rng.permutation([rng.integers(0, 100, 3), rng.integers(155, 255, 3)])
+    y, x = (np.indices((size, size)) + rng.integers(size, size=(2, 1, 1))) // rng.integers(8, 15)
+    return colours[PATTERNS[pattern](y, x)]
 
 
-def make_clip(places: list[int], rng: np.random.Generator, shape: str = 'disc') -> tuple[np.ndarray, np.ndarray]:
-    """Frames ``(24, 112, 112, 3)`` of a shape that visits ``places``, anywhere in the picture, and where it is in them,
-    ``(24, 112, 112)``."""
+def make_clip(places: list[int], rng: np.random.Generator, pattern: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Frames ``(24, 112, 112, 3)`` of a disc with random colours or a pattern that visits ``places``, anywhere in the
+    picture, and where it is in them, ``(24, 112, 112)``."""
     radius = int(rng.uniform(0.24, 0.31) * SIZE)
-    disc = texture(rng, 2 * radius, 0, 255)
-    inside = outline(shape, radius)
+    disc = patterned(pattern, rng, 2 * radius) if pattern else texture(rng, 2 * radius, 0, 255)
+    inside = cv2.circle(np.zeros((2 * radius, 2 * radius), np.uint8), (radius, radius), radius, 1, -1).astype(bool)
     background = texture(rng, SIZE, 40, 160)
     top = rng.integers(SIZE - 2 * radius)
     left = rng.integers(SIZE - 2 * radius - STEP * max(places))
@@ -105,13 +92,13 @@ def main() -> None:
     args = parse_args()
     rng = np.random.default_rng(args.seed)
     splits = zip(('train', 'val', 'test'), args.videos, strict=True)
-    classes = CLASSES if args.kind == 'motion' else SHAPES
+    classes = CLASSES if args.kind == 'motion' else PATTERNS
     clips = [(split, name, number) for split, count in splits for name in classes for number in range(count)]
     for split, name, number in track(clips, 'writing motion videos'):
         folder = args.out / split / name
         folder.mkdir(parents=True, exist_ok=True)
         places = CLASSES[name if args.kind == 'motion' else rng.choice(list(CLASSES))]
-        frames, _ = make_clip(places, rng, 'disc' if args.kind == 'motion' else name)
+        frames, _ = make_clip(places, rng, None if args.kind == 'motion' else name)
         write_video(folder / f'{number:04}.mp4', frames, FPS)
     print(f'wrote {len(clips)} videos of {len(classes)} classes to {args.out}')
 

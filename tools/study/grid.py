@@ -24,7 +24,6 @@ ABLATIONS: dict[str, dict[str, dict]] = {
         'parallel': {'model.backbone.attention.order': 'parallel'},
     },
     'patch size': {
-        '6': {'model.backbone.patch_size': 6},
         '8': {},
         '12': {'model.backbone.patch_size': 12},
         '16': {'model.backbone.patch_size': 16},

@@ -1,6 +1,7 @@
-"""Tables and pictures of the study's results."""
+"""Tables and pictures of the study's results, and what they say to the paper's ranking."""
 
 import csv
+import itertools
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -10,51 +11,101 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
-Results = dict[tuple[str, str], dict[str, list[float]]]
+#: Accuracies of the seeds by the value that was compared
+Accuracies = dict[str, list[float]]
+#: The paper's top-1 on K400 and SSv2 (Tables 1 and 4; section 4.7 has the order's as losses)
+PAPER = {
+    'scheme': {
+        'space': (76.9, 36.6),
+        'joint': (77.4, 58.5),
+        'divided': (78.0, 59.5),
+        'local-global': (75.9, 56.3),
+        'axial': (73.5, 56.2),
+    },
+    'position embedding': {'none': (75.4, 45.8), 'space': (77.8, 52.5), 'space-time': (78.0, 59.5)},
+    'order': {'time, space': (78.0, 59.5), 'space, time': (77.5, 59.0), 'parallel': (77.6, 59.1)},
+}
+#: Of what the paper gives as a trend, from better to worse: sections 4.3, 4.4 and 4.7
+TRENDS = {
+    'patch size': ['8', '12', '16'],
+    'frames': ['12', '8', '4'],
+    'pixels': ['64', '48', '32'],
+    'training videos': ['100%', '50%', '25%'],
+}
 
 
 def write_report(out: Path) -> None:
-    """Write ``report.md`` and a picture of each study, from ``results.csv`` in the same folder."""
+    """Write ``report.md`` and the pictures, from ``results.csv`` and ``costs.csv`` in the same folder."""
     results = read(out / 'results.csv')
     lines = [
         '# The study',
         '',
-        'Top-1 on the test videos: mean over the seeds, from the least to the most in brackets.',
+        'Top-1 on the test videos: mean of the seeds, the lowest to the highest in brackets.',
         '',
     ]
-    schemes = {data: values for (study, data), values in results.items() if study == 'scheme'}
-    if schemes:
-        lines += ['## Attention schemes', '', *table('scheme', schemes), '', '![Schemes](schemes.png)', '']
-        draw(schemes, out / 'schemes.png')
-    for (study, data), values in results.items():
-        if study != 'scheme':
-            picture = f'{study.replace(" ", "_")}.png'
-            lines += [f'## {study.capitalize()}', '', *table(study, {data: values}), '', f'![{study}]({picture})', '']
-            draw({data: values}, out / picture)
+    for study, columns in results.items():
+        picture = f'{study.replace(" ", "_")}.png'
+        lines += [f'## {study.capitalize()}', '', *table(study, columns), '', f'![{study}]({picture})', '']
+        lines += [line for number, data in enumerate(columns) for line in verdict(study, data, columns[data], number)]
+        draw(columns, out / picture)
+    if (out / 'costs.csv').exists():
+        lines += ['## Costs', '', '![Costs](costs.png)', '']
+        with (out / 'costs.csv').open(newline='') as rows:
+            draw_costs(list(csv.DictReader(rows)), out / 'costs.png')
     (out / 'report.md').write_text('\n'.join(lines))
 
 
-def read(file: Path) -> Results:
-    """Accuracies of the seeds by study and data set, and by the value that was compared."""
-    results: Results = defaultdict(lambda: defaultdict(list))
+def read(file: Path) -> dict[str, dict[str, Accuracies]]:
+    """Accuracies by study and data set."""
+    results: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     with file.open(newline='') as rows:
         for row in csv.DictReader(rows):
-            results[row['study'], row['data']][row['value']].append(float(row['top1']))
+            results[row['study']][row['data']][row['value']].append(float(row['top1']))
     return results
 
 
-def table(head: str, columns: dict[str, dict[str, list[float]]]) -> list[str]:
-    """Lines of a Markdown table, a column for each data set."""
-    values = list(next(iter(columns.values())))
-    rows = [[value, *(shown(column[value]) for column in columns.values())] for value in values]
-    return [f'| {" | ".join(row)} |' for row in ([head, *columns], ['---'] * (len(columns) + 1), *rows)]
+def table(study: str, columns: dict[str, Accuracies]) -> list[str]:
+    """Lines of a Markdown table: the paper's figures where it has them, and a column for each data set."""
+    paper = PAPER.get(study, {})
+    head = [study, *columns, *(['paper: K400, SSv2'] if paper else [])]
+    rows = [
+        [
+            value,
+            *(shown(column[value]) for column in columns.values()),
+            *(['{}, {}'.format(*paper[value])] if paper else []),
+        ]
+        for value in next(iter(columns.values()))
+    ]
+    return [f'| {" | ".join(row)} |' for row in (head, ['---'] * len(head), *rows)]
 
 
 def shown(accuracies: list[float]) -> str:
     return f'{statistics.mean(accuracies):.1%} ({min(accuracies):.1%} to {max(accuracies):.1%})'
 
 
-def draw(columns: dict[str, dict[str, list[float]]], path: Path) -> None:
+def verdict(study: str, data: str, accuracies: Accuracies, number: int) -> list[str]:
+    """What the seeds say to every pair of the paper's ranking, on SSv2 for the first data set, in which motion tells,
+    on K400 for others: seen if every seed of the better is above every seed of the worse."""
+    if study in PAPER:
+        name, column = ('K400', 0) if number else ('SSv2', 1)
+        ranking = sorted(PAPER[study], key=lambda value: -PAPER[study][value][column])
+        ranking_name = f"the paper's ranking on {name}"
+    else:
+        ranking, ranking_name = TRENDS[study], "the paper's trend"
+    said: dict[str, list[str]] = {'seen': [], 'the opposite': [], 'within the spread': []}
+    for better, worse in itertools.combinations([value for value in ranking if value in accuracies], 2):
+        if min(accuracies[better]) > max(accuracies[worse]):
+            word = 'seen'
+        elif max(accuracies[better]) < min(accuracies[worse]):
+            word = 'the opposite'
+        else:
+            word = 'within the spread'
+        said[word].append(f'{better} > {worse}')
+    findings = '; '.join(f'{word}: {", ".join(pairs)}' for word, pairs in said.items() if pairs)
+    return [f'{data}, {ranking_name}: {findings}.', ''] if findings else []
+
+
+def draw(columns: dict[str, Accuracies], path: Path) -> None:
     """Bars of the means, with a dot for every seed."""
     values = list(next(iter(columns.values())))
     figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(values) * len(columns) ** 0.5, 3.5), layout='constrained')
@@ -68,5 +119,24 @@ def draw(columns: dict[str, dict[str, list[float]]], path: Path) -> None:
     axes.set(ylabel='top-1', ylim=(0, 1.02))
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_costs(rows: list[dict[str, str]], path: Path) -> None:
+    """Multiply-accumulates and memory against pixels at 8 frames, and against frames at 224 pixels."""
+    figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout='constrained')
+    costs = {'gigamacs': '10⁹ multiply-accumulates', 'megabytes': 'memory, MB'}
+    for (line, (cost, unit)), (column, (axis, other, fixed)) in itertools.product(
+        enumerate(costs.items()), enumerate([('pixels', 'frames', '8'), ('frames', 'pixels', '224')])
+    ):
+        for scheme in dict.fromkeys(row['scheme'] for row in rows):
+            points = [row for row in rows if row['scheme'] == scheme and row[other] == fixed and row[cost]]
+            axes[line, column].plot(
+                [int(row[axis]) for row in points], [float(row[cost]) for row in points], 'o-', label=scheme
+            )
+        axes[line, column].set(xlabel=axis, ylabel=unit, ylim=(0, None))
+        axes[line, column].spines[['top', 'right']].set_visible(False)
+    axes[0, 0].legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

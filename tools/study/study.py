@@ -4,8 +4,9 @@
 python tools/study/study.py study
 
 Trains the tiny model on a generated data set in which only motion tells the class and on one in which any frame does,
-each attention scheme with three seeds, then divided attention with one thing changed at a time. Writes results.csv,
-costs.csv, report.md and pictures. What has been run stays: the same command goes on where it was interrupted.
+each attention scheme with three seeds, then divided attention with one thing changed at a time; computes and measures
+the costs of Figure 4. Writes results.csv, costs.csv, report.md and pictures. What has been run stays: the same command
+goes on where it was interrupted.
 """
 
 import argparse
@@ -19,13 +20,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from costs import write_costs
 from grid import Run, all_runs
 from report import write_report
-from rich.progress import track
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
-KINDS = ('motion', 'shapes')
+KINDS = ('motion', 'patterns')
+#: Config values of all runs: one process each, and updates enough in few epochs
+SHARED = {
+    'global_batch_size': 16,
+    'train_dataloader.batch_size': 16,
+    **{f'{part}_dataloader.num_workers': 0 for part in ('train', 'val', 'test')},
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,11 +43,13 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='NAME=FOLDER',
-        help='data sets of your own, FOLDER/{train,val,test}/CLASS/VIDEO, instead of the generated ones',
+        help='data sets of your own, FOLDER/{train,val,test}/CLASS/VIDEO, instead of the generated ones; of the first '
+        'motion should tell the class',
     )
     parser.add_argument('--epochs', type=int, default=20, help='of each run (default: 20)')
     parser.add_argument('--videos', type=int, nargs=3, default=(100, 5, 50), metavar=('TRAIN', 'VAL', 'TEST'))
-    parser.add_argument('--only', nargs='+', metavar='STUDY', help='e.g. scheme, or "patch size"')
+    parser.add_argument('--only', nargs='+', metavar='STUDY', help='e.g. scheme, "patch size", or costs')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='config values of all runs')
     parser.add_argument('--seeds', type=int, default=3, help='of each run (default: 3)')
     cpus = len(os.sched_getaffinity(0))
     parser.add_argument('--processes', type=int, default=cpus, help='runs at a time (default: one a CPU)')
@@ -56,8 +65,14 @@ def main() -> None:
     ]
     different = list({run.name: run for run in runs}.values())
     with ThreadPoolExecutor(args.processes) as pool:
-        jobs = pool.map(lambda run: train_and_test(run, Path(data_sets[run.data]), args), different)
-        list(track(jobs, 'running', len(different), disable=not sys.stdout.isatty()))
+        results = pool.map(lambda run: train_and_test(run, Path(data_sets[run.data]), args), different)
+        for number, (run, top1) in enumerate(zip(different, results), 1):
+            print(
+                f'{number}/{len(different)}: {run.study} {run.value}, {run.data}, seed {run.seed}: {top1:.1%}',
+                flush=True,
+            )
+    if (not args.only or 'costs' in args.only) and not (args.out / 'costs.csv').exists():
+        write_costs(args.out / 'costs.csv')
     with (args.out / 'results.csv').open('w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['study', 'value', 'data', 'seed', 'top1', 'seconds'])
@@ -79,15 +94,16 @@ def make_data(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
         yield kind, folder
 
 
-def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> None:
-    """Do a run, unless it has been done."""
+def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> float:
+    """Do a run, unless it has been done; its top-1."""
     folder = args.out / 'runs' / run.name
     if (folder / 'result.json').exists():
-        return
+        return result_of(run, args.out)[0]
     epochs = round(args.epochs / run.share)
     classes = sorted(path.name for path in (data / 'train').iterdir())
     options = {
         **run.options,
+        **SHARED,
         'data.root': data if run.share == 1 else share_of(data, run.share, args.out / 'data'),
         'data.num_classes': len(classes),
         'max_epochs': epochs,
@@ -95,6 +111,7 @@ def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> None:
         'default_hooks.checkpoint.interval': epochs,
     }
     words = ['--work-dir', folder, '--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+    words += args.cfg_options
     start = time.time()
     call(ROOT / 'tools/train.py', CONFIG, '--seed', run.seed, *words)
     seconds = time.time() - start
@@ -103,6 +120,7 @@ def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> None:
     (folder / 'result.json').write_text(json.dumps(dict(top1=top1, seconds=seconds)))
     for checkpoint in folder.glob('*.pth'):
         checkpoint.unlink()
+    return top1
 
 
 def share_of(data: Path, share: float, folder: Path) -> Path:
