@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mmtsf.datasets.annotations import FORMATS, AnnotationError, Annotations, Clip, match_files, sort_out
+from mmtsf.datasets.annotations import (
+    FORMATS,
+    AnnotationError,
+    Annotations,
+    Clip,
+    make_report,
+    match_files,
+    sort_out,
+)
 
 MASSAGE = "massaging person's head"
 FOOTBALL = 'passing American football (not in game)'
@@ -20,16 +28,17 @@ VAL = f'''label,youtube_id,time_start,time_end,split
 "reading, aloud",0wR5jVB-WPk,417,427,validate
 """{MASSAGE}""",3caPS4FHFF8,36,46,validate
 '''
+HEADER = 'label,youtube_id,time_start,time_end,split\n'
 TEST = 'youtube_id,time_start,time_end,split\n--65_UAU7ao,0,10,test\n'
 CLIPS = [
-    Clip('--65_UAU7ao_000000_000010', 'test', None, '--65_UAU7ao'),
     Clip('0wR5jVB-WPk_000417_000427', 'val', 2, '0wR5jVB-WPk'),
     Clip('3caPS4FHFF8_000036_000046', 'val', 0, '3caPS4FHFF8'),
     Clip('---QUuC4vJs_000084_000094', 'train', 3, '---QUuC4vJs'),
     Clip('-3B32lodo2M_000059_000069', 'train', 1, '-3B32lodo2M'),
     Clip('_0HRnFhCDdc_000000_000010', 'train', 0, '_0HRnFhCDdc'),
+    Clip('--65_UAU7ao_000000_000010', 'test', None, '--65_UAU7ao'),
 ]
-KINETICS = Annotations([MASSAGE, FOOTBALL, 'reading, aloud', 'testifying'], CLIPS, [CLIPS[3]])
+KINETICS = Annotations([MASSAGE, FOOTBALL, 'reading, aloud', 'testifying'], CLIPS, [CLIPS[2]])
 
 LABELS = {'Pushing something onto something': '1', 'Pretending or failing to fold something': '0', 'Moving part': '2'}
 SSV2 = {
@@ -115,16 +124,40 @@ def test_a_clip_of_training_and_validation_is_left_to_validation(read):
     assert [clip.split for clip in found.duplicates] == ['train', 'train']
 
 
+def test_a_clip_with_a_label_is_not_left_to_testing_without_one(read):
+    test = 'youtube_id,time_start,time_end,split\n0wR5jVB-WPk,417,427,test\n'
+    found = read('kinetics400', {'train.csv': TRAIN, 'val.csv': VAL, 'test.csv': test})
+    assert [(clip.split, clip.label) for clip in found.clips if clip.video == '0wR5jVB-WPk'] == [('val', 2)]
+    assert [clip.split for clip in found.duplicates] == ['train', 'test']
+
+
+def test_duplicates_that_contradict_are_counted_by_name(read):
+    """One row says the same again, one another label, one another split, one both, one holds its label back."""
+    rows = 'testifying,---QUuC4vJs,84,94,train\n' * 2 + 'singing,---QUuC4vJs,84,94,train\n'
+    both = 'testifying,-3B32lodo2M,59,69,train\nsinging,-3B32lodo2M,59,69,val\nsinging,0wR5jVB-WPk,1,2,val\n'
+    more = 'singing,0wR5jVB-WPk,1,2,train\n,0wR5jVB-WPk,1,2,test\n'
+    found = read('kinetics400', {'all.csv': HEADER + rows + both + more})
+    report = make_report('kinetics400', found, sort_out(found.clips, {}, {}), [], dict(classes=400))
+    names = ('expected', 'duplicates', 'other_split', 'other_label')
+    assert {split: [counts[name] for name in names] for split, counts in report['splits'].items()} == {
+        'train': [1, 4, 2, 2],
+        'val': [2, 0, 0, 0],
+        'test': [0, 1, 1, 0],
+    }
+
+
 def test_files_of_something_something(read):
     found = read('ssv2', {f'something-something-v2-{name}.json': content for name, content in SSV2.items()})
     assert found.classes == sorted(LABELS, key=LABELS.get)
     assert found.clips == [
-        Clip('1420', 'test', None),
         Clip('74225', 'val', 2),
         Clip('78687', 'train', 1),
         Clip('42326', 'train', 0),
+        Clip('1420', 'test', None),
     ]
     assert read('ssv2', {f'{name}.json': SSV2[name] for name in reversed(SSV2)}) == found
+    numbers = {f'{name}.json': rows for name, rows in (SSV2 | {'test': [{'id': 1420}]}).items()}
+    assert read('ssv2', numbers) == found
 
 
 def test_files_of_diving48_whose_test_split_is_val(read):
@@ -175,6 +208,16 @@ def test_a_video_of_two_tasks_is_one_of_the_first(read):
         ('playing_guitar/-3B32lodo2M_59_69.MKV', True),
         ('-3B32lodo2M_0059.0_0069.0.webm', True),
         ('-3B32lodo2M.mp4', True),
+        ('-3B32lodo2M.mp4.webm', True),
+        ('-3B32lodo2M.mkv.MKV', True),
+        ('-3B32lodo2M_000059_000069.mp4.mkv', True),
+        ('Climbing: a [long] way [-3B32lodo2M].webm', True),
+        ('Climbing_[-3B32lodo2M].mp4.webm', True),
+        ('Climbing - the wall--3B32lodo2M.mp4', True),
+        ('Climbing -3B32lodo2M.mp4', False),
+        ('Climbing [-3B32lodo2M] again.mp4', False),
+        ('Climbing [-3B32lodo2M].f137.mp4', False),
+        ('-3B32lodo2M.txt.mp4', False),
         ('-3B32lodo2M_000060_000070.mp4', False),
         ('x-3B32lodo2M_000059_000069.mp4', False),
         ('-3B32lodo2m.mp4', False),
@@ -183,6 +226,20 @@ def test_a_video_of_two_tasks_is_one_of_the_first(read):
 def test_files_of_a_kinetics_clip(path, matched):
     clip = Clip('-3B32lodo2M_000059_000069', 'train', 0, '-3B32lodo2M')
     assert match_files([clip], [path], FORMATS['kinetics400'].name_of_file) == ({clip.name: [path]} if matched else {})
+
+
+@pytest.mark.parametrize('name', ['{}.mp4', '{}.mp4.webm', 'A cat [{}].webm', 'A cat-{}.mp4', 'a/b/A {} cat-{}.mkv'])
+def test_files_of_a_video_of_howto100m(name):
+    clips = [Clip(video, 'train', 0) for video in ('-3B32lodo2M', '---QUuC4vJs', '_0HRnFhCDdc')]
+    for clip in clips:
+        path = name.replace('{}', clip.name)
+        assert match_files(clips, [path], FORMATS['howto100m'].name_of_file) == {clip.name: [path]}
+
+
+@pytest.mark.parametrize(('dataset', 'name'), [('ssv2', '78687'), ('diving48', '-mmq0PT-u8k_00155')])
+def test_only_files_from_youtube_may_have_titles(dataset, name):
+    paths = [f'{name}.webm', f'{name}.webm.mp4', f'title-{name}.webm', f'title [{name}].webm']
+    assert match_files([Clip(name, 'train', 0)], paths, FORMATS[dataset].name_of_file) == {name: paths[:2]}
 
 
 def test_a_file_of_the_whole_video_is_none_of_several_clips():
@@ -202,7 +259,6 @@ def test_replacements_come_first_and_broken_files_last():
     assert sort_out([clip], matches, dict.fromkeys(paths, 'broken')).broken == [clip]
 
 
-HEADER = 'label,youtube_id,time_start,time_end,split\n'
 ENTRY = {'annotations': {'label': 'a', 'segment': [0.0, 10.0]}, 'subset': 'train'}
 MISTAKES = [
     ('kinetics400', {'a.csv': ''}, "a.csv, line 1: the columns are [], and 'youtube_id' is not among them"),
@@ -228,7 +284,12 @@ MISTAKES = [
     ('ssv2', {'a.json': {'a': '1'}, 'train.json': []}, 'expected the numbers from 0 to 0, each once'),
     ('ssv2', {'a.json': LABELS, 'b.json': []}, 'b.json: expected "train", "val" or "test" in its name'),
     ('ssv2', {'a.json': LABELS, 'train.json': 3}, 'train.json: expected a JSON list of clips'),
-    ('ssv2', {'a.json': LABELS, 'train.json': [{'id': 3}]}, "train.json, entry 1: 'id' is 3, expected 'id' to be of"),
+    ('ssv2', {'a.json': LABELS, 'train.json': [{'id': 3.5}]}, "'id' is 3.5, expected 'id' to be of type str | int;"),
+    (
+        'ssv2',
+        {'a.json': LABELS, 'test-answers.csv': '3;Flying'},
+        'expected JSON files alone; leave out test-answers.csv',
+    ),
     (
         'ssv2',
         {'a.json': LABELS, 'train.json': [{'id': '3', 'template': 'Flying [something]'}]},

@@ -7,24 +7,14 @@ from pathlib import Path
 
 import pytest
 from runs import ROOT, run_tool
+from samples import MASSAGE, SAMPLES, write_sample
 from videos import write_greys
 
 from mmtsf.config import load_config
 from mmtsf.datasets import VideoListDataset
+from mmtsf.datasets.annotations import FORMATS
 
 TOOL = 'tools/data/prepare.py'
-COUNTS = ('expected', 'found', 'missing', 'broken', 'duplicates', 'spare_files')
-TRAIN = """label,youtube_id,time_start,time_end,split,is_cc
-abseiling,---QUuC4vJs,84,94,train,0
-abseiling,-3B32lodo2M,59,69,train,0
-"massaging person's head",_0HRnFhCDdc,0,10,train,1
-"massaging person's head",aaaaaaaaaaa,5,15,train,0
-zumba,bbbbbbbbbbb,5,15,train,0
-abseiling,---QUuC4vJs,84,94,train,0
-zumba,ccccccccccc,5,15,train,0
-"""
-VAL = 'label,youtube_id,time_start,time_end,split\nzumba,0wR5jVB-WPk,417,427,val\n'
-TEST = 'youtube_id,time_start,time_end,split\n--65_UAU7ao,0,10,test\n'
 
 
 @pytest.fixture
@@ -35,79 +25,145 @@ def prepare(monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(ROOT / TOOL), run_name='__main__')
-        return ended.value.code, capsys.readouterr().out
+        return ended.value.code, ''.join(capsys.readouterr())
 
     return prepare
 
 
 @pytest.fixture
 def kinetics(tmp_path) -> list[str | Path]:
-    """Arguments of the tool for a folder of videos: whole, renamed, missing, twice, broken and replaced."""
-    videos = tmp_path / 'two words'
-    good = Path(write_greys(tmp_path / 'good.mp4', 4, 16, 16)).read_bytes()
-    for name, data in {
-        'train/abseiling/---QUuC4vJs_000084_000094.mp4': good,
-        "train/massaging person's head/_0HRnFhCDdc_0_10.mkv": good,
-        'train/massaging_persons_head/_0HRnFhCDdc.mp4': good,
-        'train/zumba/bbbbbbbbbbb_000005_000015.mp4': b'',
-        'train/zumba/ccccccccccc_000005_000015.mp4': b'no video',
-        'replacement/ccccccccccc_000005_000015.mp4': good,
-        'val/zumba/0wR5jVB-WPk.webm': good,
-        'test/--65_UAU7ao_000000_000010.mp4': good,
-        'train/aaaaaaaaaaa_000006_000016.mp4': good,
-    }.items():
-        (videos / name).parent.mkdir(parents=True, exist_ok=True)
-        (videos / name).write_bytes(data)
-    files = []
-    for name, text in (('train.csv', TRAIN), ('validate.csv', '\ufeff' + VAL), ('test.csv', TEST)):
-        files.append(tmp_path / name)
-        files[-1].write_text(text, encoding='utf-8')
-    return ['kinetics400', '--videos', videos, '--annotations', *files, '--out', tmp_path / 'out']
+    """Arguments of the tool for the sample of Kinetics-400."""
+    return write_sample(tmp_path, 'kinetics400')
 
 
-def test_lists_of_kinetics(kinetics, prepare, tmp_path):
-    status, log = prepare(*kinetics)
-    out = tmp_path / 'out'
-    assert status == 0
-    assert 'train: of 6 clips 3 found, 2 missing, 1 broken, 1 duplicates' in log
-    assert 'the annotations name 3 classes, and the paper 400' in log
-    assert (out / 'train_list.txt').read_text().splitlines() == [
+def counts(row: str) -> dict[str, int]:
+    """Counts of a split, in the order of the table in the report."""
+    names = 'expected found missing broken duplicates other_split other_label spare_files'
+    return dict(zip(names.split(), map(int, row.split()), strict=True))
+
+
+#: Counts of training: both classes, the first, the second; the same of validation; those of testing if it is there
+USUAL = dict(
+    train=('7 4 1 2 3 1 1 2', '3 1 0 2 1 0 0 0', '4 3 1 0 2 1 1 2'),
+    val=('1 1 0 0 0 0 0 0', '0 0 0 0 0 0 0 0', '1 1 0 0 0 0 0 0'),
+)
+WITH_TEST = USUAL | dict(test=('1 1 0 0 0 0 0 0', '0 0 0 0 0 0 0 0', '0 0 0 0 0 0 0 0'))
+HOWTO100M = dict(
+    train=('142 4 136 2 2 0 1 2', '71 1 68 2 1 0 0 0', '71 3 68 0 1 0 1 2'),
+    val=('58 1 57 0 0 0 0 0', '29 0 29 0 0 0 0 0', '29 1 28 0 0 0 0 0'),
+)
+EXPECTED = dict(kinetics400=WITH_TEST, kinetics600=WITH_TEST, ssv2=WITH_TEST, diving48=USUAL, howto100m=HOWTO100M)
+PAPER = dict(
+    kinetics400=(400, 240_000, 20_000),
+    kinetics600=(600, 392_000, 30_000),
+    ssv2=(174, 170_000, 25_000),
+    diving48=(48, 16_000, 3_000),
+    howto100m=(1059, 85_000, 35_000),
+)
+CLASSES = dict.fromkeys(SAMPLES, ['abseiling', MASSAGE]) | dict(
+    ssv2=['Pushing something onto something', 'Moving part'],
+    diving48=['Back 15som 05Twis FREE', 'Inward 25som NoTwis TUCK'],
+    howto100m=['Fold Paper', 'Make "Tea", Hot'],
+)
+
+
+LISTS = dict(
+    kinetics400=[
         'train/abseiling/---QUuC4vJs_000084_000094.mp4 0',
         "train/massaging person's head/_0HRnFhCDdc_0_10.mkv 1",
-        'replacement/ccccccccccc_000005_000015.mp4 2',
-    ]
-    assert (out / 'val_list.txt').read_text() == 'val/zumba/0wR5jVB-WPk.webm 2\n'
-    assert (out / 'test_list.txt').read_text() == 'test/--65_UAU7ao_000000_000010.mp4\n'
-    assert (out / 'classes.txt').read_text() == "abseiling\nmassaging person's head\nzumba\n"
-    assert (out / 'missing.txt').read_text().splitlines() == [
-        '-3B32lodo2M_000059_000069\ttrain\tabseiling',
-        "aaaaaaaaaaa_000005_000015\ttrain\tmassaging person's head",
-    ]
-    assert dict(line.split('\t') for line in (out / 'broken.txt').read_text().splitlines()) == {
-        'train/zumba/bbbbbbbbbbb_000005_000015.mp4': 'the file is empty',
-        'train/zumba/ccccccccccc_000005_000015.mp4': 'PyAV finds no video that it can decode',
-    }
+        'Relax, at work [ddddddddddd].webm 1',
+        'replacement/eeeeeeeeeee_000005_000015.mp4 1',
+        'val/0wR5jVB-WPk.webm 1',
+        'test/--65_UAU7ao_000000_000010.mp4',
+    ],
+    ssv2=['10.webm 0', '13.mp4 1', 'more/14.mkv 1', '15.webm 1', '20.webm 1', '30.webm'],
+    diving48=[
+        'rgb/-mmq0PT-u8k_00010.mp4 0',
+        'a/-mmq0PT-u8k_00013.mp4 1',
+        'c/-mmq0PT-u8k_00014.MOV 1',
+        'b/-mmq0PT-u8k_00015.mp4 1',
+        'rgb/-mmq0PT-u8k_00020.mp4 1',
+    ],
+    howto100m=[
+        '11-000-abcd.mp4 0',
+        'a/22-000-abcd.mp4 1',
+        'Make Tea-22-002-abcd.mkv 1',
+        '22-003-abcd.mp4 1',
+        'Make Tea! [22-001-abcd].webm 1',
+    ],
+)
+LISTS['kinetics600'] = LISTS['kinetics400']
+#: A clip without a file, files that are empty, garbage and, beside a good one, garbage, and one of no clip
+OTHERS = dict(
+    kinetics400=(
+        '-3B32lodo2M_000059_000069',
+        'train/abseiling/bbbbbbbbbbb_000005_000015.mp4',
+        'train/abseiling/ccccccccccc_000005_000015.mp4',
+        'train/eeeeeeeeeee_000005_000015.mp4',
+        'train/-3B32lodo2M_000060_000070.mp4',
+    ),
+    ssv2=('16', '11.webm', '12.webm', '15.mp4', '116.webm'),
+    diving48=(
+        '-mmq0PT-u8k_00016',
+        'rgb/-mmq0PT-u8k_00011.mp4',
+        'rgb/-mmq0PT-u8k_00012.mp4',
+        'a/-mmq0PT-u8k_00015.avi',
+        'rgb/-mmq0PT-u8k_00017.mp4',
+    ),
+    howto100m=('22-004-abcd', '11-001-abcd.mp4', '11-002-abcd.mp4', '22-003-abcd.mkv', '33-000-abcd.mp4'),
+)
+OTHERS['kinetics600'] = OTHERS['kinetics400']
 
 
-def test_the_report_adds_up(kinetics, prepare, tmp_path):
-    prepare(*kinetics)
-    report = json.loads((tmp_path / 'out/report.json').read_text())
-    assert report['classes'] == dict(paper=400, expected=3)
-    assert report['splits'] == {
-        'train': dict(zip(('paper', *COUNTS), (240_000, 6, 3, 2, 1, 1, 2), strict=True)),
-        'val': dict(zip(('paper', *COUNTS), (20_000, 1, 1, 0, 0, 0, 0), strict=True)),
-        'test': dict(zip(('paper', *COUNTS), (None, 1, 1, 0, 0, 0, 0), strict=True)),
+@pytest.mark.parametrize('dataset', FORMATS)
+def test_every_clip_and_every_video_is_counted_and_listed_once(dataset, prepare, tmp_path):
+    status, log = prepare(*write_sample(tmp_path, dataset))
+    assert status == 0
+    check_report(dataset, tmp_path / 'out', log)
+    check_lists(dataset, tmp_path / 'out')
+
+
+def check_report(dataset: str, out: Path, log: str) -> None:
+    classes, train, val = PAPER[dataset]
+    splits = EXPECTED[dataset]
+    assert json.loads((out / 'report.json').read_text()) == {
+        'dataset': dataset,
+        'classes': {'paper': classes, 'expected': 2},
+        'unmatched_files': 1,
+        'splits': {
+            split: {'paper': dict(train=train, val=val).get(split), **counts(rows[0])} for split, rows in splits.items()
+        },
+        'per_class': [
+            {'label': label, 'name': name} | {split: counts(rows[1 + label]) for split, rows in splits.items()}
+            for label, name in enumerate(CLASSES[dataset])
+        ],
+        'notes': [*filter(None, [FORMATS[dataset].note]), 'Of every file 8 frames were decoded.'],
     }
-    assert [tuple(row['train'].values()) for row in report['per_class']] == [
-        (2, 1, 1, 0, 1, 0),
-        (2, 1, 1, 0, 0, 1),
-        (2, 1, 0, 1, 0, 1),
-    ]
-    assert 'Video files that belong to no clip: 1.' in report['notes']
-    page = (tmp_path / 'out/report.md').read_text()
-    assert '| train | 240K | 6 | 3 | 2 | 1 | 1 | 2 |' in page
-    assert '| test |  | 1 | 1 | 0 | 0 | 0 | 0 |' in page
-    assert "| 1 | massaging person's head | train | 2 | 1 | 1 | 0 | 0 | 1 |" in page
+    page = (out / 'report.md').read_text()
+    assert f'| train | {train // 1000}K | {splits["train"][0].replace(" ", " | ")} |' in page
+    assert f'| 1 | {CLASSES[dataset][1]} | train | {splits["train"][2].replace(" ", " | ")} |' in page
+    assert 'Video files that belong to no clip: 1.' in page
+    words = splits['train'][0].split()
+    assert f'train: of {words[0]} clips {words[1]} found, {words[2]} missing, 2 broken, {words[4]} duplicates' in log
+    assert 'video files that belong to no clip: 1 (unmatched.txt)' in log
+    assert f'the annotations name 2 classes, and the paper {classes}' in log
+
+
+def check_lists(dataset: str, out: Path) -> None:
+    assert [line for split in EXPECTED[dataset] for line in lines_of(out / f'{split}_list.txt')] == LISTS[dataset]
+    assert lines_of(out / 'classes.txt') == CLASSES[dataset]
+    absent, empty, garbage, replaced, stranger = OTHERS[dataset]
+    missing = lines_of(out / 'missing.txt')
+    assert f'{absent}\ttrain\t{CLASSES[dataset][1]}' in missing
+    assert len(missing) == sum(counts(rows[0])['missing'] for rows in EXPECTED[dataset].values())
+    undecoded = 'PyAV finds no video that it can decode'
+    reasons = {empty: 'the file is empty', garbage: undecoded, replaced: undecoded}
+    assert dict(line.split('\t') for line in lines_of(out / 'broken.txt')) == reasons
+    assert lines_of(out / 'unmatched.txt') == [stranger]
+
+
+def lines_of(file: Path) -> list[str]:
+    return file.read_text().splitlines()
 
 
 def test_the_options_that_it_prints_load_the_lists(kinetics, prepare, tmp_path):
@@ -118,14 +174,14 @@ def test_the_options_that_it_prints_load_the_lists(kinetics, prepare, tmp_path):
         'data.root': str(tmp_path / 'out'),
         'data.video_dir': str(videos),
         'data.classes': 'classes.txt',
-        'data.num_classes': 3,
+        'data.num_classes': 2,
     }
     config = load_config(str(ROOT / 'configs/timesformer_base_k400.py'), changes)
-    for loader, name in ((config.train_dataloader, 'abseiling'), (config.val_dataloader, 'zumba')):
+    for loader, name in ((config.train_dataloader, 'abseiling'), (config.val_dataloader, MASSAGE)):
         settings = {**loader.dataset, 'pipeline': []}
         settings.pop('type')
         dataset = VideoListDataset(**settings)
-        assert dataset.metainfo['classes'] == ['abseiling', "massaging person's head", 'zumba']
+        assert dataset.metainfo['classes'] == ['abseiling', MASSAGE]
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         assert all(Path(info['filename']).is_relative_to(videos) and Path(info['filename']).exists() for info in infos)
         assert dataset.metainfo['classes'][infos[0]['label']] == name
@@ -133,7 +189,7 @@ def test_the_options_that_it_prints_load_the_lists(kinetics, prepare, tmp_path):
 
 def test_without_a_check_every_file_is_taken_for_whole(kinetics, prepare, tmp_path):
     log = prepare(*kinetics, '--no-check')[1]
-    assert 'train: of 6 clips 4 found, 2 missing, 0 broken, 1 duplicates' in log
+    assert 'train: of 7 clips 6 found, 1 missing, 0 broken, 3 duplicates' in log
     assert (tmp_path / 'out/broken.txt').read_text() == ''
     assert not (tmp_path / 'out/checked.tsv').exists()
     assert 'The files were not decoded.' in (tmp_path / 'out/report.md').read_text()
@@ -145,52 +201,11 @@ def test_the_same_command_goes_on_where_it_was(kinetics, prepare, tmp_path):
     before = checked.read_text()
     checked.write_text(before[: before.index('\n') + 5])  # one result, and a part of the next one
     Path(write_greys(tmp_path / 'two words/bbbbbbbbbbb.mp4', 4, 16, 16))
-    assert 'train: of 6 clips 4 found, 2 missing, 0 broken' in prepare(*kinetics)[1]
+    assert 'train: of 7 clips 5 found, 1 missing, 1 broken' in prepare(*kinetics)[1]
     again = [line.split('\t')[0] for line in checked.read_text().splitlines()]
     assert len(again) == len(before.splitlines()) + 1
     assert again.count(before.split('\t')[0]) == 1
-    assert len(before.splitlines()) == 8
-
-
-@pytest.fixture
-def others(tmp_path) -> Path:
-    """Folder of the official files of the other data sets, and a few videos of all of them."""
-    (tmp_path / 'videos').mkdir()
-    for name in ('78687.webm', '74225.mp4', '-mmq0PT-u8k_00155.mp4', '00001-00001.mkv', '00001-00002.webm'):
-        (tmp_path / 'videos' / name).touch()
-    contents = {
-        'labels.json': {'Pushing something': '0', 'Moving part': '1'},
-        'train.json': [{'id': '78687', 'template': 'Pushing [something]'}],
-        'validation.json': [{'id': '74225', 'template': 'Moving [part]'}],
-        'Diving48_vocab.json': [['Back', '15som', '05Twis', 'FREE']],
-        'Diving48_V2_train.json': [{'vid_name': '-mmq0PT-u8k_00155', 'label': 0, 'start_frame': 0, 'end_frame': 48}],
-        'Diving48_V2_test.json': [{'vid_name': '_8Vy3dlHg2w_00000', 'label': 0, 'start_frame': 0, 'end_frame': 48}],
-        'task_ids.csv': '1\tFold Paper\n',
-        'HowTo100M_v1.csv': 'video_id,category_1,category_2,rank,task_id\n'
-        + ''.join(f'00001-{number:05},,,1,1\n' for number in range(120)),
-    }
-    for name, content in contents.items():
-        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    return tmp_path
-
-
-def test_lists_of_the_other_data_sets(others, prepare):
-    lists = {}
-    for dataset, names in (
-        ('ssv2', ['labels.json', 'train.json', 'validation.json']),
-        ('diving48', ['Diving48_vocab.json', 'Diving48_V2_train.json', 'Diving48_V2_test.json']),
-        ('howto100m', ['HowTo100M_v1.csv', 'task_ids.csv']),
-    ):
-        words = ['--videos', others / 'videos', '--annotations', *(others / name for name in names), '--no-check']
-        assert prepare(dataset, *words, '--out', others / dataset)[0] == 0
-        lists[dataset] = [(others / dataset / f'{split}_list.txt').read_text() for split in ('train', 'val')]
-    assert lists['ssv2'] == ['78687.webm 0\n', '74225.mp4 1\n']
-    assert lists['diving48'] == ['-mmq0PT-u8k_00155.mp4 0\n', '']
-    assert sorted(''.join(lists['howto100m']).splitlines()) == ['00001-00001.mkv 0', '00001-00002.webm 0']
-    assert len((others / 'howto100m/missing.txt').read_text().splitlines()) == 118
-    page = (others / 'howto100m/report.md').read_text()
-    assert '| val | 35K | 35 |' in page
-    assert 'SHA-256' in page
+    assert len(before.splitlines()) == 10
 
 
 def test_mistakes_end_with_one_sentence(kinetics, tmp_path):
@@ -206,3 +221,68 @@ def test_what_does_not_exist_is_named(kinetics, prepare, tmp_path):
     for place, error in ((2, 'is no folder; give the one'), (4, 'is no file; give the annotation files')):
         words = [none if number == place else word for number, word in enumerate(kinetics)]
         assert str(prepare(*words)[0]).startswith(f'error: {none} {error}')
+
+
+def test_videos_none_of_which_is_a_clip_are_an_error(kinetics, prepare, tmp_path):
+    videos = tmp_path / 'others'
+    videos.mkdir()
+    (videos / '12345.webm').touch()
+    (videos / '67890.webm').touch()
+    words = [videos if word == tmp_path / 'two words' else word for word in kinetics]
+    assert prepare(*words)[0] == (
+        f"error: {videos}: none of its 2 video files has the name of a clip of kinetics400; one is '12345.webm', "
+        "expected names such as '0wR5jVB-WPk_000417_000427.mp4'; rename the files, or give videos and annotations of "
+        'the same data set'
+    )
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_empty_folder_tells_what_to_fetch(prepare, tmp_path):
+    words = write_sample(tmp_path, 'howto100m')
+    (tmp_path / 'empty').mkdir()
+    status, log = prepare(*[tmp_path / 'empty' if word == tmp_path / 'two words' else word for word in words])
+    assert status == 0
+    assert 'no clip has a video that can be used: see missing.txt' in log
+    assert 'train with' not in log
+    assert len(lines_of(tmp_path / 'out/missing.txt')) == 200
+
+
+def test_lists_of_other_classes_are_not_mixed(kinetics, prepare, tmp_path):
+    prepare(*kinetics, '--no-check')
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
+    files = [tmp_path / name for name in ('train.csv', 'test.csv')]
+    words = [word for word in kinetics if word not in files]  # validation alone
+    status, _ = prepare(*words, '--no-check')
+    classes = tmp_path / 'out/classes.txt'
+    assert str(status).startswith(f'error: {classes} has other classes than the 1 of these annotations')
+    assert 'give all annotation files in one command' in str(status)
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()} == before
+
+
+def test_lists_of_splits_that_are_not_given_any_more_go(kinetics, prepare, tmp_path):
+    out = tmp_path / 'out'
+    prepare(*kinetics, '--no-check')
+    assert 'removed' not in prepare(*kinetics, '--no-check')[1]
+    log = prepare(*[word for word in kinetics if word != tmp_path / 'test.csv'], '--no-check')[1]
+    assert f'removed {out / "test_list.txt"}: these annotations have no such split' in log
+    assert sorted(path.name for path in out.glob('*_list.txt')) == ['train_list.txt', 'val_list.txt']
+    assert list(json.loads((out / 'report.json').read_text())['splits']) == ['train', 'val']
+
+
+def test_diving48_without_v2_in_its_names_is_doubted(prepare, tmp_path):
+    words = write_sample(tmp_path, 'diving48')
+    old = tmp_path / 'Diving48_train.json'
+    (tmp_path / 'Diving48_V2_train.json').rename(old)
+    words = [old if word == tmp_path / 'Diving48_V2_train.json' else word for word in words]
+    status, log = prepare(*words, '--no-check')
+    assert status == 0
+    sentence = f'{old} has no V2 in its name, and the labels of the first version are faulty'
+    assert log.count(f'warning: {sentence}') == 1
+    assert f'Warning: {sentence}' in (tmp_path / 'out/report.md').read_text()
+
+
+def test_options_that_cannot_be_meant_are_refused(kinetics, prepare, tmp_path):
+    status, log = prepare(*kinetics, '--workers', 0)
+    assert status == 2
+    assert 'error: --workers is 0' in log
+    assert not (tmp_path / 'out').exists()

@@ -4,8 +4,8 @@
 python tools/data/prepare.py kinetics400 --videos VIDEOS --annotations train.csv val.csv --out data/kinetics400
 python tools/data/prepare.py ssv2 --videos VIDEOS --annotations labels.json train.json validation.json --out data/sthv2
 
-Writes train_list.txt, val_list.txt, test_list.txt, classes.txt, what is missing or broken, and a report. The same
-command goes on where it was interrupted. docs/datasets/ has a page for each data set.
+Writes train_list.txt, val_list.txt, test_list.txt, classes.txt, what is missing, broken or belongs to no clip, and a
+report. The same command goes on where it was interrupted. docs/datasets/ has a page for each data set.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mmtsf.datasets.annotations import (
     match_files,
     sort_out,
 )
+from mmtsf.datasets.annotations.clips import SPLITS
 from mmtsf.datasets.check_files import NUM_FRAMES, add_arguments, check_all, refuse_mistakes
 from mmtsf.datasets.list_files import list_folder
 
@@ -37,49 +38,88 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder to write to')
     parser.add_argument('--no-check', action='store_true', help='take every file for whole')
     add_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    try:
+        refuse_mistakes(args)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
 
 
 def main() -> int:
     args = parse_args()
-    refuse_mistakes(args)
+    refuse_absent(args)
+    dataset = FORMATS[args.dataset]
+    annotations = dataset.read(args.annotations)
+    for warning in annotations.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+    refuse_other_classes(args.out / 'classes.txt', annotations)
+    paths = [path for (path,) in list_folder(args.videos)]
+    matches = match_files(annotations.clips, paths, dataset.name_of_file)
+    names = list(dict.fromkeys(path for found in matches.values() for path in found))
+    unmatched = sorted(set(paths) - set(names))
+    if unmatched and not names:
+        raise AnnotationError(
+            f'{args.videos}: none of its {len(unmatched)} video files has the name of a clip of {args.dataset}; one is '
+            f'{unmatched[0]!r}, expected names such as {annotations.clips[0].name + ".mp4"!r}; rename the files, or '
+            'give videos and annotations of the same data set'
+        )
+    args.out.mkdir(parents=True, exist_ok=True)
+    reasons = {} if args.no_check else check_all(names, args.videos, args.out / 'checked.tsv', args)
+    outcome = sort_out(annotations.clips, matches, reasons)
+    write_lists(args.out, annotations, outcome, reasons)
+    write_lines(args.out / 'unmatched.txt', unmatched)
+    report = make_report(args.dataset, annotations, outcome, unmatched, dataset.paper)
+    depth = 'every frame' if args.full else f'{NUM_FRAMES} frames'
+    checked = 'The files were not decoded.' if args.no_check else f'Of every file {depth} were decoded.'
+    warnings = [f'Warning: {warning}.' for warning in annotations.warnings]
+    write_report(args.out, report, [*warnings, *filter(None, [dataset.note]), checked])
+    print_summary(report, args)
+    return 0
+
+
+def refuse_absent(args: argparse.Namespace) -> None:
+    """Raise where a folder or file that is given does not exist."""
     if not args.videos.is_dir():
         raise AnnotationError(f'{args.videos} is no folder; give the one that holds the videos')
     for file in args.annotations:
         if not file.is_file():
             raise AnnotationError(f'{file} is no file; give the annotation files of the data set')
-    dataset = FORMATS[args.dataset]
-    annotations = dataset.read(args.annotations)
-    paths = [path for (path,) in list_folder(args.videos)]
-    matches = match_files(annotations.clips, paths, dataset.name_of_file)
-    names = list(dict.fromkeys(path for found in matches.values() for path in found))
-    args.out.mkdir(parents=True, exist_ok=True)
-    reasons = {} if args.no_check else check_all(names, args.videos, args.out / 'checked.tsv', args)
-    outcome = sort_out(annotations.clips, matches, reasons)
-    write_lists(args.out, annotations, outcome, reasons)
-    report = make_report(args.dataset, annotations, outcome, dataset.paper)
-    depth = 'every frame' if args.full else f'{NUM_FRAMES} frames'
-    checked = 'The files were not decoded.' if args.no_check else f'Of every file {depth} were decoded.'
-    others = f'Video files that belong to no clip: {len(paths) - len(names)}.'
-    write_report(args.out, report, [note for note in (dataset.note, checked, others) if note])
-    print_summary(report, args)
-    return 0
+
+
+def refuse_other_classes(file: Path, annotations: Annotations) -> None:
+    """Raise where the folder to write to has lists whose labels mean other classes."""
+    if file.exists() and file.read_text(encoding='utf-8', errors='surrogateescape') != as_lines(annotations.classes):
+        raise AnnotationError(
+            f'{file} has other classes than the {len(annotations.classes)} of these annotations, so the labels of the '
+            'lists beside it mean others; give all annotation files in one command, and another --out, or delete this '
+            'file if those lists may be replaced'
+        )
 
 
 def write_lists(out: Path, annotations: Annotations, outcome: Outcome, reasons: dict[str, str]) -> None:
-    """Write the lists of every split, the classes, and what is missing or broken."""
-    for split in dict.fromkeys(clip.split for clip in annotations.clips):
-        rows = ((path, clip.label) for clip, path in outcome.found if clip.split == split)
-        lines = (path if label is None else f'{path} {label}' for path, label in rows)
-        write_lines(out / f'{split}_list.txt', lines)
+    """Write the lists of every split, the classes, and what is missing or broken; remove lists of other splits."""
     write_lines(out / 'classes.txt', annotations.classes)
+    expected = {clip.split for clip in annotations.clips}
+    for split in SPLITS:
+        file = out / f'{split}_list.txt'
+        if split in expected:
+            rows = ((path, clip.label) for clip, path in outcome.found if clip.split == split)
+            write_lines(file, (path if label is None else f'{path} {label}' for path, label in rows))
+        elif file.exists():
+            print(f'removed {file}: these annotations have no such split; give all annotation files in one command')
+            file.unlink()
     names = dict(enumerate(annotations.classes)) | {None: ''}
     write_lines(out / 'missing.txt', (f'{clip.name}\t{clip.split}\t{names[clip.label]}' for clip in outcome.missing))
     write_lines(out / 'broken.txt', (f'{path}\t{reason}' for path, reason in reasons.items() if reason))
 
 
 def write_lines(file: Path, lines: Iterable[str]) -> None:
-    file.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8', errors='surrogateescape')
+    file.write_text(as_lines(lines), encoding='utf-8', errors='surrogateescape')
+
+
+def as_lines(lines: Iterable[str]) -> str:
+    return ''.join(f'{line}\n' for line in lines)
 
 
 def write_report(out: Path, report: dict, notes: list[str]) -> None:
@@ -92,9 +132,13 @@ def print_summary(report: dict, args: argparse.Namespace) -> None:
     for split, counts in report['splits'].items():
         shown = ', '.join(f'{counts[group]} {group}' for group in ('found', 'missing', 'broken', 'duplicates'))
         print(f'{split}: of {counts["expected"]} clips {shown}')
+    print(f'video files that belong to no clip: {report["unmatched_files"]} (unmatched.txt)')
     classes = report['classes']
     if classes['expected'] != classes['paper']:
         print(f'the annotations name {classes["expected"]} classes, and the paper {classes["paper"]}')
+    if not any(counts['found'] for counts in report['splits'].values()):
+        print(f'no clip has a video that can be used: see missing.txt and broken.txt in {args.out}')
+        return
     options = {
         'data.root': args.out,
         'data.video_dir': args.videos.resolve(),  # one that is not absolute would be looked for in data.root

@@ -1,7 +1,7 @@
 """What every annotation format comes to: clips with a split and a label, and the names of the classes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SPLITS = ('train', 'val', 'test')
 
@@ -35,28 +35,32 @@ class Annotations:
         classes (list[str]): Names in the order of the labels.
         clips (list[Clip]): Every clip once.
         duplicates (list[Clip]): What names a clip again.
+        warnings (list[str]): What makes the files doubtful. Defaults to nothing.
     """
 
     classes: list[str]
     clips: list[Clip]
     duplicates: list[Clip]
+    warnings: list[str] = field(default_factory=list)
 
 
-def collect(classes: list[str], clips: Iterable[Clip]) -> Annotations:
-    """Keep every clip once: the first time it is named, but in testing rather than in training.
+def collect(classes: list[str], clips: Iterable[Clip], warnings: Iterable[str] = ()) -> Annotations:
+    """Keep every clip once: with a label rather than without, then in testing rather than in training, else the first.
 
     Args:
         classes (list[str]): Names in the order of the labels.
         clips (Iterable[Clip]): Clips, in the order of the files.
+        warnings (Iterable[str]): What makes the files doubtful. Defaults to nothing.
 
     Raises:
         AnnotationError: If there is no clip with a label.
     """
     kept: dict[str, Clip] = {}
     duplicates = []
-    for clip in sorted(clips, key=lambda clip: -SPLITS.index(clip.split)):
+    for clip in sorted(clips, key=lambda clip: (clip.label is None, -SPLITS.index(clip.split))):
         if kept.setdefault(clip.name, clip) is not clip:
             duplicates.append(clip)
     if all(clip.label is None for clip in kept.values()):
         raise AnnotationError('the annotation files name no clip with a label; give those of training and validation')
-    return Annotations([' '.join(name.split()) for name in classes], list(kept.values()), duplicates)
+    names = [' '.join(name.split()) for name in classes]
+    return Annotations(names, list(kept.values()), duplicates, list(warnings))

@@ -14,6 +14,8 @@ def read_diving48(files: list[Path]) -> Annotations:
     There is no validation split, and the paper reports the accuracy of the test split: it becomes ``val``, from which
     the configs choose and report.
 
+    Files without V2 in their names are read with a warning, since the labels of the first version are faulty.
+
     Args:
         files (list[Path]): The files, in any order; the names of the splits' files tell the splits.
 
@@ -33,7 +35,13 @@ def read_diving48(files: list[Path]) -> Annotations:
         )
     classes = list(_classes(contents.pop(vocabularies[0]), vocabularies[0]))
     clips = (clip for file, content in contents.items() for clip in _clips(content, file, len(classes)))
-    return collect(classes, clips)
+    warnings = (
+        f'{file} has no V2 in its name, and the labels of the first version are faulty; unless it is only renamed, '
+        'give Diving48_V2_train.json and Diving48_V2_test.json'
+        for file in contents
+        if 'v2' not in file.name.lower()
+    )
+    return collect(classes, clips, warnings)
 
 
 def _classes(content: list, file: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from .diving48 import read_diving48
 from .howto100m import read_howto100m
 from .kinetics import name_of_file, read_kinetics
 from .ssv2 import read_ssv2
+from .youtube import youtube_id
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Format:
     Args:
         read (Callable): Reads its annotation files.
         paper (dict[str, int]): Classes and, rounded, clips of each split in the paper.
-        name_of_file (Callable): Turns the name of a file, without suffix, into that of its clip. Defaults to
-            :class:`str`: they are the same.
+        name_of_file (Callable): Turns the name of a file, without suffix, into that of its clip or its whole video.
+            Defaults to :class:`str`: they are the same.
         note (str): What a reader of the report must know. Defaults to none.
     """
 
@@ -41,6 +42,7 @@ FORMATS = dict(
     howto100m=Format(
         read_howto100m,
         dict(classes=1059, train=85_000, val=35_000),
+        youtube_id,
         note='The classes are the tasks with at least 100 videos. The split is not that of the paper, which prints no '
         "list: of every task, the first 85 of 120 videos in the order of their ids' SHA-256 hashes are train, the "
         'others val.',

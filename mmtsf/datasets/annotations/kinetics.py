@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .clips import AnnotationError, Annotations, Clip, collect
 from .read_files import AGAIN, field, read_json, read_rows, split_named, split_of
+from .youtube import ID, YOUTUBE_ID, youtube_id
 
 #: What the columns are called: today, and in the release of 2017 and its crawler
 COLUMNS = dict(
@@ -17,9 +18,8 @@ COLUMNS = dict(
     end=('time_end', 'end_time'),
     split=('split', 'subset'),
 )
-YOUTUBE_ID = re.compile('[A-Za-z0-9_-]{11}')
 #: A file's name: id and seconds, padded with zeros or not
-TIMED = re.compile(r'([A-Za-z0-9_-]{11})_(\d+)(?:\.\d+)?_(\d+)(?:\.\d+)?')
+TIMED = re.compile(rf'({ID})_(\d+)(?:\.\d+)?_(\d+)(?:\.\d+)?')
 
 
 class Row(NamedTuple):
@@ -56,9 +56,9 @@ def clip_name(video: str, start: int, end: int) -> str:
 
 
 def name_of_file(stem: str) -> str:
-    """The same name for a file whose seconds are padded otherwise; other names stay as they are."""
+    """The name of the clip for a file whose seconds are padded otherwise; for others that of the whole video."""
     found = TIMED.fullmatch(stem)
-    return clip_name(found[1], int(found[2]), int(found[3])) if found else stem
+    return clip_name(found[1], int(found[2]), int(found[3])) if found else youtube_id(stem)
 
 
 def _of_csv(file: Path) -> Iterator[Row]:

@@ -5,7 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtsf.datasets.list_files import is_video
+
 from .clips import Clip
+
+
+def name_without_suffixes(path: str) -> str:
+    """Name of a video file without folder and suffix, or suffixes: merging downloaders leave ``ID.mp4.webm``."""
+    name = Path(path).name
+    while is_video(name):
+        name = Path(name).stem
+    return name
 
 
 def match_files(clips: list[Clip], paths: list[str], name_of_file: Callable[[str], str]) -> dict[str, list[str]]:
@@ -14,7 +24,7 @@ def match_files(clips: list[Clip], paths: list[str], name_of_file: Callable[[str
     Args:
         clips (list[Clip]): Clips, each with a name of its own.
         paths (list[str]): Paths of all video files.
-        name_of_file (Callable): Turns the name of a file, without suffix, into that of its clip.
+        name_of_file (Callable): Turns the name of a file, without suffix, into that of its clip or its whole video.
 
     Returns:
         dict[str, list[str]]: Paths by the name of the clip, the best first, for clips that have any.
@@ -22,7 +32,7 @@ def match_files(clips: list[Clip], paths: list[str], name_of_file: Callable[[str
     files: dict[str, list[str]] = {}
     # replacements of files that are known to be broken lie in a folder of their own
     for path in sorted(paths, key=lambda path: ('replacement' not in path, path)):
-        files.setdefault(name_of_file(Path(path).stem), []).append(path)
+        files.setdefault(name_of_file(name_without_suffixes(path)), []).append(path)
     clips_of = Counter(clip.video for clip in clips)
     matches = {}
     for clip in clips:

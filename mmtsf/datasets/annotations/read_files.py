@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from .clips import AnnotationError
@@ -59,13 +60,13 @@ def read_json(file: Path) -> Any:
         raise AnnotationError(f'{file}: expected JSON ({error}); {AGAIN}') from error
 
 
-def field(entry: Any, key: str, kind: type, where: str) -> Any:
+def field(entry: Any, key: str, kind: type | UnionType, where: str) -> Any:
     """Value of a key in a JSON object.
 
     Args:
         entry (Any): The object.
         key (str): Its key.
-        kind (type): Type of the value.
+        kind (type | UnionType): Type of the value, or several as in ``str | int``.
         where (str): Place of the object, for the error.
 
     Raises:
@@ -74,7 +75,8 @@ def field(entry: Any, key: str, kind: type, where: str) -> Any:
     value = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         found = f'{key!r} is {value!r}' if isinstance(entry, dict) else f'it is {entry!r}'
-        raise AnnotationError(f'{where}: {found:.200}, expected {key!r} to be of type {kind.__name__}; {AGAIN}')
+        expected = kind.__name__ if isinstance(kind, type) else kind
+        raise AnnotationError(f'{where}: {found:.200}, expected {key!r} to be of type {expected}; {AGAIN}')
     return value
 
 

@@ -6,28 +6,33 @@ from typing import Any
 from .clips import SPLITS, Annotations, Clip
 from .match_files import Outcome
 
-COUNTS = ('expected', 'found', 'missing', 'broken', 'duplicates', 'spare_files')
+COUNTS = ('expected', 'found', 'missing', 'broken', 'duplicates', 'other_split', 'other_label', 'spare_files')
 
 
-def make_report(name: str, annotations: Annotations, outcome: Outcome, paper: dict[str, int]) -> dict[str, Any]:
+def make_report(
+    name: str, annotations: Annotations, outcome: Outcome, unmatched: list[str], paper: dict[str, int]
+) -> dict[str, Any]:
     """Count the clips of every split and class.
 
-    Every clip is expected once and either found, missing or broken. Duplicates are rows that name a clip again, spare
-    files those that a clip has beside the one in use.
+    Every clip is expected once and either found, missing or broken. Duplicates are rows that name a clip again; some of
+    them name another split or another label than the row in use. Spare files are those that a clip has beside the one
+    in use.
 
     Args:
         name (str): Name of the data set.
         annotations (Annotations): What was expected.
         outcome (Outcome): What became of it.
+        unmatched (list[str]): Video files that belong to no clip.
         paper (dict[str, int]): Classes and clips of each split in the paper.
     """
     clips = _clips_by_count(annotations, outcome)
     by_split = Counter((clip.split, count) for count in COUNTS for clip in clips[count])
     by_class = Counter((clip.split, clip.label, count) for count in COUNTS for clip in clips[count])
-    splits = [split for split in SPLITS if by_split[split, 'expected']]
+    splits = [split for split in SPLITS if any(by_split[split, count] for count in COUNTS)]
     return dict(
         dataset=name,
         classes=dict(paper=paper['classes'], expected=len(annotations.classes)),
+        unmatched_files=len(unmatched),
         splits={
             split: dict(paper=paper.get(split)) | {count: by_split[split, count] for count in COUNTS}
             for split in splits
@@ -41,12 +46,16 @@ def make_report(name: str, annotations: Annotations, outcome: Outcome, paper: di
 
 
 def _clips_by_count(annotations: Annotations, outcome: Outcome) -> dict[str, list[Clip]]:
+    in_use = {clip.name: clip for clip in annotations.clips}
+    again = [(clip, in_use[clip.name]) for clip in annotations.duplicates]
     return dict(
         expected=annotations.clips,
         found=[clip for clip, _ in outcome.found],
         missing=outcome.missing,
         broken=outcome.broken,
         duplicates=annotations.duplicates,
+        other_split=[clip for clip, used in again if clip.split != used.split],
+        other_label=[clip for clip, used in again if None not in (clip.label, used.label) and clip.label != used.label],
         spare_files=[clip for clip, _ in outcome.spare],
     )
 
@@ -74,6 +83,7 @@ def as_markdown(report: dict[str, Any], notes: list[str]) -> str:
             f'# {report["dataset"]}\n',
             *_table(['split', "the paper's", *words], by_split),
             f'\nClasses: {report["classes"]["expected"]}; in the paper: {report["classes"]["paper"]}.\n',
+            f'Video files that belong to no clip: {report["unmatched_files"]}.\n',
             *(f'{note}\n' for note in notes),
             *_table(['label', 'class', 'split', *words], by_class),
             '',

@@ -18,6 +18,9 @@ def read_ssv2(files: list[Path]) -> Annotations:
     Raises:
         AnnotationError: If a file is not in the official format, or the labels are missing.
     """
+    for file in files:
+        if file.suffix.lower() == '.csv':
+            raise AnnotationError(f'{file}: expected JSON files alone; leave out test-answers.csv, which is not read')
     contents = {file: read_json(file) for file in files}
     numbers = [file for file, content in contents.items() if isinstance(content, dict)]
     if len(numbers) != 1:
@@ -48,7 +51,7 @@ def _clips(content: Any, file: Path, label_of: dict[str, int], numbers: Path) ->
     split = split_named(file)
     for number, entry in enumerate(content, 1):
         where = f'{file}, entry {number}'
-        name = field(entry, 'id', str, where)
+        name = str(field(entry, 'id', str | int, where))
         if 'template' not in entry and split == 'test':
             yield Clip(name, split, None)
             continue
