@@ -1,7 +1,7 @@
 # Training and testing on GPUs. This file has not been built or run by us; report what is wrong with it.
 # docker build -t mmtsf .
 FROM python:3.11-slim
-RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc git libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/mmtsf
 COPY requirements.txt ./
 COPY requirements requirements/

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, islice, repeat
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader
 
+from .launch import num_cores
 from .measure import Iterations, measure, peak_memory, without_traces
 from .runner import Runner
 
@@ -21,6 +23,8 @@ from .runner import Runner
 WARM_UP, COUNTED = 2, 2
 #: Share of the time that a training may wait for data, and of the memory that it may take, without a word
 TOLERATED_WAITING, TOLERATED_MEMORY = 0.1, 0.9
+#: What errors say where a CPU's memory is short
+NO_CPU_MEMORY = ('DefaultCPUAllocator', 'Cannot allocate memory')
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,20 @@ def dry_run(config: Config) -> Iterator[str]:
             runner = Runner.from_cfg(config)
             pace = pace_of(runner.train_dataloader)
             measured = measure(runner, WARM_UP + COUNTED, WARM_UP)
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise SystemExit('\n'.join([f'out of memory: {error}', *memory_advice(config)])) from error
     iterations = epochs * len(runner.train_dataloader) - (runner.iter - WARM_UP - COUNTED + 1)
     forecast = forecast_of(measured, pace, iterations)
     yield from report(forecast, measured.workers)
     yield from advice(config, forecast, memory_share(measured.workers))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is short: on a GPU, on a CPU, or in a data worker."""
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or any(words in str(error) for words in NO_CPU_MEMORY)
 
 
 def forecast_of(measured: Iterations, pace: float, iterations: int) -> Forecast:
@@ -112,10 +124,27 @@ def report(forecast: Forecast, workers: list[float]) -> Iterator[str]:
 
 
 def total_memory(owner: str) -> float:
-    """Memory of this process's GPU or of the machine, MB."""
+    """Memory of this process's GPU or of the machine, MB; a container's or a job's where it may take less."""
     if owner == 'GPU':
         return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 1e6
-    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e6
+    return min([os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'), *memory_limits()]) / 1e6
+
+
+def memory_limits(proc: Path = Path('/proc/self/cgroup'), mount: Path = Path('/sys/fs/cgroup')) -> Iterator[int]:
+    """Limits of the control groups that this process is in (version 1 or 2) and of those above them, bytes.
+
+    Args:
+        proc (Path): Lists the groups; only Linux has it. Defaults to this process's.
+        mount (Path): Where groups are folders.
+    """
+    for line in proc.read_text().splitlines() if proc.is_file() else []:
+        _, kind, group = line.split(':', 2)
+        if kind in ('', 'memory'):
+            folder = mount / kind / group.lstrip('/')
+            for level in (folder, *folder.parents):
+                for file in (level / 'memory.max', level / 'memory.limit_in_bytes'):
+                    if file.is_file() and (limit := file.read_text().strip()) != 'max':
+                        yield int(limit)
 
 
 def memory_share(workers: list[float]) -> float:
@@ -131,7 +160,7 @@ def advice(config: Config, forecast: Forecast, memory: float) -> Iterator[str]:
     """What to change where data or memory is short; ``memory`` is the share that is taken."""
     if forecast.waiting_share > TOLERATED_WAITING:
         yield 'data is the bottleneck; what helps:'
-        workers, cores = config.train_dataloader.num_workers, os.cpu_count() or 1
+        workers, cores = config.train_dataloader.num_workers, num_cores()
         if workers * int(os.environ.get('LOCAL_WORLD_SIZE', 1)) < cores:
             yield f'  train_dataloader.num_workers={workers + 1} or more: there are {cores} cores'
         yield '  python tools/data/transcode.py VIDEOS NEW_FOLDER: videos that decode faster, see docs/data.md'

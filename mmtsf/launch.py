@@ -70,6 +70,11 @@ def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
         mallopt(m_mmap_max, 0)
 
 
+def num_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under Slurm, taskset or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def _met_on_cpus(launcher: str) -> bool:
     """Let the processes of torchrun meet, if there is no GPU; MMEngine's launcher needs one, and takes a group that
     exists already as it is."""
@@ -84,14 +89,15 @@ def _met_on_cpus(launcher: str) -> bool:
             )
         return False
     torch.distributed.init_process_group('gloo')
-    torch.set_num_threads(max((os.cpu_count() or 1) // local_processes, 1))
+    torch.set_num_threads(max(num_cores() // local_processes, 1))
     return True
 
 
 def set_batch(config: Config, world_size: int) -> str:
     """Reach the recipe's global batch: ``global_batch_size`` = processes x batch x accumulated steps.
 
-    ``train_dataloader.batch_size`` is the most that a process takes at once.
+    ``train_dataloader.batch_size`` is the most videos that a process takes at once, each with as many clips as the
+    pipeline draws of it.
 
     Args:
         config (Config): Config of a run; its batch size and accumulation are set.
@@ -114,4 +120,7 @@ def set_batch(config: Config, world_size: int) -> str:
     batch = max(size for size in range(1, min(config.train_dataloader.batch_size, share) + 1) if share % size == 0)
     config.train_dataloader.batch_size = batch
     config.optim_wrapper.accumulative_counts = share // batch
-    return f'global batch {total} = {world_size} processes x {batch} clips x {share // batch} accumulated steps'
+    pipeline = config.train_dataloader.get('dataset', {}).get('pipeline', [])
+    clips = max((step.get('num_clips', 1) for step in pipeline), default=1)
+    taken = f'{batch} clips' if clips == 1 else f'{batch} videos ({batch * clips} clips)'
+    return f'global batch {total} = {world_size} processes x {taken} x {share // batch} accumulated steps'

@@ -61,7 +61,7 @@ class Iterations:
         seconds (np.ndarray): Of each iteration.
         waiting (np.ndarray): The part of each before its batch was there.
         clips (int): Clips of an iteration in this process.
-        workers (list[float]): Peak memory of the data workers, MB.
+        workers (list[float]): Peak memory of the data workers, MB, see :func:`worker_memory`.
     """
 
     seconds: np.ndarray
@@ -121,9 +121,9 @@ def peak_memory() -> dict[str, float]:
     return peaks
 
 
-def resident_memory(name: str = 'VmRSS', pid: int | str = 'self') -> float:
-    """Memory of a process now, or with ``'VmHWM'`` its peak, MB; on Linux."""
-    return int(Path(f'/proc/{pid}/status').read_text().split(f'{name}:')[1].split()[0]) * 1.024e-3
+def resident_memory(name: str = 'VmRSS', pid: int | str = 'self', file: str = 'status') -> float:
+    """Memory of a process now, or with ``'VmHWM'`` its peak, or another line of a file of ``/proc``, MB; on Linux."""
+    return int(Path(f'/proc/{pid}/{file}').read_text().split(f'{name}:')[1].split()[0]) * 1.024e-3
 
 
 def peak_growth(work: Callable[[], object]) -> float:
@@ -135,7 +135,8 @@ def peak_growth(work: Callable[[], object]) -> float:
 
 
 def worker_memory() -> Iterator[float]:
-    """Peak resident memory of the data workers, MB; what they share with the main process counts in each."""
+    """Peak memory of each data worker, MB; of what processes share, as a fork does, each has its part alone."""
     for process in multiprocessing.active_children():
-        if Path(f'/proc/{process.pid}/status').is_file():  # on Linux
-            yield resident_memory('VmHWM', process.pid or 'self')
+        if Path(f'/proc/{process.pid}/smaps_rollup').is_file():  # on Linux
+            now, part = (resident_memory(name, process.pid or 'self', 'smaps_rollup') for name in ('Rss', 'Pss'))
+            yield resident_memory('VmHWM', process.pid or 'self') - now + part

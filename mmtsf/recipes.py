@@ -1,6 +1,5 @@
 """Recipes: ways to train, laid over any config by a word, ``--cfg-options recipe=modern``."""
 
-import ast
 import difflib
 from pathlib import Path
 
@@ -20,31 +19,62 @@ SCHEDULE = (
 )
 
 
-def lay_over(config: Config, options: dict) -> tuple[Config, dict]:
-    """Lay the recipe that the options or the config name over the config.
+def load_with_recipe(path: Path, options: dict) -> Config:
+    """Read a config file, with the recipe that the options or the file itself name.
 
     A recipe of the options changes whatever the config file says. One of a config file changes what the file inherits;
     what the file itself says stays.
 
     Args:
-        config (Config): Config as read from its file.
-        options (dict): Values by dotted keys; ``recipe`` is a name of ``configs/_base_/recipes``, or a config's path.
+        path (Path): Path of the config file.
+        options (dict): Values by dotted keys; ``recipe`` is a name of ``configs/_base_/recipes``, a path or None.
 
     Raises:
         FileNotFoundError: If there is no such recipe.
+        ValueError: If no value of the config refers to another, so that a recipe would change a part alone, or the file
+            names a recipe and inherits by ``read_base()``.
 
     Returns:
-        tuple[Config, dict]: The config, and the options without ``recipe``.
+        Config: The config, without ``recipe``.
     """
-    recipe = options.get('recipe', config.get('recipe'))
+    config = Config.fromfile(path)
+    name = options.get('recipe', config.get('recipe'))
+    if name is not None:
+        values = Config.fromfile(recipe_path(name))
+        values.pop('recipe', None)
+        if '${' not in str(config.to_dict()):
+            raise ValueError(
+                f'recipe={name} cannot be laid over {path}: its values refer to nothing, as those of the config that a '
+                'run leaves in its work dir; lay it over the config that the run was started with'
+            )
+        if 'recipe' in options:
+            config = Config(_lay_over(config._cfg_dict, values))
+        else:
+            config = _load_between(path, name, values)
     config.pop('recipe', None)
-    if recipe is not None:
-        own = [] if 'recipe' in options else _own_values(Path(config.filename))
-        for key in SCHEDULE:
-            config.pop(key, None)
-        for values in [Config.fromfile(recipe_path(recipe)), *own]:
-            config.merge_from_dict({key: value for key, value in values.to_dict().items() if key != 'recipe'})
-    return config, {key: value for key, value in options.items() if key != 'recipe'}
+    return config
+
+
+def _lay_over(config: dict, recipe: Config) -> dict:
+    """A config's values changed by a recipe's."""
+    kept = {key: value for key, value in config.items() if key not in SCHEDULE}
+    return Config._merge_a_into_b(recipe.to_dict(), kept)
+
+
+def _load_between(path: Path, name: str, recipe: Config) -> Config:
+    """A config file, with the recipe between what the file that names it says and what that file inherits."""
+    if Config._is_lazy_import(str(path)):
+        raise ValueError(f'recipe={name} in {path} needs `_base_` instead of read_base(); or pass it as an option')
+    merge = Config._merge_a_into_b  # MMEngine lays a file's values over those of its bases with it
+
+    def merge_over_recipe(own: dict, bases: dict, *more: bool) -> dict:
+        return merge(own, _lay_over(bases, recipe) if own.get('recipe') == name else bases, *more)
+
+    Config._merge_a_into_b = staticmethod(merge_over_recipe)
+    try:
+        return Config.fromfile(path)
+    finally:
+        Config._merge_a_into_b = staticmethod(merge)
 
 
 def recipe_path(recipe: str) -> Path:
@@ -70,18 +100,3 @@ def recipe_names() -> dict[str, Path]:
     """Files of the shipped recipes by their names."""
     folder = config_path('mmtsf::_base_/recipes/paper.py').parent
     return {path.stem: path for path in sorted(folder.glob('*.py'))}
-
-
-def _own_values(path: Path) -> list[Config]:
-    """What the file that names a recipe says itself, then what each of its heirs says, down to ``path``."""
-    body = ast.parse(path.read_text()).body
-    bases = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_']
-    own = Config.fromstring(ast.unparse(ast.Module([node for node in body if node not in bases], [])), '.py')
-    if 'recipe' in own:
-        return [own]
-    for node in bases:
-        named = ast.literal_eval(node.value)
-        for base in [named] if isinstance(named, str) else named:
-            if above := _own_values(config_path(base) if '::' in base else path.parent / base):
-                return [*above, own]
-    return []

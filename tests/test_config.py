@@ -262,13 +262,62 @@ def test_a_word_chooses_the_protocol(protocol, start, spacing, target_fps, avera
         ),
         (
             {'xyz': 4},
-            "the option 'xyz' changes nothing: no value of this config refers to it; known are 'auto_scale_lr'",
+            "the option 'xyz' changes nothing: no value of this config refers to it; known are 'clip', 'clip_",
+        ),
+        (
+            {'data.split_seed': 5},
+            "the option 'data.split_seed' changes nothing: what refers to it is not in use; data.",
+        ),
+        (
+            {'view': '10x3', 'views.num_clips': 1, 'views.num_crops': 1},
+            "the option 'view' changes nothing: what refers to it is not in use",
         ),
     ],
 )
 def test_an_option_that_changes_nothing_is_named(options, words):
     with pytest.raises(ValueError, match=f'^{re.escape(words)}'):
         load('base_k400', **options)
+
+
+def test_segments_have_no_distance_of_frames():
+    with pytest.raises(ValueError, match="'clip.frame_interval' changes nothing: what refers to it is not in use"):
+        load('base_ssv2', **{'clip.frame_interval': 5})
+
+
+def test_options_of_a_resolved_config_are_its_values_themselves(tmp_path):
+    load('tiny_motion').dump(tmp_path / 'dumped.py')
+    words = (
+        "the option 'data.num_classes' changes nothing: values of this config refer to nothing, as a run leaves them"
+    )
+    with pytest.raises(ValueError, match=words):
+        load_config(str(tmp_path / 'dumped.py'), {'data.num_classes': 3})
+    assert load_config(str(tmp_path / 'dumped.py'), {'model.cls_head.num_classes': 3}).model.cls_head.num_classes == 3
+
+
+def frames_of(name: str, video: str, **options) -> np.ndarray:
+    """Indices of the frames of a test video, clip by clip."""
+    config = load(name, **options)
+    pipeline = Compose(config.test_dataloader.dataset.pipeline[:2])
+    results = pipeline(dict(filename=video))
+    return results['frame_inds'].reshape(-1, results['clip_len'])
+
+
+@pytest.mark.parametrize('name', ['base_k400', 'base_ssv2', 'base_howto100m'])
+def test_clips_of_every_sampling_can_be_reversed(name, video):
+    clips = frames_of(name, video)
+    assert (np.diff(clips) >= 0).all()
+    assert clips[0, 0] < clips[0, -1]
+    np.testing.assert_array_equal(frames_of(name, video, **{'views.frame_order': 'reversed'}), clips[:, ::-1])
+
+
+@pytest.mark.parametrize('options', [{'view': '10x3'}, {'views.num_clips': 10}])
+def test_a_number_of_clips_that_cover_a_video_is_refused(options, video):
+    with pytest.raises(
+        ValueError, match="num_clips is 10, but clips that cover a video .*; leave it at 1, as view='1x1'"
+    ):
+        frames_of('base_howto100m', video, **options)
+    config = load('base_howto100m', view='1x3')
+    assert pipeline_of(config, 'test')['CropViews'].num_crops == 3
 
 
 @pytest.mark.parametrize(
@@ -278,7 +327,7 @@ def test_an_option_that_changes_nothing_is_named(options, words):
             {'load_from': '${clip.frames}'},
             "'${clip.frames}', but there is no 'frames' in it; did you mean 'num_frames'?",
         ),
-        ({'load_from': '${nothing}'}, "'${nothing}', but there is no 'nothing' in it; known are 'auto_scale_lr', "),
+        ({'load_from': '${nothing}'}, "'${nothing}', but there is no 'nothing' in it; known are 'clip', 'clip_"),
         (
             {'protocol': 'relaesed'},
             "'${protocols.relaesed.average_clips}', but there is no 'relaesed' in it; did you mean 'released'?",

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from runs import ROOT, TINY, free_port
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
 
 DOCS = [
     ROOT / 'README.md',
@@ -121,6 +125,67 @@ def test_every_command_of_a_document_runs(document, workshop, motion):
         assert result.returncode == 0, f'{command}\n{result.stdout[-3000:]}'
 
 
+def blocks(language: str, document: Path) -> list[str]:
+    return re.findall(rf'```{language}\n(.*?)```', document.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
+def test_commands_that_are_not_run_here_say_what_they_need(document):
+    for block in blocks('text', document):
+        if re.search(r'^\S*(python|bash|pip|docker|[A-Z_]+=\S*) ', block, re.MULTILINE):
+            assert block.startswith('# needs '), block
+
+
+@pytest.fixture
+def schemes_of_the_docs():
+    """The attention scheme that the documentation adds, for as long as a test lasts."""
+    [code] = [block for block in blocks('python', ROOT / 'docs/architecture.md') if 'register_module' in block]
+    exec(
+        code.replace('from ..layers', 'from mmtsf.models.layers').replace(
+            'from .scheme', 'from mmtsf.models.attentions.scheme'
+        ),
+        {},
+    )
+    yield
+    MODELS.module_dict.pop('TubeAttention')
+
+
+def test_every_config_in_the_documents_loads_and_builds(schemes_of_the_docs, tmp_path):
+    found = [block for document in DOCS for block in blocks('python', document) if block.startswith('_base_')]
+    assert len(found) > 8
+    for number, code in enumerate(found):
+        file = tmp_path / f'child_{number}.py'
+        file.write_text(re.sub("'(timesformer_\\w+.py)'", r"'mmtsf::\1'", code, count=1))
+        if 'recipes/' in code:
+            file.write_text(code.replace('configs/', f'{ROOT}/configs/'))
+            config = load_config(str(ROOT / TINY), {'recipe': str(file)})
+        else:
+            config = load_config(str(file))
+        with torch.device('meta'):
+            MODELS.build(config.model)
+
+
+@pytest.mark.parametrize(
+    'document', ['README.md', 'docs/configs.md', 'docs/from_huggingface.md', 'docs/installing.md', 'docs/using.md']
+)
+def test_the_python_of_a_document_runs(document, workshop, motion, monkeypatch):
+    monkeypatch.chdir(workshop)
+    for name in ('one.mp4', 'two.mp4', 'video.mp4'):
+        Path(name).symlink_to(motion / 'test/left/0000.mp4')
+    scripts = [block for block in blocks('python', ROOT / document) if block.startswith(('from', 'import'))]
+    scripts = [code for code in scripts if 'mmengine.hub' not in code]  # of an installed wheel, tests/test_package.py
+    assert scripts
+    for code in scripts:
+        for named, here in [
+            (r'(?<=Inferencer\()\S+, \S+\b', f"'{TINY}', 'tiny.pth"),
+            ("'CONFIG', 'CHECKPOINT'", f"'{TINY}', 'tiny.pth'"),
+            ("device='cuda'", "device='cpu'"),
+            ("{'work_dir'", "{'max_epochs': 1, 'work_dir'"),
+        ]:
+            code = re.sub(named, here, code)
+        exec(code, {})
+
+
 def test_every_untried_command_stands_in_a_document():
     assert set(UNTRIED) <= {command for document in DOCS for command in commands_of(document)}
 
@@ -129,6 +194,14 @@ def test_every_link_between_documents_leads_somewhere():
     for document in DOCS:
         for target in re.findall(r'\]\((?!http)([^)#]+)', document.read_text()):
             assert (document.parent / target).exists(), f'{document.name} links to {target}'
+
+
+def test_every_file_that_a_document_names_exists():
+    for document in DOCS:
+        for name in re.findall(
+            r'`((?:_base_|benchmarks|configs|mmtsf|requirements|tests|tools)/[\w./]+\w)`', document.read_text()
+        ):
+            assert (ROOT / name).exists() or (ROOT / 'configs' / name).exists(), f'{document.name} names {name}'
 
 
 def test_costs_in_the_readme_are_those_of_the_zoo():

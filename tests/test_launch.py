@@ -1,6 +1,7 @@
 """Batches and processes of a run."""
 
 import argparse
+import os
 
 import pytest
 from mmengine.config import Config
@@ -22,6 +23,24 @@ def test_the_global_batch_is_reached(total, batch_size, processes, clips, steps)
     assert config.train_dataloader.batch_size == clips
     assert config.optim_wrapper.accumulative_counts == steps
     assert processes * clips * steps == total
+
+
+def test_the_log_says_videos_where_each_gives_several_clips():
+    config = config_of(64, 8)
+    words = 'global batch 64 = 1 processes x 8 clips x 8 accumulated steps'
+    assert launch.set_batch(config, 1) == words
+    config.train_dataloader.dataset = dict(pipeline=[dict(type='OpenVideo'), dict(type='SampleClips', num_clips=2)])
+    assert launch.set_batch(config, 1) == words.replace('8 clips', '8 videos (16 clips)')
+
+
+def test_cores_are_those_that_the_process_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert launch.num_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert launch.num_cores() == len(allowed)
 
 
 def test_a_batch_that_cannot_be_shared_is_named():

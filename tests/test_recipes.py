@@ -130,6 +130,49 @@ def test_a_config_file_that_names_a_recipe_wins_over_it_and_so_do_its_heirs(tmp_
     assert load_config(str(child), dict(recipe='paper')).optim_wrapper.optimizer.type == 'SGD'
 
 
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('child.py', "_base_ = '{}'\nrecipe = 'modern'\nclip = _base_.clip\nclip.update(size=112)\nlr = 3e-4"),
+        ('child.yaml', '_base_: {}\nrecipe: modern\nclip:\n  size: 112\nlr: 3.0e-4'),
+        ('child.json', '{{"_base_": "{}", "recipe": "modern", "clip": {{"size": 112}}, "lr": 3e-4}}'),
+    ],
+)
+def test_a_config_file_of_any_kind_may_name_a_recipe(name: str, text: str, tmp_path) -> None:
+    (tmp_path / name).write_text(text.format(Path(TINY).resolve()))
+    config = load_config(str(tmp_path / name))
+    assert config.model.backbone.img_size == 112
+    assert (config.optim_wrapper.optimizer.lr, config.train_cfg.max_epochs) == (3e-4, 30)
+    assert config.model.data_preprocessor.blending.type == 'RandomBlending'
+    heir = load_config(str(child_of(tmp_path / name, "recipe = 'small'", tmp_path, 'heir.py')))
+    assert (heir.optim_wrapper.optimizer.lr, heir.model.data_preprocessor.blending) == (2.5e-4, None)
+    assert heir.to_dict() == load_config(str(tmp_path / name), dict(recipe='small')).to_dict()
+    assert load_config(str(tmp_path / name), dict(recipe=None)).optim_wrapper.optimizer.lr == 3e-4
+
+
+def test_a_recipe_over_a_resolved_config_is_refused(tmp_path) -> None:
+    load_config(TINY).dump(tmp_path / 'dumped.py')
+    words = 'recipe=modern cannot be laid over .*dumped.py: its values refer to nothing, .* the run was started with'
+    with pytest.raises(ValueError, match=words):
+        load_config(str(tmp_path / 'dumped.py'), dict(recipe='modern'))
+    child = child_of(tmp_path / 'dumped.py', "recipe = 'modern'", tmp_path)
+    with pytest.raises(ValueError, match=words.replace('dumped', 'child')):
+        load_config(str(child))
+
+
+def test_a_recipe_in_a_file_that_inherits_otherwise_is_refused(tmp_path) -> None:
+    (tmp_path / 'parent.py').write_text("lr = 1e-3\noptim_wrapper = dict(optimizer=dict(lr='${lr}'))\n")
+    text = "from mmengine.config import read_base\nwith read_base():\n    from .parent import *\nrecipe = 'modern'\n"
+    (tmp_path / 'child.py').write_text(text)
+    with pytest.raises(ValueError, match='recipe=modern in .*child.py needs `_base_` instead of read_base'):
+        load_config(str(tmp_path / 'child.py'))
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_every_recipe_has_its_rate_in_one_word(recipe: str) -> None:
+    assert load_config(TINY, dict(recipe=recipe, lr=3e-4)).optim_wrapper.optimizer.lr == 3e-4
+
+
 def test_a_recipe_may_be_a_file(tmp_path) -> None:
     own = child_of(Path('configs/_base_/recipes/modern.py').resolve(), 'lr = 3e-4', tmp_path, 'own.py')
     config = load_config(TINY, dict(recipe=str(own)))

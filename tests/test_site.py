@@ -57,6 +57,23 @@ def test_every_document_is_a_page(site):
         assert (site / page / 'index.html').is_file(), path
 
 
+def test_every_module_has_its_reference():
+    listed = [name for page in ROOT.glob('docs/api/*.md') for name in re.findall(r'^::: (\S+)', page.read_text(), re.M)]
+    paths = [path.relative_to(ROOT) for part in ('', 'models/', 'datasets/') for path in ROOT.glob(f'mmtsf/{part}*')]
+    modules = [
+        '.'.join(path.with_suffix('').parts)
+        for path in paths
+        if path.suffix == '.py' or (ROOT / path / '__init__.py').exists()
+    ]
+    unlisted = [
+        name
+        for name in modules
+        if not name.endswith('__init__')
+        and not any(f'{known}.'.startswith(f'{name}.') or name.startswith(known) for known in listed)
+    ]
+    assert unlisted == ['mmtsf.registry']
+
+
 def test_no_page_fetches_anything_from_elsewhere(site):
     for page in [*site.rglob('*.html'), *site.rglob('*.css')]:
         assert not FETCHED.search(page.read_text()), page

@@ -111,7 +111,8 @@ class Demo:
         views = {'views.num_clips': clips, 'views.num_crops': crops, 'clip.num_frames': frames}
         if getattr(self.sampling, 'start', None) == 'cover':
             del views['views.num_clips']
-        return {**self.args.cfg_options, **views}
+        given = {name: value for name, value in self.args.cfg_options.items() if name != 'view'}  # the page's numbers win
+        return given | views
 
 
 def build_page(demo: Demo) -> gr.Blocks:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.video_folder import find_classes, list_videos
+from mmtsf.launch import num_cores
 from mmtsf.visualization import draw_curves
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +75,7 @@ def choose_settings(data: Path, seed: int) -> list[str]:
 
 def run(name: str, *arguments: str | Path, out: Path) -> subprocess.Popen:
     """Start a tool on its share of the cores; its output goes to a log."""
-    threads = max((os.cpu_count() or 1) // len(SCHEMES), 1)
+    threads = max(num_cores() // len(SCHEMES), 1)
     with Path(out, f'{name}.log').open('w') as log:
         return subprocess.Popen(
             [sys.executable, *map(str, arguments)],

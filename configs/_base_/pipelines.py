@@ -46,12 +46,23 @@ sampling = dict(
     ),
     segments=dict(
         train=dict(type='SampleSegments', clip_len='${clip.num_frames}', num_clips='${data.clips_per_video}'),
-        test=dict(type='SampleSegments', clip_len='${clip.num_frames}', num_clips='${views.num_clips}', test_mode=True),
+        test=dict(
+            type='SampleSegments',
+            clip_len='${clip.num_frames}',
+            frame_order='${views.frame_order}',
+            num_clips='${views.num_clips}',
+            test_mode=True,
+        ),
     ),
     cover=dict(
         train='${sampling.rate.train}',
         test=dict(
-            type='SampleClips', num_frames='${clip.num_frames}', frame_interval='${clip.frame_interval}', start='cover'
+            type='SampleClips',
+            num_frames='${clip.num_frames}',
+            frame_interval='${clip.frame_interval}',
+            start='cover',
+            frame_order='${views.frame_order}',
+            num_clips='${views.num_clips}',  # refused unless it is 1: the length of a video decides
         ),
     ),
 )

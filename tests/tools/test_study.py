@@ -54,8 +54,8 @@ def test_a_pair_of_the_papers_ranking_is_seen_only_if_no_seed_says_otherwise(rep
         'within the spread: divided > joint, axial > space.'
     ) in text
     assert (
-        "patterns, the paper's ranking on K400: seen: divided > joint, divided > space, divided > axial, space > axial; "
-        'the opposite: joint > space, joint > axial.'
+        "patterns, the paper's ranking on K400: seen: divided > joint, divided > space, divided > axial, "
+        'space > axial; the opposite: joint > space, joint > axial.'
     ) in text
 
 

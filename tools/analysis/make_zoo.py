@@ -38,6 +38,7 @@ TAIL = """
 the first use, or a file.
 
 ```text
+# needs the data set, 8 GPUs, and a network for the weights
 bash tools/dist_train.sh CONFIG 8
 python tools/test.py CONFIG NAME --cfg-options OPTIONS
 python tools/convert_weights.py NAME weights.safetensors

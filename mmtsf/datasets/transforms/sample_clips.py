@@ -12,6 +12,17 @@ SPACINGS = ('exact', 'linspace')
 ORDERS = ('forward', 'reversed')
 
 
+def is_reversed(frame_order: str) -> bool:
+    """Whether frames of a clip come last one first.
+
+    Raises:
+        ValueError: If this is no order.
+    """
+    if frame_order not in ORDERS:
+        raise ValueError(f'frame_order is {frame_order!r}, expected one of {ORDERS}')
+    return frame_order == 'reversed'
+
+
 @TRANSFORMS.register_module()
 class SampleClips(BaseTransform):
     """Sample clips of ``num_frames`` frames, one every ``frame_interval`` frames (the paper's rate 1/32 is 32).
@@ -27,13 +38,16 @@ class SampleClips(BaseTransform):
         start (str): Where clips begin. ``'random'``: anywhere (training). ``'middle'``: evenly over the video, one
             clip in its middle (paper). ``'first'``: evenly, one clip at frame 0 (released code). ``'cover'``: as many
             clips as it takes, one after the other, from frame 0 to the end (the paper's HowTo100M protocol).
-        num_clips (int): Number of clips; ``'cover'`` finds it itself. Defaults to 1.
+        num_clips (int): Number of clips; 1 with ``'cover'``, which finds it itself. Defaults to 1.
         spacing (str): ``'exact'``: neighbours are ``frame_interval`` apart. ``'linspace'``: spread over the whole span
             of ``num_frames * frame_interval`` frames, 255/7 apart for 8 x 32 (released code). Defaults to ``'exact'``.
         target_fps (float, optional): Frame rate that ``frame_interval`` refers to; videos of another known rate are
             sampled at the same distances in seconds (the released code uses 30). Defaults to None: distances in frames.
         frame_order (str): ``'forward'``, or ``'reversed'`` to see whether a model uses the order of frames. Defaults to
             ``'forward'``.
+
+    Raises:
+        ValueError: If an argument is none of these.
     """
 
     def __init__(
@@ -53,15 +67,18 @@ class SampleClips(BaseTransform):
             raise ValueError(f'start is {start!r}, expected one of {STARTS}')
         if spacing not in SPACINGS:
             raise ValueError(f'spacing is {spacing!r}, expected one of {SPACINGS}')
-        if frame_order not in ORDERS:
-            raise ValueError(f'frame_order is {frame_order!r}, expected one of {ORDERS}')
+        if start == 'cover' and num_clips != 1:
+            raise ValueError(
+                f"num_clips is {num_clips}, but clips that cover a video (start='cover') are as many as its length "
+                "takes; leave it at 1, as view='1x1' and view='1x3' do"
+            )
         self.num_frames = num_frames
         self.frame_interval = frame_interval
         self.start = start
         self.num_clips = num_clips
         self.spacing = spacing
         self.target_fps = target_fps
-        self.reverse = frame_order == 'reversed'
+        self.reverse = is_reversed(frame_order)
 
     def transform(self, results: dict) -> dict:
         total, fps = results['total_frames'], results['avg_fps']
