@@ -111,8 +111,7 @@ class Demo:
         views = {'views.num_clips': clips, 'views.num_crops': crops, 'clip.num_frames': frames}
         if getattr(self.sampling, 'start', None) == 'cover':
             del views['views.num_clips']
-        given = {name: value for name, value in self.args.cfg_options.items() if name != 'view'}  # the page's numbers win
-        return given | views
+        return {name: value for name, value in self.args.cfg_options.items() if name != 'view'} | views
 
 
 def build_page(demo: Demo) -> gr.Blocks:
