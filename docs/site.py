@@ -10,7 +10,14 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 PAGES = ('*.md', 'docs/**/*.md', 'benchmarks/*.md')
 #: What pages link to or show
-LINKED = ('docs/site.css', 'docs/images/*', 'configs/**/*.py', 'mmtsf/model-index.yml', 'requirements/*.txt')
+LINKED = (
+    'docs/site.css',
+    'docs/images/*',
+    'docs/study/*',
+    'configs/**/*.py',
+    'mmtsf/model-index.yml',
+    'requirements/*.txt',
+)
 #: Sphinx's roles, ``:func:`name```, which Markdown does not know
 ROLE = re.compile(r':(func|class|meth|mod):(?=<code>)')
 

@@ -65,7 +65,7 @@ def test_runs_are_five_schemes_on_every_data_set_and_one_change_at_a_time_on_the
     schemes = [run for run in runs if run.study == 'scheme']
     assert len(schemes) == 5 * 3 * 2
     assert {run.data for run in runs if run.study != 'scheme'} == {'motion'}
-    plain = [run for run in runs if run.value in ('divided', 'space-time', 'time, space', '8', '48', '100%')]
+    plain = [run for run in runs if run.value in ('divided', 'space-time', 'time first', '8', '48', '100%')]
     assert len({run.name for run in plain if run.data == 'motion' and run.seed == 0}) == 1  # done once
     names = {run.name: (run.data, run.share, run.seed, str(sorted(run.options.items()))) for run in runs}
     assert len(set(names.values())) == len(names)
@@ -91,3 +91,11 @@ def test_costs_are_those_of_the_paper_where_it_gives_them():
     assert gigamacs('divided', 8, 224) == pytest.approx(196, rel=0.01)
     assert gigamacs('divided', 96, 224) == pytest.approx(2380, rel=0.01)
     assert gigamacs('joint', 8, 448) > gigamacs('divided', 8, 448)
+
+
+def test_the_page_shows_what_was_measured(report):
+    page = (ROOT / 'docs/study.md').read_text()
+    studies = report['read'](ROOT / 'docs/study/results.csv')
+    assert len(studies) == 7
+    for study, columns in studies.items():
+        assert '\n'.join(report['table'](study, columns)) in page

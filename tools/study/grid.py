@@ -19,8 +19,8 @@ ABLATIONS: dict[str, dict[str, dict]] = {
         'space-time': {},
     },
     'order': {
-        'time, space': {},
-        'space, time': {'model.backbone.attention.order': 'space_time'},
+        'time first': {},
+        'space first': {'model.backbone.attention.order': 'space_time'},
         'parallel': {'model.backbone.attention.order': 'parallel'},
     },
     'patch size': {

@@ -23,7 +23,7 @@ PAPER = {
         'axial': (73.5, 56.2),
     },
     'position embedding': {'none': (75.4, 45.8), 'space': (77.8, 52.5), 'space-time': (78.0, 59.5)},
-    'order': {'time, space': (78.0, 59.5), 'space, time': (77.5, 59.0), 'parallel': (77.6, 59.1)},
+    'order': {'time first': (78.0, 59.5), 'space first': (77.5, 59.0), 'parallel': (77.6, 59.1)},
 }
 #: Of what the paper gives as a trend, from better to worse: sections 4.3, 4.4 and 4.7
 TRENDS = {
