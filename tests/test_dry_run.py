@@ -143,6 +143,7 @@ def test_of_what_processes_share_each_has_its_part_alone() -> None:
         for sleeper in sleepers:
             sleeper.kill()
             sleeper.join()
-    whole = held.nbytes / 1e6  # has three owners
+    whole = resident_memory()  # which has three owners
     assert len(parts) == 2
-    assert all(whole / 3 < part < whole for part in parts)
+    assert held.any()
+    assert all(whole / 4 < part < whole / 2 for part in parts)

@@ -20,7 +20,7 @@ def grad_norms(log: str) -> list[float]:
 @pytest.mark.parametrize(
     ('kind', 'fused'),
     [
-        pytest.param(STEADY, True, id='SGD'),
+        pytest.param(STEADY, True, id='SGD', marks=pytest.mark.long),
         pytest.param(ADAMW, True, id='AdamW', marks=pytest.mark.long),
         pytest.param(ADAMW, False, id='loop', marks=pytest.mark.long),
     ],

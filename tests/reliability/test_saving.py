@@ -65,7 +65,7 @@ def test_a_flipped_byte_is_found_or_does_not_matter(small_checkpoint, tmp_path):
             assert all(torch.equal(got['state_dict'][key], expected['state_dict'][key]) for key in ('weight', 'bias'))
 
 
-@pytest.mark.parametrize('fault', ['cut off', 'a flipped byte'])
+@pytest.mark.parametrize('fault', [pytest.param('cut off', marks=pytest.mark.long), 'a flipped byte'])
 def test_resume_passes_over_a_damaged_checkpoint_whatever_last_checkpoint_says(fault, trained, motion, tmp_path):
     for path in trained.glob('epoch_*.pth'):
         shutil.copy2(path, tmp_path)

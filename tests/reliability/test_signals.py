@@ -34,7 +34,7 @@ def wait_for(run: Run, words: str) -> None:
     [
         (signal.SIGTERM, 'Epoch(train) [1][ 7/16]', 'iter_', False),
         (signal.SIGUSR1, 'Epoch(train) [2][ 2/16]', 'iter_', True),  # as Slurm sends it
-        (signal.SIGTERM, 'Epoch(train) [1][16/16]', 'epoch_1.pth', False),
+        pytest.param(signal.SIGTERM, 'Epoch(train) [1][16/16]', 'epoch_1.pth', False, marks=pytest.mark.long),
     ],
     ids=['SIGTERM in training', 'SIGUSR1 to workers too', 'SIGTERM in validation'],
 )
@@ -92,7 +92,9 @@ def test_slurm_train_has_a_batch_job_requeued(cluster, monkeypatch):
     assert asked[1:] == ['scontrol requeue 42']
 
 
-@pytest.mark.parametrize('variable', ['SLURM_RESTART_COUNT', 'TORCHELASTIC_RESTART_COUNT'])
+@pytest.mark.parametrize(
+    'variable', [pytest.param('SLURM_RESTART_COUNT', marks=pytest.mark.long), 'TORCHELASTIC_RESTART_COUNT']
+)
 def test_a_run_that_is_started_again_by_its_launcher_resumes(variable, whole, monkeypatch, tmp_path, motion):
     monkeypatch.setenv(variable, '1')
     words = ('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *options(motion, max_epochs=1))

@@ -174,6 +174,7 @@ def cpu_seconds() -> float:
     return sum(sum(resource.getrusage(whose)[:2]) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
+@pytest.mark.long
 def test_looking_after_workers_takes_no_time(videos):
     def cost(outlives: bool) -> tuple[float, float]:
         loader = make_loader(videos, WHOLE * 8, 2, 'pyav', outlives)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from runs import ROOT, TINY, free_port, run_tool
 from safetensors.numpy import load_file
 
@@ -53,6 +54,7 @@ def test_all_formats_hold_the_same(motion, tiny_checkpoint, tmp_path):
         assert entry == dict(video=name, shape=list(row.shape), feature=row.ravel().tolist())
 
 
+@pytest.mark.long
 def test_two_processes_write_what_one_writes(motion, tiny_checkpoint, tmp_path):
     extract_to(tmp_path / 'one.npy', motion / 'test', tiny_checkpoint)
     command = ['-m', 'torch.distributed.run', '--nproc-per-node=2', f'--master-port={free_port()}', TOOL]
@@ -61,6 +63,7 @@ def test_two_processes_write_what_one_writes(motion, tiny_checkpoint, tmp_path):
     assert (tmp_path / 'one.txt').read_text() == (tmp_path / 'two.txt').read_text()
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_with_the_same_file(motion, tiny_checkpoint, tmp_path):
     videos = tmp_path / 'videos'
     for copy in range(8):

@@ -44,6 +44,7 @@ def test_weights_alone_cannot_be_resumed_from(motion, trained, tmp_path):
     assert 'cannot resume from mmtsf weights: this file has no state of the optimizer; start from it with' in log
 
 
+@pytest.mark.long
 def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, tmp_path):
     still = {'model.backbone.drop_path_rate': 0.0, 'optim_wrapper.optimizer.type': 'SGD', 'lr': 0.05}
     still |= {'optim_wrapper.optimizer.weight_decay': 0.0}
@@ -58,6 +59,7 @@ def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, t
     assert apart < 1e-3 * moved
 
 
+@pytest.mark.long
 def test_accumulated_steps_equal_the_whole_batch(motion, tmp_path):
     config = tmp_path / 'still.py'  # the same learning rate, however many iterations there are
     config.write_text(

@@ -140,12 +140,14 @@ def test_code_in_a_checkpoint_is_not_run(kind, load, tmp_path):
     'words',
     [
         ['tools/test.py', TINY, 'FILE', '--work-dir', 'OUT'],
-        ['tools/train.py', TINY, '--resume', 'FILE', '--work-dir', 'OUT'],
+        pytest.param(['tools/train.py', TINY, '--resume', 'FILE', '--work-dir', 'OUT'], marks=pytest.mark.long),
         ['tools/train.py', TINY, '--work-dir', 'OUT', '--cfg-options', 'load_from=FILE'],
         ['tools/train.py', TINY, '--work-dir', 'OUT', '--cfg-options', 'model.backbone.init_cfg.checkpoint=FILE'],
         ['tools/convert_weights.py', 'FILE', 'OUT.pth'],
         ['tools/export.py', TINY, 'FILE', 'OUT.onnx'],
-        ['tools/analysis/visualize_attention.py', 'VIDEO', TINY, 'FILE', 'OUT.png'],
+        pytest.param(
+            ['tools/analysis/visualize_attention.py', 'VIDEO', TINY, 'FILE', 'OUT.png'], marks=pytest.mark.long
+        ),
     ],
     ids=['test', 'resume', 'load_from', 'init_cfg', 'convert', 'export', 'visualize'],
 )
