@@ -44,10 +44,14 @@ SMALL = {
 }
 
 
+def blocks(language: str, document: Path) -> list[str]:
+    """Blocks of code in a document."""
+    return re.findall(rf'```{language}\n(.*?)```', document.read_text(), re.DOTALL)
+
+
 def commands_of(document: Path) -> list[str]:
     """Commands in the bash blocks of a document, with continued lines joined and comments left out."""
-    blocks = re.findall(r'```bash\n(.*?)```', document.read_text(), re.DOTALL)
-    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    lines = '\n'.join(blocks('bash', document)).replace('\\\n', ' ').splitlines()
     return [' '.join(line.partition(' #')[0].split()) for line in lines if line.strip()]
 
 
@@ -123,10 +127,6 @@ def test_every_command_of_a_document_runs(document, workshop, motion):
             timeout=400,
         )
         assert result.returncode == 0, f'{command}\n{result.stdout[-3000:]}'
-
-
-def blocks(language: str, document: Path) -> list[str]:
-    return re.findall(rf'```{language}\n(.*?)```', document.read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])

@@ -1,7 +1,6 @@
 """Find the videos that cannot be read, each in a process of its own, and keep what is known of them."""
 
 import argparse
-import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -10,6 +9,8 @@ from typing import cast
 
 import numpy as np
 from rich.progress import track
+
+from mmtsf.launch import num_cores
 
 from .decoders import DECODERS, open_video
 from .each_apart import each_apart
@@ -23,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--decoder', choices=sorted(DECODERS), default='pyav')
     parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')
     parser.add_argument('--time-limit', type=float, help='seconds for a video (default: 60, or 600 with --full)')
-    cpus = len(os.sched_getaffinity(0))
-    parser.add_argument('--workers', type=int, default=cpus, help='videos at a time (default: one a CPU)')
+    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
 
 
 def refuse_mistakes(args: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ Frames keep their number and order. The same command goes on where it was interr
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -26,6 +25,7 @@ from rich.progress import track
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.datasets.each_apart import each_apart
 from mmtsf.datasets.list_files import SUFFIXES, is_video, list_folder, read_list, write_list
+from mmtsf.launch import num_cores
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
 #: What all videos of a folder share
@@ -40,8 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--short-side', type=int, default=320, help='pixels; never enlarged (default: 320)')
     parser.add_argument('--keyframe-distance', type=int, default=32, help='frames, at most (default: 32)')
     parser.add_argument('--crf', type=int, default=18, help='quality, 0 (lossless) to 51 (default: 18)')
-    cpus = len(os.sched_getaffinity(0))
-    parser.add_argument('--workers', type=int, default=cpus, help='videos at a time (default: one a CPU)')
+    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
     return parser.parse_args()
 
 

@@ -24,6 +24,8 @@ from costs import write_costs
 from grid import Run, all_runs
 from report import write_report
 
+from mmtsf.launch import num_cores
+
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
 KINDS = ('motion', 'patterns')
@@ -51,8 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='STUDY', help='e.g. scheme, "patch size", or costs')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='config values of all runs')
     parser.add_argument('--seeds', type=int, default=3, help='of each run (default: 3)')
-    cpus = len(os.sched_getaffinity(0))
-    parser.add_argument('--processes', type=int, default=cpus, help='runs at a time (default: one a CPU)')
+    parser.add_argument('--processes', type=int, default=num_cores(), help='runs at a time (default: one a CPU)')
     return parser.parse_args()
 
 
