@@ -1,5 +1,6 @@
 from .fit import fit
 from .geometry import backbone_config, build, head_config
+from .numbers import not_finite
 from .pretrained import Pretrained
 from .reader import read_checkpoint
 from .translate import Weights, translate, translate_back
@@ -11,6 +12,7 @@ __all__ = [
     'build',
     'fit',
     'head_config',
+    'not_finite',
     'read_checkpoint',
     'translate',
     'translate_back',
