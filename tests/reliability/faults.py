@@ -5,10 +5,10 @@ import signal
 import time
 from pathlib import Path
 
-from mmtsf.datasets.decoders import DECODERS, VideoReader
+from mmtsf.datasets.decoders import DECODERS, Limits, VideoReader
 
 
-def faulty(path: str) -> VideoReader:
+def faulty(path: str, limits: Limits = Limits()) -> VideoReader:
     """PyAV's reader; at ``crash.mp4`` the process dies, at ``hang.mp4`` it hangs, at ``wait.mp4`` the first time."""
     name, met = Path(path).stem, Path(path).with_suffix('.met')
     if name == 'crash':
@@ -19,7 +19,7 @@ def faulty(path: str) -> VideoReader:
         met.with_suffix('.part').write_text(str(os.getpid()))
         met.with_suffix('.part').rename(met)
         time.sleep(3600)
-    return DECODERS['pyav'](path)
+    return DECODERS['pyav'](path, limits)
 
 
 DECODERS['faulty'] = faulty

@@ -3,6 +3,7 @@
 import decord
 import numpy as np
 
+from .limits import Limits
 from .reader import BrokenVideoError, VideoReader
 
 decord.logging.set_level(decord.logging.QUIET)
@@ -18,8 +19,8 @@ class DecordReader(VideoReader):
         BrokenVideoError: If the file cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, limits: Limits = Limits()) -> None:
+        self.path, self.limits = path, limits
         try:
             self._video = decord.VideoReader(path, num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:

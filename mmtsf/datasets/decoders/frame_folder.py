@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .limits import Limits
 from .reader import BrokenVideoError, VideoReader, stack
 
 IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
@@ -23,8 +24,8 @@ class FrameFolderReader(VideoReader):
 
     fps: float | None = None
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, limits: Limits = Limits()) -> None:
+        self.path, self.limits = path, limits
         self._images = sorted((p for p in Path(path).iterdir() if p.suffix.lower() in IMAGES), key=_natural)
         self.num_frames = len(self._images)
         if self.num_frames == 0:

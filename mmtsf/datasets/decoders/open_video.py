@@ -5,26 +5,28 @@ from collections.abc import Callable
 
 from .decord_reader import DecordReader
 from .frame_folder import FrameFolderReader
+from .limits import Limits
 from .pyav_reader import PyAVReader
 from .reader import BrokenVideoError, VideoReader
 
-DECODERS: dict[str, Callable[[str], VideoReader]] = {'pyav': PyAVReader, 'decord': DecordReader}
+DECODERS: dict[str, Callable[[str, Limits], VideoReader]] = {'pyav': PyAVReader, 'decord': DecordReader}
 
 
-def open_video(path: str, decoder: str = 'pyav') -> VideoReader:
+def open_video(path: str, decoder: str = 'pyav', limits: Limits = Limits()) -> VideoReader:
     """Open a video file, or a folder of frames.
 
     Args:
         path (str): Path of the file or folder.
         decoder (str): Name of the decoder. Defaults to ``'pyav'``.
+        limits (Limits): Sizes above which a video is refused. Defaults to generous ones.
 
     Raises:
-        BrokenVideoError: If the path does not exist or the decoder cannot open it.
+        BrokenVideoError: If the path does not exist, the decoder cannot open it, or it is larger than the limits.
     """
     if os.path.isdir(path):
-        return FrameFolderReader(path)
+        return FrameFolderReader(path, limits)
     if not os.path.exists(path):
         raise BrokenVideoError(path, 'the file does not exist')
     if os.path.getsize(path) == 0:
         raise BrokenVideoError(path, 'the file is empty')
-    return DECODERS[decoder](path)
+    return DECODERS[decoder](path, limits)

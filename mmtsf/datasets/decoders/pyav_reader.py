@@ -8,6 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from .limits import Limits
 from .reader import BrokenVideoError, VideoReader, stack
 
 av.logging.set_level(av.logging.PANIC)
@@ -29,8 +30,8 @@ class PyAVReader(VideoReader):
         BrokenVideoError: If the file cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, limits: Limits = Limits()) -> None:
+        self.path, self.limits = path, limits
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         try:
             with self._open() as container:
