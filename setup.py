@@ -64,6 +64,7 @@ setup(
         'mmcv-lite>=2.0.1,<2.1',
         'mmaction2==1.1.0',
         'einops>=0.8',
+        'filelock>=3.12',
         'importlib_metadata',
         'jinja2',
         'av>=17.1',

@@ -1,17 +1,30 @@
 """Where a checkpoint lies: a path, a URL, or the name of published weights."""
 
+import errno
 import hashlib
-import os
-import shutil
-import urllib.error
+import http.client
+import re
+import ssl
 import urllib.parse
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
+from mmengine.logging import print_log
+
+from mmtsf.files import commit
+
+from .download import download, state_of, without_secrets
 
 MODEL_INDEX = Path(__file__).parents[1] / 'model-index.yml'
+#: Errors that are the cache's, not the network's
+OF_THE_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 def local_path(source: str) -> Path:
@@ -22,13 +35,19 @@ def local_path(source: str) -> Path:
 
     Raises:
         FileNotFoundError: If there is none, or it could not be fetched.
-        ValueError: If a fetched file is not the one that was published.
+        OSError: If the cache cannot be written.
+        ValueError: If a fetched file is not the one that was published, or cannot be one.
     """
-    if source.startswith(('http://', 'https://')):
+    if re.match('https?://', source, re.IGNORECASE):
         return fetch(source)
     path = Path(source).expanduser()
     if path.exists():
         return path
+    if '://' in source:
+        raise FileNotFoundError(
+            f'{without_secrets(source)} is no address that is fetched; give one that begins with http:// or https://, '
+            'or the path of a file'
+        )
     models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
     published = {model['Name']: model for model in models if 'Weights' in model}
     if source in published:
@@ -41,33 +60,50 @@ def local_path(source: str) -> Path:
     )
 
 
+def cached(url: str) -> Path:
+    """Path of an address's file in the cache: a folder for each address below PyTorch's, and the file's own name."""
+    address = urllib.parse.urldefrag(url).url
+    name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.urlsplit(address).path).name, flags=re.ASCII)[-100:]
+    digest = hashlib.sha256(address.encode()).hexdigest()[:32]
+    return Path(torch.hub.get_dir(), 'checkpoints/mmtsf', digest, name.lstrip('.') or 'weights')
+
+
 def fetch(url: str, sha256: str | None = None) -> Path:
-    """Download a file to PyTorch's cache, or take it from there; a download that broke off goes on where it stopped.
+    """Download a file to the cache, or take it from there; of several processes one downloads, and the others wait.
 
     Args:
         url (str): Where it lies.
-        sha256 (str, optional): How its checksum begins. Defaults to None: not known.
+        sha256 (str, optional): How its checksum begins. Defaults to None: as its name says, if it ends like those of
+            PyTorch, ``-0123abcd.pth``.
 
     Raises:
         FileNotFoundError: If it cannot be fetched.
-        ValueError: If the checksum is another one.
+        OSError: If the cache cannot be written.
+        ValueError: If the checksum is another one, or what comes cannot be a file of weights.
     """
-    name = Path(urllib.parse.urlsplit(url).path).name
-    target = Path(torch.hub.get_dir(), 'checkpoints', name)
-    if target.is_file():
+    target, name = cached(url), Path(urllib.parse.urlsplit(url).path).name
+    sha256 = sha256 or _checksum_in(name)
+    if _is_whole(target, sha256):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{name}.part')
+    usual = Path(torch.hub.get_dir(), 'checkpoints', name)
+    if sha256 is not None and _is_whole(usual, sha256):
+        return usual
+    shown = without_secrets(url)
     try:
-        _download(url, part)
-    except OSError as error:
+        with _alone(target, shown):
+            if not _is_whole(target, sha256):
+                print_log(f'fetching {shown} to {target}', 'current')
+                _fill(url, target, sha256)
+    except (OSError, http.client.HTTPException) as error:
+        damaged = f'; {target} is there, but damaged' if target.is_file() else ''
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno in OF_THE_DISK:
+            raise OSError(
+                f'{shown} cannot be kept in {target.parent}: {error.strerror}{damaged}; make room there, let '
+                'TORCH_HOME name a folder that can be written, or fetch the file and give its path'
+            ) from None
         raise FileNotFoundError(
-            f'cannot fetch {url} ({error}); fetch it on another machine and put it at {target}'
-        ) from error
-    if sha256 is not None and not (found := checksum(part)).startswith(sha256):
-        part.unlink()
-        raise ValueError(f'{url} has the sha256 {found}, expected {sha256}; it is not the file that was published')
-    os.replace(part, target)
+            f'cannot fetch {shown} ({error}){damaged}; fetch it on another machine and put it at {target}'
+        ) from None
     return target
 
 
@@ -80,20 +116,68 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(url: str, part: Path) -> None:
-    """Append to ``part`` what it lacks of ``url``."""
-    there = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={'Range': f'bytes={there}-'} if there else {})
+def is_web_page(path: Path) -> bool:
+    """Whether a file begins as HTML does."""
+    with path.open('rb') as file:
+        return file.read(64).lstrip().lower().startswith((b'<!doctype', b'<html'))
+
+
+def _checksum_in(name: str) -> str | None:
+    """The checksum's beginning that a file's name ends in, as PyTorch's do; digits alone are a date."""
+    found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
+    return found[1] if found and not found[1].isdigit() else None
+
+
+def _is_whole(path: Path, sha256: str | None) -> bool:
+    """Whether a file is there, and has the checksum that is known and the one that it was fetched with."""
+    if not path.is_file():
+        return False
+    record = _record(path)
+    expected = [sha256] if sha256 else []
+    expected += record.read_text(errors='replace').split()[:1] if record.is_file() else []
+    found = checksum(path) if expected else ''
+    return all(found.startswith(beginning) for beginning in expected)
+
+
+def _record(path: Path) -> Path:
+    """The file beside a fetched one that holds its checksum."""
+    return path.with_name(f'{path.name}.sha256')
+
+
+@contextmanager
+def _alone(target: Path, shown: str) -> Iterator[None]:
+    """Let one process at a time into an entry of the cache. A process that dies leaves it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.parent / 'lock')
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            goes_on = answer.status == 206
-            expected = int(answer.headers.get('Content-Length') or 0)
-            with part.open('ab' if goes_on else 'wb') as file:
-                shutil.copyfileobj(answer, file)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not there:  # 416: there is nothing after what is there
-            raise
-        return
-    got = part.stat().st_size - (there if goes_on else 0)
-    if got < expected:
-        raise OSError(f'the connection broke after {got} of {expected} bytes; try again to go on')
+        lock.acquire(blocking=False)
+    except Timeout:
+        print_log(f'waiting for another process, which fetches {shown}', 'current')
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fill(url: str, target: Path, sha256: str | None) -> None:
+    """Download a file aside, compare its checksum, and give it its name."""
+    part, shown, expected = target.with_name(f'{target.name}.part'), without_secrets(url), sha256 or ''
+    try:
+        if download(url, part, bool(sha256)) and not checksum(part).startswith(expected):
+            part.unlink()  # it was taken up again, of two versions
+            download(url, part, bool(sha256))
+        if is_web_page(part):
+            raise ValueError('the server sent a web page, as many do in the place of an error')
+    except ValueError as error:
+        part.unlink(missing_ok=True)
+        raise ValueError(f'{shown} is not taken: {error}; fetch it by other means and give its path') from None
+    if not (found := checksum(part)).startswith(expected):
+        part.unlink()
+        raise ValueError(
+            f'{shown} has the sha256 {found}, expected {sha256}; it is not the file that was published. If it is the '
+            'one you want, fetch it by other means and give its path'
+        )
+    _record(target).write_text(f'{found}  {target.name}\n')
+    commit(part, target)
+    state_of(part).unlink(missing_ok=True)
