@@ -9,7 +9,7 @@ from mmaction.models import BaseRecognizer
 from mmengine.dataset import Compose
 from torch import Tensor
 
-from mmtsf.datasets.decoders import open_video
+from mmtsf.datasets.decoders import VideoReader, open_video
 from mmtsf.visualization import overlay, rollout, write_video
 
 from .clips import ClipPacker
@@ -40,7 +40,7 @@ class MiddleClip(NamedTuple):
         return self.sample['data_samples'].frame_inds
 
 
-def middle_clip(model: BaseRecognizer, video: str | Path) -> MiddleClip:
+def middle_clip(model: BaseRecognizer, video: str | Path | dict) -> MiddleClip:
     """Read a video as validation does.
 
     Raises:
@@ -61,17 +61,18 @@ def attention_maps(model: BaseRecognizer, clip: Tensor) -> dict[str, np.ndarray]
     }
 
 
-def write_attention(video: str | Path, clip: MiddleClip, maps: dict[str, np.ndarray], out: Path) -> None:
+def write_attention(video: str | Path | VideoReader, clip: MiddleClip, maps: dict[str, np.ndarray], out: Path) -> None:
     """Write all frames of a video from the first of a clip to its last, side by side with their attention, which
     changes evenly between the clip's frames.
 
     Args:
-        video (str | Path): The video.
+        video (str | Path | VideoReader): The video.
         clip (MiddleClip): Its clip.
         maps (dict[str, np.ndarray]): Attention ``(T, h, w)`` by name, one beside the other.
         out (Path): File to write, ``.mp4``.
     """
-    reader, packer = open_video(str(video)), ClipPacker(clip.pipeline)
+    reader = open_video(str(video)) if isinstance(video, (str, Path)) else video
+    packer = ClipPacker(clip.pipeline)
     numbers, places = np.unique(clip.numbers, return_index=True)
     shares = [weights[places] / weights.max() for weights in maps.values()]
     between = np.arange(numbers[0], numbers[-1] + 1)
