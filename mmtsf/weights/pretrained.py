@@ -5,6 +5,7 @@ from torch import nn
 
 from mmtsf.registry import WEIGHT_INITIALIZERS
 
+from .download import without_secrets
 from .fit import fit
 from .reader import read_checkpoint
 from .translate import translate
@@ -37,4 +38,4 @@ class Pretrained:
             return
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
         report = fit(weights, module, added_steps=self.added_steps, resize=self.resize)
-        print_log(f'{self.checkpoint} ({weights.origin}): {report}', 'current')
+        print_log(f'{without_secrets(self.checkpoint)} ({weights.origin}): {report}', 'current')

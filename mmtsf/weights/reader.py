@@ -15,7 +15,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError, safe_open
 
-from .sources import local_path
+from .sources import is_web_page, local_path
 
 #: Files of a Hugging Face folder, the best first
 HUGGING_FACE_FILES = ('model.safetensors', 'pytorch_model.bin')
@@ -71,7 +71,7 @@ STAND_INS: list[Callable | tuple[Callable, str]] = [
 ]
 
 
-@CheckpointLoader.register_scheme(prefixes=('', 'http://', 'https://'), force=True)
+@CheckpointLoader.register_scheme(prefixes=('', *CheckpointLoader._schemes), force=True)  # MMEngine's own unpickle
 def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
     """Read weights from a file; MMEngine's ``load_from``, ``--resume`` and ``init_cfg`` come here too.
 
@@ -92,7 +92,7 @@ def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
         return _read_hugging_face(path, map_location)
     with path.open('rb') as file:
         start = file.read(64)
-    if start.lstrip().lower().startswith((b'<!doctype', b'<html')):
+    if is_web_page(start):
         raise ValueError(f'{path} is not a checkpoint but a web page, perhaps of a failed download; fetch it again')
     if path.suffix == '.npz':
         return _read_npz(path)

@@ -116,10 +116,9 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def is_web_page(path: Path) -> bool:
-    """Whether a file begins as HTML does."""
-    with path.open('rb') as file:
-        return file.read(64).lstrip().lower().startswith((b'<!doctype', b'<html'))
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that starts so is HTML."""
+    return start.lstrip().lower().startswith((b'<!doctype', b'<html'))
 
 
 def _checksum_in(name: str) -> str | None:
@@ -167,7 +166,9 @@ def _fill(url: str, target: Path, sha256: str | None) -> None:
         if download(url, part, bool(sha256)) and not checksum(part).startswith(expected):
             part.unlink()  # it was taken up again, of two versions
             download(url, part, bool(sha256))
-        if is_web_page(part):
+        with part.open('rb') as file:
+            start = file.read(64)
+        if is_web_page(start):
             raise ValueError('the server sent a web page, as many do in the place of an error')
     except ValueError as error:
         part.unlink(missing_ok=True)

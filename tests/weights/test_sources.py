@@ -107,10 +107,11 @@ def test_every_way_to_a_checkpoint_leads_through_the_cache(server, tmp_path):
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize('source', ['ftp://h/m.pth', 'file:///etc/passwd', 's3://b/m.pth', 'torchvision://resnet50'])
+@pytest.mark.parametrize('source', ['ftp://h/m.pth', 'file:///etc/passwd', 's3://b/m.pth', 'openmmlab://resnet50'])
 def test_other_kinds_of_addresses_are_refused(cache, source):
-    with pytest.raises(FileNotFoundError, match='no address that is fetched; give one that begins with http:// or'):
-        read_checkpoint(source)
+    for read in (read_checkpoint, CheckpointLoader.load_checkpoint):
+        with pytest.raises(FileNotFoundError, match='no address that is fetched; give one that begins with http:// or'):
+            read(source)
 
 
 # Downloads that break
