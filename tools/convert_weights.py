@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
-from mmtsf.weights import backbone_config, build, fit, read_checkpoint, translate
-from mmtsf.weights.fit import ADDED_STEPS, RESIZES
+from mmtsf.weights import backbone_config, build, classes_of, fit, head_config, read_checkpoint, translate
+from mmtsf.weights.fit import ADDED_STEPS, HEAD, RESIZES
 from mmtsf.weights.origins import ORIGINS
 from mmtsf.weights.writer import FORMATS, write
 
@@ -41,6 +41,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.config and args.num_heads is not None:
+        raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
     init_default_scope('mmtsf')
     checkpoint = read_checkpoint(args.source)
     weights = translate(checkpoint, args.origin, tuple(args.allow))
@@ -52,18 +54,12 @@ def main() -> None:
     else:
         backbone, model = backbone_config(weights, args.num_heads), build(weights, args.num_heads)
     report = fit(weights, model, bool(args.config), args.added_steps, args.resize)
-    meta = dict(backbone=backbone, classes=_classes(checkpoint))
+    head = head_config(weights)
+    keeps_head = head and not any(key.startswith(HEAD) for key in report.fresh)
+    meta = dict(backbone=backbone, classes=classes_of(checkpoint, head['num_classes']) if head and keeps_head else None)
     print(f'{args.source}: {weights.origin} ({backbone["attention"]["type"]}), {report}')
     for path in write(model.state_dict(), meta, args.target, args.to):
         print(f'wrote {path}')
-
-
-def _classes(checkpoint: dict) -> list[str] | None:
-    """Class names that a checkpoint of mmtsf, MMAction2 or Hugging Face carries."""
-    meta = checkpoint.get('meta', {})
-    if 'huggingface' in checkpoint:
-        return list(checkpoint['huggingface'].get('id2label', {}).values())
-    return meta.get('classes') or meta.get('dataset_meta', {}).get('classes')
 
 
 if __name__ == '__main__':

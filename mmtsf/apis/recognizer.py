@@ -17,7 +17,7 @@ from mmtsf.datasets.decoders import ArrayReader
 from mmtsf.datasets.video_list import class_names
 from mmtsf.models.fuse import fuse
 from mmtsf.registry import MODELS
-from mmtsf.weights import fit, read_checkpoint, translate
+from mmtsf.weights import classes_of, fit, read_checkpoint, translate
 
 
 def init_recognizer(
@@ -54,8 +54,9 @@ def init_recognizer(
         state = read_checkpoint(str(checkpoint))
         fit(translate(state), model, may_start_fresh=False)
     dataset = config.test_dataloader.dataset
-    classes = state.get('meta', {}).get('dataset_meta', {}).get('classes') or dataset.get('classes')
-    model.dataset_meta = dict(classes=class_names(classes, dataset.data_root, config.model.cls_head.num_classes))
+    num_classes = config.model.cls_head.num_classes
+    classes = classes_of(state, num_classes) or dataset.get('classes')
+    model.dataset_meta = dict(classes=class_names(classes, dataset.data_root, num_classes))
     model.cfg = config
     if fused:
         fuse(model)

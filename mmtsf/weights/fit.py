@@ -108,6 +108,8 @@ def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str
     for key in TABLES:
         if key not in state or key not in target or state[key].shape == target[key].shape:
             continue
+        if state[key].ndim != target[key].ndim or not state[key].numel():
+            continue  # no table, which the check names
         before, size = tuple(state[key].shape[1:-1]), tuple(target[key].shape[1:-1])
         if how == 'released' and len(size) == 2:
             line = _interpolate(state[key].flatten(1, 2), (size[0] * size[1],), 'nearest')

@@ -1,68 +1,202 @@
-"""The model that a file of weights tells."""
+"""What a file tells of its model, as data: numbers in stated ranges, names of our own, and nothing else of it."""
 
-import re
-from typing import Any
+import reprlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
-from torch import nn
-
-from mmtsf.registry import MODELS
-
-from .translate import Weights
-
+#: Attention schemes by what other implementations call them
 ATTENTIONS = {
     'divided': 'DividedAttention',
     'joint': 'JointAttention',
     'space': 'SpaceAttention',
     'image': 'SpaceAttention',
 }
+#: What Hugging Face calls them
+ATTENTION_TYPES = {'divided': 'divided_space_time', 'joint': 'joint_space_time', 'space': 'space_only'}
+#: Words of a backbone that say how it runs or starts, not what it is: they are left in the file
+LEFT_OUT = ('init_cfg', 'compiled', 'with_cp')
+#: Words of Hugging Face's config and ours
+HUGGING_FACE_NAMES = {
+    'num_frames': 'num_frames',
+    'image_size': 'img_size',
+    'patch_size': 'patch_size',
+    'hidden_size': 'embed_dims',
+    'num_hidden_layers': 'num_layers',
+    'num_attention_heads': 'num_heads',
+    'layer_norm_eps': 'norm_eps',
+}
+Part = TypeVar('Part')
 
 
-def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
-    """Config of the backbone that weights are for.
+@dataclass(frozen=True)
+class Rule:
+    """What a value may be.
 
     Args:
-        weights (Weights): The weights.
-        num_heads (int, optional): Number of heads, which few files tell. Defaults to None: as the file says, or heads
-            of 64 channels.
+        expected (str): In words.
+        accepts (Callable): Whether a value is that.
     """
-    if weights.origin == 'mmtsf':
-        if not weights.options:
-            raise ValueError('this file does not say what model it is of; give its config')
-        return dict(weights.options)
-    state = weights.state
-    patch, space = state['backbone.embedding.patch.weight'], state.get('backbone.embedding.space')
-    height, width = (14, 14) if space is None else space.shape[1:3]
-    time = state.get('backbone.embedding.time')
-    embed_dims, patch_size = patch.shape[0], patch.shape[-1]
-    blocks = {int(match[1]) for match in map(re.compile(r'backbone\.blocks\.(\d+)\.').match, state) if match}
-    config: dict[str, Any] = dict(
-        type='TimeSformer',
-        attention=dict(type=ATTENTIONS[weights.scheme]),
-        num_frames=time.shape[1] if time is not None else 1 if weights.scheme == 'image' else 8,
-        img_size=(height * patch_size, width * patch_size),
-        patch_size=patch_size,
-        embed_dims=embed_dims,
-        num_heads=num_heads or max(embed_dims // 64, 1),
-        num_layers=max(blocks) + 1,
-        drop_path_rate=0.0,
-    )
-    for name, value in weights.options.items():
-        config[name] = dict(config.get(name, {}), **value) if isinstance(value, dict) else value
-    ratio = state['backbone.blocks.0.mlp.2.weight'].shape[1] / embed_dims
-    if ratio != 4:
-        config['mlp'] = dict(dict(type='MLP'), **config.get('mlp', {}), ratio=ratio)
-    return config
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ``ValueError`` unless ``value`` is what it may be."""
+        if not self.accepts(value):
+            raise ValueError(f'{name} is {reprlib.repr(value)}, expected {self.expected}')
 
 
-def head_config(weights: Weights) -> dict | None:
-    """Config of the head that weights are for, or None where they have no head."""
-    classifier = weights.state.get('cls_head.fc_cls.weight')
-    if classifier is None:
-        return None
-    return dict(type='TimeSformerHead', num_classes=classifier.shape[0], in_channels=classifier.shape[1])
+def whole(low: int, high: int) -> Rule:
+    """A whole number in a range."""
+    return Rule(f'a whole number from {low} to {high:,}', lambda value: type(value) is int and low <= value <= high)
 
 
-def build(weights: Weights, num_heads: int | None = None) -> nn.Module:
-    """An untrained model with the geometry of the weights: ``backbone``, and ``cls_head`` where they have a head."""
-    configs = dict(backbone=backbone_config(weights, num_heads), cls_head=head_config(weights))
-    return nn.ModuleDict({name: MODELS.build(config) for name, config in configs.items() if config})
+def number(low: float, high: float) -> Rule:
+    """A number in a range, with its ends."""
+    return Rule(f'a number from {low} to {high}', lambda value: type(value) in (int, float) and low <= value <= high)
+
+
+def one_of(*names: str) -> Rule:
+    """One of some names."""
+    return Rule(f'one of {", ".join(names)}', lambda value: type(value) is str and value in names)
+
+
+def optional(rule: Rule) -> Rule:
+    """None, or what a rule says."""
+    return Rule(f'None or {rule.expected}', lambda value: value is None or rule.accepts(value))
+
+
+def told(default: Any, rule: Rule) -> Any:
+    """A field of a dataclass with its rule."""
+    return field(default=default, metadata=dict(rule=rule))
+
+
+FLAG = Rule('True or False', lambda value: type(value) is bool)
+PIXELS = whole(1, 100_000)
+SIZE = Rule(
+    f'{PIXELS.expected}, or two for height and width',
+    lambda value: (
+        PIXELS.accepts(value) or (type(value) in (list, tuple) and len(value) == 2 and all(map(PIXELS.accepts, value)))
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Options of :class:`mmtsf.models.AttentionScheme`."""
+
+    type: str = told('', Rule('the name of an attention scheme of mmtsf', lambda value: value in _schemes()))
+    order: str | None = told(None, optional(Rule('a text', lambda value: type(value) is str)))
+    cls_token: str = told('copies', one_of('copies', 'all'))
+    extension: bool = told(True, FLAG)
+    head_dims: int | None = told(None, optional(whole(1, 100_000)))
+    qkv_bias: bool = told(True, FLAG)
+
+    def __post_init__(self) -> None:
+        steps = _schemes()[self.type]
+        orders = Rule(
+            f'{", ".join(steps)} in some order, joined by _, or parallel',
+            lambda order: (
+                order in (None, 'parallel') or (len(order) < 100 and sorted(order.split('_')) == sorted(steps))
+            ),
+        )
+        orders.check('attention.order', self.order)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Options of an MLP."""
+
+    type: str = told('MLP', one_of('MLP', 'GatedMLP'))
+    ratio: float = told(4, number(1e-3, 1000))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Options of :class:`mmtsf.models.TimeSformer`."""
+
+    attention: Attention
+    mlp: Hidden
+    img_size: tuple[int, int]
+    type: str = told('TimeSformer', one_of('TimeSformer'))
+    num_frames: int = told(8, whole(1, 100_000))
+    patch_size: int = told(16, whole(1, 10_000))
+    embed_dims: int = told(768, whole(1, 100_000))
+    num_heads: int = told(12, whole(1, 10_000))
+    num_layers: int = told(12, whole(1, 1_000))
+    drop_path_rate: float = told(0.0, number(0, 0.99))
+    init_std: float = told(0.02, number(0, 100))
+    position: str = told('space_time', one_of('none', 'space', 'space_time', 'rotary'))
+    position_start: str = told('image', one_of('image', 'noise', 'sinusoid'))
+    token_shift: bool = told(False, FLAG)
+    norm_eps: float = told(1e-6, number(0, 1))
+
+    @classmethod
+    def parse(cls, config: Any) -> 'Geometry':
+        """Take what a file tells of a backbone.
+
+        Raises:
+            ValueError: If it is not a config of our backbone with values that one may have.
+        """
+        options = _named(config, 'the config of the backbone')
+        size = options.pop('img_size', 224)
+        SIZE.check('img_size', size)
+        return _parse(
+            cls,
+            {key: value for key, value in options.items() if key not in (*LEFT_OUT, 'attention', 'mlp')},
+            attention=_parse(Attention, _named(options.get('attention'), 'attention')),
+            mlp=_parse(Hidden, _named(options.get('mlp', {}), 'mlp')),
+            img_size=(size, size) if isinstance(size, int) else tuple(size),
+        )
+
+    def config(self) -> dict:
+        """Config from which our registry builds the backbone."""
+        return asdict(self)
+
+
+def hugging_face_options(config: dict, scheme: str) -> dict:
+    """Options of our backbone that a ``config.json`` of ``TimesformerForVideoClassification`` tells.
+
+    Args:
+        config (dict): The file's content.
+        scheme (str): Attention by the names of its weights.
+
+    Raises:
+        ValueError: If it tells of another model than its weights, or of one that we do not have.
+    """
+    for name, value in (('hidden_act', 'gelu'), ('attention_type', ATTENTION_TYPES[scheme]), ('num_channels', 3)):
+        if (there := config.get(name, value)) != value:
+            raise ValueError(f'config.json has {name} {reprlib.repr(there)}, expected {value!r} for these weights')
+    options: dict[str, Any] = dict(num_heads=12)
+    options |= {ours: config[name] for name, ours in HUGGING_FACE_NAMES.items() if name in config}
+    options['attention'] = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
+    try:
+        geometry = Geometry.parse(options).config()
+    except ValueError as error:
+        raise ValueError(f'config.json is not taken: {error}') from None
+    return {name: geometry[name] for name in options}
+
+
+def _named(value: Any, what: str) -> dict:
+    """A copy of a dict whose keys are texts."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f'{what} is {reprlib.repr(value)}, expected a dict with names')
+    return dict(value)
+
+
+def _parse(kind: type[Part], options: dict, **parts: Any) -> Part:
+    rules = {one.name: one.metadata['rule'] for one in fields(kind) if 'rule' in one.metadata}  # type: ignore[arg-type]
+    for name, value in options.items():
+        if name not in rules:
+            raise ValueError(f'{reprlib.repr(name)} is no option of {kind.__name__}, expected {", ".join(rules)}')
+        rules[name].check(name, value)
+    return kind(**options, **parts)
+
+
+def _schemes() -> dict[str, tuple[str, ...]]:
+    """Our attention schemes and their steps. One that a user registers is not among them."""
+    from mmtsf.models import attentions
+
+    names = [name for name in attentions.__all__ if name != 'AttentionScheme']
+    return {name: tuple(getattr(attentions, name).groupings) for name in names}

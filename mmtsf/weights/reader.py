@@ -1,74 +1,28 @@
-"""Checkpoints are data: tensors, numbers and texts. Nothing in them is executed."""
+"""Checkpoints are data: tensors, numbers and texts. Nothing in them is executed, and nothing unpacks beyond measure."""
 
 import json
-import pickle
-import re
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.runner import CheckpointLoader
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
+from torch import Tensor
 
-from .sources import is_web_page, local_path
+from .archive import Refused, open_archive
+from .sources import local_path
+from .torch_file import read_torch_file
 
 #: Files of a Hugging Face folder, the best first
 HUGGING_FACE_FILES = ('model.safetensors', 'pytorch_model.bin')
 HUGGING_FACE_CONFIG = 'config.json'
-
-
-class _Nothing:
-    """Takes the place of a harmless object of another library, whose tensors we want without it."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _Record(OrderedDict):
-    """The same for an object that is filled like a dict: becomes an empty one."""
-
-    def __new__(cls, *_: Any) -> OrderedDict:  # type: ignore[misc]
-        return OrderedDict()
-
-
-#: Objects that training checkpoints hold beside tensors. None of them is made: something inert takes their place.
-STAND_INS: list[Callable | tuple[Callable, str]] = [
-    *(
-        (_Nothing, name)
-        for name in (
-            'mmengine.logging.history_buffer.HistoryBuffer',
-            'builtins.getattr',  # HistoryBuffer pickles its methods so
-            *(
-                f'{module}.multiarray.{function}'
-                for module in ('numpy.core', 'numpy._core')
-                for function in ('_reconstruct', 'scalar')
-            ),
-            'numpy.ndarray',
-            'numpy.dtype',
-            'pathlib.PosixPath',
-            'pathlib.WindowsPath',
-            'argparse.Namespace',
-        )
-    ),
-    *(
-        (_Record, name)
-        for name in (
-            'mmengine.config.config.ConfigDict',
-            'mmcv.utils.config.ConfigDict',
-            'fvcore.common.config.CfgNode',
-            'yacs.config.CfgNode',
-            'timm.utils.model_ema.ModelEma',
-        )
-    ),
-]
+#: Bytes of a text in JSON that is read
+MOST_JSON = 16 * 2**20
 
 
 @CheckpointLoader.register_scheme(prefixes=('', *CheckpointLoader._schemes), force=True)  # MMEngine's own unpickle
@@ -90,48 +44,56 @@ def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
     path = local_path(filename)
     if path.is_dir():
         return _read_hugging_face(path, map_location)
+    if not path.is_file():
+        raise ValueError(f'the checkpoint {path} is refused: it is no file but a pipe, a socket or a device')
     with path.open('rb') as file:
         start = file.read(64)
-    if is_web_page(start):
+    if start.lstrip().lower().startswith((b'<!doctype', b'<html')):
         raise ValueError(f'{path} is not a checkpoint but a web page, perhaps of a failed download; fetch it again')
-    if path.suffix == '.npz':
-        return _read_npz(path)
-    if path.suffix == '.safetensors' or _is_safetensors(start):
-        return _read_safetensors(path, map_location)
-    return _read_torch(path, map_location)
-
-
-def _read_torch(path: Path, map_location: Any) -> dict:
+    kind, read = _format(path, start)
     try:
-        with torch.serialization.safe_globals(STAND_INS):
-            content = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r'GLOBAL ([\w.]+)', str(error))
-        if asked is None:
-            raise ValueError(f'{path} is not a checkpoint') from None
-        raise ValueError(
-            f'the checkpoint {path} is refused: it asks for {asked[1]}, and nothing but tensors and plain values is '
-            'taken from a checkpoint'
-        ) from None
-    except (RuntimeError, EOFError, LookupError, OSError, ValueError, TypeError, AttributeError):
-        raise ValueError(f'{path} is not a checkpoint, or a truncated one') from None
+        return _checked(read(path, map_location or 'cpu'))
+    except Refused as error:
+        raise ValueError(f'the checkpoint {path} is refused: {error}') from None
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception:  # of many kinds, as damage is
+        raise ValueError(f'{path} is not {kind}, or a truncated one') from None
+
+
+def _format(path: Path, start: bytes) -> tuple[str, Callable[[Path, Any], Any]]:
+    if path.suffix == '.npz':
+        return 'an npz file', _read_npz
+    if path.suffix == '.safetensors' or _is_safetensors(start):
+        return 'a safetensors file', _read_safetensors
+    return 'a checkpoint', read_torch_file
+
+
+def _checked(content: Any) -> dict:
+    """``content``, if it and its ``meta`` are dicts with names."""
     if not isinstance(content, dict):
-        raise ValueError(f'{path} holds a {type(content).__name__}, expected a dict of weights')
-    return _without_stand_ins(content)
+        raise Refused(f'it holds a {type(content).__name__}, expected a dict of weights')
+    for what, value in (('it', content), ('its meta', content.get('meta', {}))):
+        if not isinstance(value, dict):
+            raise Refused(f'{what} is a {type(value).__name__}, expected a dict')
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise Refused(f'{what} has the key {odd[0]}, a {type(odd[0]).__name__}, expected names')
+    return content
 
 
-def _without_stand_ins(value: Any) -> Any:
-    """``value`` without the entries that something inert took the place of."""
-    if isinstance(value, dict):
-        kept = {key: _without_stand_ins(item) for key, item in value.items() if not _is_stand_in(item)}
-        return type(value)(kept)
+def parse_json(text: str | bytes) -> dict:
+    """A dict in JSON.
+
+    Raises:
+        Refused: If it is none, or beyond measure.
+    """
+    try:
+        value = json.loads(text) if len(text) <= MOST_JSON else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Refused(f'its JSON is broken, no dict, nested too deep, or larger than {MOST_JSON:,} bytes')
     return value
-
-
-def _is_stand_in(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(_is_stand_in(item) for item in value)
-    return isinstance(value, _Nothing)
 
 
 def _read_hugging_face(folder: Path, map_location: Any) -> dict:
@@ -142,8 +104,13 @@ def _read_hugging_face(folder: Path, map_location: Any) -> dict:
         raise ValueError(
             f'{folder} is a folder without {lacks}; expected a checkpoint file, or a folder as Hugging Face saves it'
         )
+    with config.open('rb') as text:
+        try:
+            told = parse_json(text.read(MOST_JSON + 1))
+        except Refused as error:
+            raise ValueError(f'{config} is refused: {error}; fetch it again') from None
     content = read_checkpoint(str(file), map_location)
-    return dict(state_dict=content.get('state_dict', content), huggingface=json.loads(config.read_text()))
+    return dict(state_dict=content.get('state_dict', content), huggingface=told)
 
 
 def _is_safetensors(start: bytes) -> bool:
@@ -151,25 +118,32 @@ def _is_safetensors(start: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict:
-    try:
-        with safe_open(path, framework='pt', device=str(map_location)) as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no iterator of its own
-            meta = json.loads((file.metadata() or {}).get('mmtsf', '{}'))
-    except (SafetensorError, OSError, json.JSONDecodeError):
-        raise ValueError(f'{path} is not a safetensors file, or a truncated one') from None
+    with safe_open(path, framework='pt', device=str(map_location)) as file:
+        meta = parse_json((file.metadata() or {}).get('mmtsf', '{}'))
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no iterator of its own
     return dict(state_dict=state, meta=meta)
 
 
-def _read_npz(path: Path) -> dict:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            state = {key: torch.from_numpy(file[key]) for key in file.files}
-    except (ValueError, TypeError) as error:
-        if 'pickle' not in str(error).lower() and 'object' not in str(error).lower():
-            raise ValueError(f'{path} is not an npz file, or a truncated one') from None
-        raise ValueError(
-            f'the checkpoint {path} is refused: it asks for pickled objects, and nothing but arrays of numbers is taken'
-        ) from None
-    except (zipfile.BadZipFile, OSError, EOFError):
-        raise ValueError(f'{path} is not an npz file, or a truncated one') from None
-    return dict(state_dict=state)
+def _read_npz(path: Path, map_location: Any) -> dict:
+    with path.open('rb') as file, open_archive(file) as archive:
+        arrays = {part.filename.removesuffix('.npy'): _read_array(archive, part) for part in archive.infolist()}
+    return dict(state_dict={key: array.to(map_location) for key, array in arrays.items()})
+
+
+def _read_array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Tensor:
+    """One array of an npz file, of the size that its header declares."""
+    with archive.open(part) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_columns, dtype = read_header(file)
+        if dtype.hasobject:
+            raise Refused('it asks for pickled objects, and nothing but arrays of numbers is taken')
+        if dtype.kind not in 'biufc':
+            raise Refused(f'its array {part.filename[:100]!r} holds {str(dtype)[:100]}, expected numbers')
+        if any(size < 0 for size in shape) or prod(shape) * dtype.itemsize != part.file_size - file.tell():
+            raise Refused(f'its array {part.filename[:100]!r} has another size than it declares')
+        numbers = bytearray(part.file_size - file.tell())
+        if file.readinto(numbers) != len(numbers):  # type: ignore[attr-defined]
+            raise EOFError
+    array = np.frombuffer(numbers, dtype).reshape(shape, order='F' if by_columns else 'C')
+    return torch.from_numpy(array.astype(dtype.newbyteorder('='), copy=False))

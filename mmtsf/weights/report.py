@@ -1,5 +1,6 @@
 """What became of the keys of a checkpoint."""
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -40,6 +41,7 @@ class Report:
 
 
 def shorten(keys: Iterable[str], most: int = 5) -> str:
-    """The first few keys, and how many more there are."""
+    """The first few keys as text that may be shown, and how many more there are."""
     keys = list(keys)
-    return ', '.join(keys[:most]) + (f' and {len(keys) - most} more' if len(keys) > most else '')
+    shown = [key if str(key).isprintable() and len(str(key)) < 200 else reprlib.repr(key) for key in keys[:most]]
+    return ', '.join(map(str, shown)) + (f' and {len(keys) - most} more' if len(keys) > most else '')

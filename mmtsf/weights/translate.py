@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .geometry import hugging_face_options
+from .numbers import not_finite
 from .origins import ORIGINS, POSITIONS, Origin, State
 from .report import Report, shorten
 
 #: Where checkpoints keep their weights
 CONTAINERS = ('state_dict', 'model_state', 'model', 'state_dict_ema')
 OURS = 'mmtsf'
+#: Kinds of numbers that weights may be
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Tensors by which our own files are known, of a whole model or of a backbone
 MARKS = ('backbone.embedding.patch.weight', 'embedding.patch.weight')
 
@@ -25,7 +29,8 @@ class Weights:
         state (dict[str, Tensor]): ``backbone.*`` and ``cls_head.*``.
         origin (str): Where they come from.
         scheme (str): ``divided``, ``joint``, ``space``, or ``image`` for an image model; ``''`` for our own.
-        options (dict): Backbone options that the file tells besides its tensors.
+        options (dict): Backbone options that the file tells besides its tensors; of our own files as they stand there,
+            which :func:`backbone_config` does not trust.
         report (Report): What became of its keys.
     """
 
@@ -49,18 +54,22 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     """
     state = tensors_of(checkpoint)
     if origin in (None, OURS) and any(mark in state for mark in MARKS):
-        known = checkpoint.get('meta', {}).get('backbone', {})
-        return Weights(_with_prefix(state, 'backbone.'), OURS, '', known, Report(matched=len(state)))
+        meta = checkpoint.get('meta')
+        known = meta.get('backbone', {}) if isinstance(meta, dict) else {}
+        weights = Weights(_with_prefix(state, 'backbone.'), OURS, '', known, Report(matched=len(state)))
+        return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
     candidates = [ORIGINS[origin]] if origin else list(ORIGINS.values())
-    readings = [_read(state, candidate, scheme, allow) for candidate in candidates for scheme in candidate.tables]
-    best = min(readings, key=lambda weights: (len(weights.report.left_over), len(weights.report.missing)))
-    if not best.report.matched or len(best.report.left_over) > len(state) / 2:
+    tables = [(candidate, scheme) for candidate in candidates for scheme in candidate.tables]
+    readings = [weights for one in tables if (weights := _read(state, *one, allow)) is not None]
+    readings.sort(key=lambda weights: (len(weights.report.left_over), len(weights.report.missing)))
+    if not readings or not readings[0].report.matched or len(readings[0].report.left_over) > len(state) / 2:
         names = ', '.join([OURS, *ORIGINS])
         raise ValueError(
             f'these weights are of no architecture that is known here ({names}); their keys are {shorten(state)}'
         )
+    best = readings[0]
     if best.report.left_over:
         raise ValueError(
             f'the weights look like those of {best.origin} ({best.scheme} attention), but '
@@ -68,9 +77,9 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
             'be left out with --allow'
         )
     _split_positions(best.state)
-    if 'huggingface' in checkpoint:
-        best.options.update(_hugging_face_options(checkpoint['huggingface']))
-    return best
+    if best.origin == 'huggingface' and 'huggingface' in checkpoint:
+        best.options.update(hugging_face_options(checkpoint['huggingface'], best.scheme))
+    return _checked(best)
 
 
 def translate_back(state: State, origin: str, scheme: str) -> State:
@@ -96,17 +105,39 @@ def tensors_of(checkpoint: dict) -> State:
         ValueError: If there are none.
     """
     inner = next((checkpoint[name] for name in CONTAINERS if isinstance(checkpoint.get(name), dict)), checkpoint)
-    state = {re.sub(r'^module\.', '', key): value for key, value in inner.items() if isinstance(value, Tensor)}
-    if not state:
+    tensors = {key: value for key, value in inner.items() if isinstance(value, Tensor)}
+    if not tensors:
         raise ValueError(f'there are no weights in this checkpoint; its keys are {shorten(checkpoint)}')
-    return state
+    odd = [key for key, value in tensors.items() if not isinstance(key, str) or value.layout != torch.strided]
+    if odd := odd or [key for key, value in tensors.items() if value.is_quantized or value.is_meta]:
+        raise ValueError(f'the weights {shorten(odd)} have no name, or are sparse, quantised or without numbers')
+    return {re.sub(r'^module\.', '', key): value for key, value in tensors.items()}
 
 
-def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> Weights:
-    """``state`` by one table, with everything that it says nothing about reported."""
+def _checked(weights: Weights) -> Weights:
+    """``weights``, if they are finite real numbers."""
+    if odd := [key for key, value in weights.state.items() if value.dtype not in DTYPES]:
+        kinds = {str(weights.state[key].dtype).removeprefix('torch.') for key in odd}
+        raise ValueError(
+            f'{len(odd)} weights are {", ".join(sorted(kinds))}, expected float16, bfloat16, float32 or float64: '
+            f'{shorten(odd)}'
+        )
+    if odd := not_finite(weights.state):
+        raise ValueError(
+            f'{len(odd)} weights hold NaN or an infinity: {shorten(odd)}; take an earlier checkpoint, from before the '
+            'training went wrong'
+        )
+    return weights
+
+
+def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> Weights | None:
+    """``state`` by one table, with everything that it says nothing about reported; None if the shapes are others."""
     table = origin.tables[scheme]
-    options = origin.options(state)
-    state = _with_prefix(origin.unpack(state), origin.prefix)
+    try:
+        options = origin.options(state)
+        state = _with_prefix(origin.unpack(state), origin.prefix)
+    except (LookupError, RuntimeError, TypeError, StopIteration, ZeroDivisionError):
+        return None
     weights = Weights({}, origin.name, scheme, options)
     for key, value in state.items():
         ours = table.to_ours(key)
@@ -134,6 +165,8 @@ def _split_positions(state: State) -> None:
     if POSITIONS not in state:
         return
     table = state.pop(POSITIONS)
+    if table.ndim != 3 or table.shape[1] < 2:
+        raise ValueError(f'the position table is {tuple(table.shape)}, expected (1, 1 + patches, channels)')
     side = math.isqrt(table.shape[1] - 1)
     if side * side != table.shape[1] - 1:
         raise ValueError(
@@ -151,14 +184,3 @@ def _join_positions(state: State) -> State:
     if cls is not None and space is not None:
         state[POSITIONS] = torch.cat([cls, space.flatten(1, 2)], dim=1)
     return state
-
-
-def _hugging_face_options(config: dict) -> dict:
-    options = dict(
-        num_frames=config.get('num_frames', 8),
-        num_heads=config.get('num_attention_heads', 12),
-        norm_eps=config.get('layer_norm_eps', 1e-6),
-    )
-    if not config.get('qkv_bias', True):
-        options['attention'] = dict(qkv_bias=False)
-    return options

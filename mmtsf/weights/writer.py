@@ -5,12 +5,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from .geometry import ATTENTIONS
+from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
 from .origins import ORIGINS, State
 from .report import shorten
 from .sources import checksum
@@ -18,7 +19,6 @@ from .translate import translate_back
 
 FORMATS = ('mmtsf', 'released', 'huggingface')
 SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if scheme != 'image'}
-ATTENTION_TYPES = {'divided': 'divided_space_time', 'joint': 'joint_space_time', 'space': 'space_only'}
 
 
 def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]:
@@ -65,9 +65,8 @@ def hugging_face_config(state: State, meta: dict) -> dict:
     Raises:
         ValueError: If it cannot say what the model is.
     """
-    backbone = meta['backbone']
-    size = backbone.get('img_size', 224)
-    height, width = (size, size) if isinstance(size, int) else size
+    geometry = Geometry.parse(meta['backbone'])
+    height, width = geometry.img_size
     if height != width:
         raise ValueError(f'Hugging Face has square frames only, and these are {height} x {width}')
     classifier = state.get('cls_head.fc_cls.weight')
@@ -75,38 +74,39 @@ def hugging_face_config(state: State, meta: dict) -> dict:
     return dict(
         architectures=['TimesformerForVideoClassification'],
         model_type='timesformer',
-        attention_type=ATTENTION_TYPES[_scheme(backbone)],
+        attention_type=ATTENTION_TYPES[_scheme(geometry)],
         image_size=height,
         patch_size=state['backbone.embedding.patch.weight'].shape[-1],
         num_channels=3,
-        num_frames=backbone.get('num_frames', 8),
+        num_frames=geometry.num_frames,
         hidden_size=len(state['backbone.norm.weight']),
-        num_hidden_layers=backbone.get('num_layers', 12),
-        num_attention_heads=backbone.get('num_heads', 12),
+        num_hidden_layers=geometry.num_layers,
+        num_attention_heads=geometry.num_heads,
         intermediate_size=len(state['backbone.blocks.0.mlp.0.bias']),
         hidden_act='gelu',
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         drop_path_rate=0,
-        layer_norm_eps=backbone.get('norm_eps', 1e-6),
-        qkv_bias=backbone['attention'].get('qkv_bias', True),
+        layer_norm_eps=geometry.norm_eps,
+        qkv_bias=geometry.attention.qkv_bias,
         id2label=dict(enumerate(classes)),
         label2id={name: label for label, name in enumerate(classes)},
     )
 
 
-def _scheme(backbone: dict) -> str:
-    attention = dict(backbone['attention'])
-    name = attention.pop('type')
-    if name not in SCHEMES or attention.get('order', 'time_space') != 'time_space':
+def _scheme(geometry: Geometry) -> str:
+    attention, usual = geometry.attention, Attention(geometry.attention.type)
+    own = attention.order not in (None, 'time_space') or geometry.token_shift or geometry.mlp.type != 'MLP'
+    if attention.type not in SCHEMES or own or replace(attention, order=None, qkv_bias=True) != usual:
         raise ValueError(
-            f'{backbone["attention"]} exists in mmtsf only; other formats have {", ".join(SCHEMES)} in their own order'
+            f'{attention}, {geometry.mlp}, token_shift={geometry.token_shift} exists in mmtsf only; other formats have '
+            f'{", ".join(SCHEMES)} in their own order, as the paper has them'
         )
-    return SCHEMES[name]
+    return SCHEMES[attention.type]
 
 
 def _translated(state: State, meta: dict, to: str) -> State:
-    scheme = _scheme(meta['backbone'])
+    scheme = _scheme(Geometry.parse(meta['backbone']))
     theirs = translate_back(state, to, scheme)
     lacking = [name for name in ORIGINS[to].tables[scheme].missing(list(theirs)) if not _is_optional(name)]
     if lacking:

@@ -1,0 +1,39 @@
+"""Zip archives, of which PyTorch's files and npz files are two kinds, measured before anything is unpacked."""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+#: An archive may unpack to this many times its size, and to a little more where it is small
+MOST_TIMES = 10
+SMALL = 16 * 2**20
+#: Other methods unpack without asking how much is wanted
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class Refused(ValueError):
+    """A file that is whole and is not taken, and why."""
+
+
+@contextmanager
+def open_archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose parts have names of their own and unpack to no more than a multiple of its size.
+
+    Raises:
+        Refused: If they do not.
+    """
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        if len({part.filename for part in parts}) < len(parts):
+            raise Refused('two of its parts have the same name')
+        if odd := [part for part in parts if part.compress_type not in METHODS or part.flag_bits & 1]:
+            raise Refused(f'its part {odd[0].filename[:100]!r} is encrypted, or compressed otherwise than by deflate')
+        size, unpacked = os.fstat(file.fileno()).st_size, sum(part.file_size for part in parts)
+        if unpacked > MOST_TIMES * size + SMALL:
+            raise Refused(
+                f'its {size:,} bytes unpack to {unpacked:,}, and no more than {MOST_TIMES} times as many are taken; '
+                'unpack and write it anew if you trust it'
+            )
+        yield archive

@@ -1,0 +1,60 @@
+"""Names of classes that travel with weights."""
+
+import reprlib
+import unicodedata
+from typing import Any
+
+#: Characters of a name
+LONGEST = 500
+#: Line ends, escape codes, halves of characters
+CONTROL = {'Cc', 'Cs', 'Zl', 'Zp'}
+
+
+def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
+    """Class names that a checkpoint of mmtsf, MMAction2 or Hugging Face carries, or None where it carries none.
+
+    They are texts of the file; a path among them is a name like others, and is not opened.
+
+    Args:
+        checkpoint (dict): As :func:`read_checkpoint` returns it.
+        num_classes (int): How many the classifier has.
+
+    Raises:
+        ValueError: If there is something else in their place, or more or fewer.
+    """
+    names = _told(checkpoint)
+    if names is None:
+        return None
+    odd = [names] if not isinstance(names, (list, tuple)) else [name for name in names if not _is_name(name)]
+    if odd:
+        raise ValueError(
+            f'the class names in this checkpoint are not taken: {reprlib.repr(odd[0])}, expected a list of texts of '
+            f'one line and at most {LONGEST} characters'
+        )
+    if len(names) != num_classes:
+        raise ValueError(f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class')
+    return list(names)
+
+
+def _told(checkpoint: dict) -> Any:
+    """What stands where class names stand, whatever it is; of Hugging Face the labels by their numbers."""
+    labels = _inner(checkpoint, 'huggingface').get('id2label')
+    if labels is not None:
+        numbers = [str(label) for label in range(len(labels))] if isinstance(labels, dict) else []
+        return [labels[number] for number in numbers] if numbers and set(numbers) == set(labels) else dict(odd=labels)
+    meta = _inner(checkpoint, 'meta')
+    places = (meta.get('classes'), _inner(meta, 'dataset_meta').get('classes'))
+    return next((names for names in places if names is not None and not (isinstance(names, list) and not names)), None)
+
+
+def _inner(value: dict, name: str) -> dict:
+    inner = value.get(name)
+    if not isinstance(inner, (dict, type(None))):
+        raise ValueError(f'{name} in this checkpoint is {reprlib.repr(inner)}, expected a dict')
+    return inner or {}
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return False
+    return not any(unicodedata.category(character) in CONTROL for character in value if character != '\t')
