@@ -3,29 +3,37 @@
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 
-def check_target(path: Path, named: str) -> None:
+def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder: bool = False) -> None:
     """See that a file can be written, before work is done for it; nothing is left behind.
 
     Args:
         path (Path): The file.
         named (str): What the user calls it, e.g. ``--json``.
+        inputs (Iterable[Path]): What is read, and must not be written over. Defaults to ``()``.
+        is_folder (bool): Whether it is a folder, which is made if there is none. Defaults to False.
 
     Raises:
         OSError: If it cannot, with the remedy.
+        ValueError: If it is one of the inputs.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f'{named} is {path}, which is a folder; give the name of a file in it')
-    if not path.parent.is_dir():
+    target = path.resolve()
+    if target in (read.resolve() for read in inputs):
+        raise ValueError(f'{named} is {path}, which is read and would be written over; choose another')
+    if target.exists() and target.is_dir() != is_folder:
+        found, expected = ('a file', 'a folder') if is_folder else ('a folder', 'a file')
+        raise OSError(f'{named} is {path}, which is {found}, expected the name of {expected}')
+    if not target.parent.is_dir():
         raise FileNotFoundError(f'{named} is {path}, but there is no folder {path.parent}; make it or correct the path')
     try:
-        if not path.exists():
-            tempfile.TemporaryFile(dir=path.parent).close()
-        elif not os.access(path, os.W_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        if not target.exists():
+            tempfile.TemporaryFile(dir=target.parent).close()
+        elif not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
 

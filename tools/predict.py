@@ -11,7 +11,6 @@ The input is a file, a folder, a pattern like 'videos/*.mp4', the number of a ca
 """
 
 import argparse
-import csv
 import glob
 import json
 import os
@@ -39,8 +38,13 @@ from mmtsf.apis import (
 from mmtsf.apis.timeline import Scene
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.list_files import videos_of
+from mmtsf.files import check_target
 from mmtsf.launch import keep_freed_memory
+from mmtsf.tables import new_table, rounded
 from mmtsf.visualization import draw_timeline, with_words, write_video
+
+#: Of a video that is written
+FORMATS = ('.mp4', '.m4v', '.mkv', '.mov', '.avi')
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,6 +78,7 @@ def main() -> int:
         raise ValueError(
             f'--save-video is for one file, but the input is {"live" if is_live else f"{len(videos)} files"}'
         )
+    check_targets(args, list(map(Path, videos)), is_live)
     inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
     keep_freed_memory(inferencer.model.data_preprocessor.device)
     if is_live:
@@ -84,6 +89,23 @@ def main() -> int:
     )
     write_predictions(predictions, args)
     return 1 if any('error' in prediction for prediction in predictions) else 0
+
+
+def check_targets(args: argparse.Namespace, videos: list[Path], is_live: bool) -> None:
+    """See that all that is asked for can be written, before a model is loaded.
+
+    Raises:
+        OSError: If a file cannot be written.
+        ValueError: If an option has no meaning here.
+    """
+    if is_live and (args.json or args.csv or args.timeline):
+        raise ValueError(f'--json, --csv and --timeline are for files, but the input {args.input} is live')
+    if args.save_video and args.save_video.suffix.lower() not in FORMATS:
+        raise ValueError(f'--save-video is {args.save_video}, expected a name that ends in {" or ".join(FORMATS)}')
+    read = [*videos, Path(args.config), Path(args.checkpoint)]
+    for option in ('json', 'csv', 'timeline', 'save_video'):
+        if target := getattr(args, option):
+            check_target(target, f'--{option.replace("_", "-")}', read, is_folder=option == 'timeline')
 
 
 def find_videos(source: str) -> list[str]:
@@ -136,11 +158,9 @@ def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Na
     classes, scenes = model.dataset_meta['classes'], []
     target.parent.mkdir(parents=True, exist_ok=True)
     reader = open_video(video)
-    with target.with_name(f'{target.name}.csv').open('w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['start', 'end', *classes])
+    with new_table(target.with_name(f'{target.name}.csv'), ['start', 'end', *classes]) as write:
         for scene in progress(timeline(model, reader, args.frame_interval, args.batch_size), target.name):
-            writer.writerow([f'{scene.start:.2f}', f'{scene.end:.2f}', *(f'{score:.4f}' for score in scene.scores)])
+            write([rounded(scene.start, 2), rounded(scene.end, 2), *map(rounded, scene.scores)])
             scenes.append(scene)
     draw_timeline(scenes, classes, target.with_name(f'{target.name}.png'), args.topk)
     return scenes
@@ -199,14 +219,13 @@ def write_predictions(predictions: list[dict], args: argparse.Namespace) -> None
     if args.json:
         args.json.write_text(json.dumps(predictions, indent=2, ensure_ascii=False), encoding='utf-8')
     if args.csv:
-        with args.csv.open('w', encoding='utf-8', newline='') as file:
-            writer = csv.writer(file)
-            writer.writerow(['video', 'rank', 'label', 'name', 'score', 'error'])
+        with new_table(args.csv, ['video', 'rank', 'label', 'name', 'score', 'error']) as write:
             for found in predictions:
                 rows = zip(found['labels'], found['names'], found['scores']) if 'names' in found else ()
-                writer.writerows([found['video'], rank, *row, ''] for rank, row in enumerate(rows, 1))
+                for rank, row in enumerate(rows, 1):
+                    write([found['video'], rank, *row, None])
                 if 'error' in found:
-                    writer.writerow([found['video'], '', '', '', '', found['error']])
+                    write([found['video'], None, None, None, None, found['error']])
 
 
 def progress(items, description: str):

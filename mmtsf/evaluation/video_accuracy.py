@@ -1,8 +1,8 @@
 """Accuracy over videos, and how many videos it was taken over."""
 
-import csv
 import os
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmaction.evaluation import AccMetric
 from mmengine.logging import MMLogger
 
 from mmtsf.registry import METRICS
+from mmtsf.tables import new_table, rounded
 
 
 @METRICS.register_module()
@@ -88,27 +89,25 @@ class VideoAccuracy(AccMetric):
 
         classes = self.dataset_meta['classes']
         Path(out_dir).mkdir(parents=True, exist_ok=True)
-        with Path(out_dir, 'per_class.csv').open('w', encoding='utf-8', newline='') as file:
-            writer = csv.writer(file)
-            writer.writerow(['label', 'class', 'videos', 'correct', 'recall', 'precision'])
+        header = ['label', 'class', 'videos', 'correct', 'recall', 'precision']
+        with new_table(Path(out_dir, 'per_class.csv'), header) as write:
             for label, name in enumerate(classes):
                 videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
-                writer.writerow([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
+                write([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
         draw_confusion_matrix(matrix, classes, Path(out_dir, 'confusion_matrix.png'))
 
     def _list(self, results: list[dict], out_dir: str) -> None:
         """Write the prediction for every video."""
         classes = self.dataset_meta['classes']
-        with Path(out_dir, 'predictions.csv').open('w', encoding='utf-8', newline='') as file:
-            writer = csv.writer(file)
-            writer.writerow(['video', 'class', 'predicted', 'score', 'score_of_class'])
+        header = ['video', 'class', 'predicted', 'score', 'score_of_class']
+        with new_table(Path(out_dir, 'predictions.csv'), header) as write:
             for result in results:
                 scores, label = result['pred']['item'], int(result['label'])
                 best = int(scores.argmax())
-                row = [classes[label], classes[best], f'{scores[best]:.4f}', f'{scores[label]:.4f}']
-                writer.writerow([result['filename'], *row])
+                row = [classes[label], classes[best], rounded(float(scores[best])), rounded(float(scores[label]))]
+                write([result['filename'], *row])
         MMLogger.get_current_instance().info(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
 
 
-def _share(part: int, whole: int) -> str:
-    return f'{part / whole:.4f}' if whole else ''
+def _share(part: int, whole: int) -> Decimal | None:
+    return rounded(part / whole) if whole else None

@@ -9,7 +9,6 @@ The page stands alone: pictures are in it, and it opens without a network.
 
 import argparse
 import base64
-import csv
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ import numpy as np
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.transforms.video import blamed_on
+from mmtsf.tables import read_table
 
 FRAMES, HEIGHT = 4, 96  # of a thumbnail, pixels
 PAGE = """<!doctype html>
@@ -59,7 +59,7 @@ def main() -> None:
     file = args.work_dir / 'predictions.csv'
     if not file.exists():
         raise FileNotFoundError(f'{file} does not exist; tools/test.py writes it to its --work-dir')
-    rows = list(csv.DictReader(file.open(encoding='utf-8', newline='')))
+    rows = read_table(file)
     wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
     matrix = args.work_dir / 'confusion_matrix.png'
     page = (

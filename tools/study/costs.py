@@ -4,7 +4,6 @@ Multiply-accumulates of a view are computed for all sizes. Memory of a forward p
 measured, a process each, as far as joint attention stays bearable on a CPU.
 """
 
-import csv
 import multiprocessing
 import runpy
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmtsf.config import load_config
 from mmtsf.launch import keep_freed_memory
 from mmtsf.measure import peak_growth
 from mmtsf.registry import MODELS
+from mmtsf.tables import new_table, rounded
 
 ROOT = Path(__file__).parents[2]
 #: Frames and pixels
@@ -30,9 +30,9 @@ def write_costs(path: Path) -> None:
     sizes = [(scheme, frames, pixels) for scheme in MEASURED for frames, pixels in SIZES]
     with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         memory = pool.starmap(megabytes, sizes, chunksize=1)
-    rows = [(*size, f'{gigamacs(*size):.1f}', peak) for size, peak in zip(sizes, memory)]
-    with path.open('w', newline='') as file:
-        csv.writer(file).writerows([('scheme', 'frames', 'pixels', 'gigamacs', 'megabytes'), *rows])
+    with new_table(path, ['scheme', 'frames', 'pixels', 'gigamacs', 'megabytes']) as write:
+        for size, peak in zip(sizes, memory):
+            write([*size, rounded(gigamacs(*size), 1), peak])
 
 
 def config_of(scheme: str, frames: int, pixels: int) -> Config:

@@ -1,6 +1,5 @@
 """Tables and pictures of the study's results, and what they say to the paper's ranking."""
 
-import csv
 import itertools
 import statistics
 from collections import defaultdict
@@ -10,6 +9,8 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
+
+from mmtsf.tables import read_table  # noqa: E402
 
 #: Accuracies of the seeds by the value that was compared
 Accuracies = dict[str, list[float]]
@@ -50,17 +51,15 @@ def write_report(out: Path) -> None:
         draw(columns, out / picture)
     if (out / 'costs.csv').exists():
         lines += ['## Costs', '', '![Costs](costs.png)', '']
-        with (out / 'costs.csv').open(newline='') as rows:
-            draw_costs(list(csv.DictReader(rows)), out / 'costs.png')
+        draw_costs(read_table(out / 'costs.csv'), out / 'costs.png')
     (out / 'report.md').write_text('\n'.join(lines))
 
 
 def read(file: Path) -> dict[str, dict[str, Accuracies]]:
     """Accuracies by study and data set."""
     results: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    with file.open(newline='') as rows:
-        for row in csv.DictReader(rows):
-            results[row['study']][row['data']][row['value']].append(float(row['top1']))
+    for row in read_table(file):
+        results[row['study']][row['data']][row['value']].append(float(row['top1']))
     return results
 
 

@@ -10,7 +10,6 @@ goes on where it was interrupted.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -25,6 +24,7 @@ from grid import Run, all_runs
 from report import write_report
 
 from mmtsf.launch import num_cores
+from mmtsf.tables import new_table
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
@@ -74,11 +74,9 @@ def main() -> None:
             )
     if (not args.only or 'costs' in args.only) and not (args.out / 'costs.csv').exists():
         write_costs(args.out / 'costs.csv')
-    with (args.out / 'results.csv').open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['study', 'value', 'data', 'seed', 'top1', 'seconds'])
+    with new_table(args.out / 'results.csv', ['study', 'value', 'data', 'seed', 'top1', 'seconds']) as write:
         for run in runs:
-            writer.writerow([run.study, run.value, run.data, run.seed, *result_of(run, args.out)])
+            write([run.study, run.value, run.data, run.seed, *result_of(run, args.out)])
     write_report(args.out)
     print(f'{len(different)} runs; the report is {args.out}/report.md')
 

@@ -1,0 +1,56 @@
+"""Tables for people: csv files whose texts a spreadsheet takes as texts, whatever they begin with."""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from numbers import Number
+from pathlib import Path
+
+#: How a text begins that a spreadsheet takes as a formula: as OWASP lists them, behind spaces and apostrophes, too
+FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\ufeff\u200b-\u200f\u2060]*[=+\-−@])")
+
+
+@contextmanager
+def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable], None]]:
+    """Write a csv file row by row, with what the context gives.
+
+    Numbers are written as they are; in the place of a text that would be a formula stands the text with an apostrophe
+    before it.
+
+    Args:
+        path (Path): The file.
+        header (Iterable[str]): Names of the columns.
+    """
+    with path.open('w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file)
+
+        def write(row: Iterable) -> None:
+            writer.writerow([cell if cell is None or isinstance(cell, Number) else as_text(str(cell)) for cell in row])
+
+        write(header)
+        yield write
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a file that :func:`new_table` wrote, with the texts as they were."""
+    with path.open(encoding='utf-8', newline='') as file:
+        rows = ([_as_it_was(cell) for cell in row] for row in csv.reader(file))
+        header = next(rows, [])
+        return [dict(zip(header, row)) for row in rows]
+
+
+def as_text(text: str) -> str:
+    """``text``, with an apostrophe before it if it would be a formula; wide and small signs count as plain ones."""
+    return f"'{text}" if FORMULA.match(unicodedata.normalize('NFKC', text)) else text
+
+
+def rounded(number: float, digits: int = 4) -> Decimal:
+    """A number with so many digits behind the point, zeros as well."""
+    return Decimal(f'{number:.{digits}f}')
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and as_text(cell[1:]) == cell else cell
