@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmtsf.registry import DATASETS
 
-from .decoders.frame_folder import IMAGES
+from .decoders.local_file import IMAGES
 from .video_list import VideoListDataset
 
 VIDEOS = {

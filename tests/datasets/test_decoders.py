@@ -9,7 +9,7 @@ import pytest
 from helpers import SHARED
 from videos import grey_frames, numbers_of, write_greys, write_silence, write_video
 
-from mmtsf.datasets.decoders import DECODERS, ArrayReader, BrokenVideoError, open_video
+from mmtsf.datasets.decoders import DECODERS, ArrayReader, BrokenVideoError, open_stream, open_video
 from mmtsf.datasets.decoders.pyav_reader import PyAVReader
 
 AWKWARD = SHARED / 'data' / 'awkward'
@@ -138,8 +138,9 @@ def test_pyav_decodes_only_the_groups_of_pictures_that_hold_wanted_frames(tmp_pa
     reader = PyAVReader(write_video(tmp_path / 'video.mp4', moving_texture(90), gop_size=15, max_b_frames=2))
     assert sum(reader._needed(reader._times[:1])) == 1
     last = max(reader._times)
-    with reader._open() as container:
-        decoded = [frame.pts for frame in reader._decode(container, {last})]
+    stream = open_stream(reader.path)
+    with stream.container:
+        decoded = [frame.pts for frame in reader._decode(stream, {last})]
     assert last in decoded
     assert len(decoded) < 15  # one group of 15, less the frames that none refers to
 

@@ -1,5 +1,16 @@
+from .broken import BrokenVideoError
 from .limits import Limits
+from .local_file import file_url, open_stream
 from .open_video import DECODERS, open_video
-from .reader import ArrayReader, BrokenVideoError, VideoReader
+from .reader import ArrayReader, VideoReader
 
-__all__ = ['DECODERS', 'ArrayReader', 'BrokenVideoError', 'Limits', 'VideoReader', 'open_video']
+__all__ = [
+    'DECODERS',
+    'ArrayReader',
+    'BrokenVideoError',
+    'Limits',
+    'VideoReader',
+    'file_url',
+    'open_stream',
+    'open_video',
+]

@@ -1,19 +1,30 @@
 """decord, or its maintained fork decord2: seeks to key frames and applies rotation."""
 
+import re
+from pathlib import Path
+
 import decord
 import numpy as np
 
+from .broken import BrokenVideoError
 from .limits import Limits
-from .reader import BrokenVideoError, VideoReader
+from .local_file import file_url, open_stream, takes_for_pattern
+from .reader import VideoReader
 
 decord.logging.set_level(decord.logging.QUIET)
+#: Beginnings that an older FFmpeg, as that of decord may be, takes for playlists whatever the file is called
+PLAYLIST = re.compile(rb'#EXTM3U|ffconcat')
 
 
 class DecordReader(VideoReader):
     """A video file read with decord, single-threaded: data loaders run one reader a worker.
 
+    decord opens any file that FFmpeg knows, and frames of any size. So PyAV opens it first and checks both; a frame
+    that becomes larger in mid-stream is beyond that.
+
     Args:
         path (str): Path of a video file.
+        limits (Limits): Sizes above which it is refused. Defaults to generous ones.
 
     Raises:
         BrokenVideoError: If the file cannot be opened.
@@ -21,16 +32,24 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str, limits: Limits = Limits()) -> None:
         self.path, self.limits = path, limits
+        stream = open_stream(path, limits)
+        self._size = stream.width, stream.height
+        stream.container.close()
+        with Path(path).open('rb') as file:
+            if PLAYLIST.match(file.read(8)) or takes_for_pattern(path):
+                raise BrokenVideoError(path, 'decord may take it for a list of files; set decoder=pyav')
         try:
-            self._video = decord.VideoReader(path, num_threads=1)
+            self._video = decord.VideoReader(file_url(path), num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:
             raise BrokenVideoError(path, 'decord finds no video that it can decode') from error
         self.num_frames = len(self._video)
         if self.num_frames == 0:
             raise BrokenVideoError(path, 'the video has no frames')
+        limits.check_frames(path, self.num_frames)
         self.fps = self._video.get_avg_fps() or None
 
     def read(self, indices: np.ndarray) -> np.ndarray:
+        self.limits.check_sample(self.path, len(indices), *self._size)
         try:
             return self._video.get_batch(indices).asnumpy()
         except (RuntimeError, decord.DECORDError) as error:

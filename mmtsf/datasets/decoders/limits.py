@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from .reader import BrokenVideoError
+from .broken import BrokenVideoError
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Limits:
         frame_pixels (int): Pixels of a frame. Defaults to 8192 * 4320: what is called 8K passes.
         sample_pixels (int): Pixels of all frames that are read at once, for one sample. Defaults to 2**32: 2071 frames
             of 1920 x 1080.
-        frames (int): Frames of a video. Defaults to 4,000,000: 37 hours at 30 a second.
+        frames (int): Frames of a video. Defaults to 2,000,000: 18 hours at 30 a second.
 
     Raises:
         ValueError: If one is not an integer of at least 1.
@@ -21,7 +21,7 @@ class Limits:
 
     frame_pixels: int = 8192 * 4320
     sample_pixels: int = 2**32
-    frames: int = 4_000_000
+    frames: int = 2_000_000
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from .decord_reader import DecordReader
 from .frame_folder import FrameFolderReader
 from .limits import Limits
+from .local_file import check_file
 from .pyav_reader import PyAVReader
-from .reader import BrokenVideoError, VideoReader
+from .reader import VideoReader
 
 DECODERS: dict[str, Callable[[str, Limits], VideoReader]] = {'pyav': PyAVReader, 'decord': DecordReader}
 
@@ -25,8 +26,5 @@ def open_video(path: str, decoder: str = 'pyav', limits: Limits = Limits()) -> V
     """
     if os.path.isdir(path):
         return FrameFolderReader(path, limits)
-    if not os.path.exists(path):
-        raise BrokenVideoError(path, 'the file does not exist')
-    if os.path.getsize(path) == 0:
-        raise BrokenVideoError(path, 'the file is empty')
+    check_file(path)
     return DECODERS[decoder](path, limits)

@@ -2,19 +2,20 @@
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from typing import Any
+from itertools import islice
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
+from .broken import BrokenVideoError
 from .limits import Limits
-from .reader import BrokenVideoError, VideoReader, stack
+from .local_file import NO_VIDEO, open_stream, reason
+from .reader import VideoReader, stack
 
-av.logging.set_level(av.logging.PANIC)
 #: Codecs with frames that no other frame refers to, which the decoder knows and may skip without a loss
 WITH_UNREFERENCED_FRAMES = {'h264'}
-NO_VIDEO = 'PyAV finds no video that it can decode'
 
 
 class PyAVReader(VideoReader):
@@ -25,6 +26,7 @@ class PyAVReader(VideoReader):
 
     Args:
         path (str): Path of a video file.
+        limits (Limits): Sizes above which it is refused. Defaults to generous ones.
 
     Raises:
         BrokenVideoError: If the file cannot be opened.
@@ -34,11 +36,13 @@ class PyAVReader(VideoReader):
         self.path, self.limits = path, limits
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         try:
-            with self._open() as container:
-                stream = self._best(container)
+            stream = open_stream(path, limits)
+            with stream.container as container:
                 self.fps = float(stream.average_rate) if stream.average_rate else None
-                packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size]
+                most = islice(container.demux(stream), limits.frames + 2)
+                packets = [(packet.pts, packet.is_keyframe) for packet in most if packet.size]
                 self.num_frames = stream.frames or len(packets)
+                limits.check_frames(path, len(packets))
                 self._times = [time for time, _ in packets]
                 self._is_keyframe = [is_keyframe for _, is_keyframe in packets]
                 # AVI keeps the order of decoding alone; with frames that are shown in another one, times are guesses
@@ -49,19 +53,9 @@ class PyAVReader(VideoReader):
         if self.num_frames == 0:
             raise BrokenVideoError(path, 'the video has no frames')
 
-    def _open(self) -> Any:
-        return av.open(self.path, metadata_errors='ignore')
-
-    def _best(self, container: Any) -> Any:
-        stream = container.streams.best('video')
-        if stream is None or stream.codec_context is None:
-            raise BrokenVideoError(self.path, NO_VIDEO)
-        stream.codec_context.thread_count = 1
-        return stream
-
     def read(self, indices: np.ndarray) -> np.ndarray:
-        wanted = np.unique(indices)
-        return stack(self.path, dict(zip(wanted.tolist(), self.stream(wanted))), indices)
+        wanted, places = np.unique(indices, return_inverse=True)
+        return stack(self.path, self.stream(wanted), places, self.limits)
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         left = deque(indices.tolist())
@@ -72,27 +66,28 @@ class PyAVReader(VideoReader):
             for frame in self._in_order(left) if left else ():
                 yield self._upright(frame)
         except av.FFmpegError as error:
-            raise BrokenVideoError(self.path, f'PyAV cannot decode it from frame {left[0]} on') from error
+            otherwise = f'PyAV cannot decode it from frame {left[0]} on'
+            raise BrokenVideoError(self.path, reason(error, otherwise, self.limits)) from error
 
     def _by_time(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, decoded from the key frames before them; up to the first one that is missing."""
         times = sorted(self._times)
         wanted_times = [times[i] for i in wanted]
-        with self._open() as container:
-            decoded = (f for f in self._decode(container, set(wanted_times)) if f.pts is not None)
+        stream = open_stream(self.path, self.limits)
+        with stream.container:
+            decoded = (f for f in self._decode(stream, set(wanted_times)) if f.pts is not None)
             for time in wanted_times:
                 frame = next((f for f in decoded if f.pts >= time), None)
                 if frame is None or frame.pts != time:
                     return
                 yield frame
 
-    def _decode(self, container: Any, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+    def _decode(self, stream: VideoStream, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
-        stream = self._best(container)
         context = stream.codec_context
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
         needed = self._needed(wanted)
-        for place, packet in enumerate(container.demux(stream)):
+        for place, packet in enumerate(stream.container.demux(stream)):
             if place < len(needed) and needed[place]:
                 context.skip_frame = 'NONREF' if may_skip and packet.pts not in wanted else 'DEFAULT'
                 yield from context.decode(packet)
@@ -115,8 +110,9 @@ class PyAVReader(VideoReader):
     def _in_order(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, all decoded and counted from the first on."""
         left, number = deque(wanted), -1
-        with self._open() as container:
-            for number, frame in enumerate(container.decode(self._best(container))):
+        stream = open_stream(self.path, self.limits)
+        with stream.container as container:
+            for number, frame in enumerate(container.decode(stream)):
                 if number == left[0]:
                     yield frame
                     left.popleft()

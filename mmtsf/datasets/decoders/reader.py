@@ -1,28 +1,28 @@
-"""What every decoder offers, and the error they share."""
+"""What every decoder offers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 
-
-class BrokenVideoError(Exception):
-    """A file that gives no clip: missing, truncated, without a video stream, or not a video at all."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f'{path}: {reason}')
-        self.reason = reason
+from .broken import BrokenVideoError
+from .limits import Limits
 
 
-def stack(path: str, frames: dict[int, np.ndarray], indices: np.ndarray) -> np.ndarray:
-    """Frames ``(H, W, 3)`` at ``indices`` ``(N,)`` as ``(N, H, W, 3)``.
+def stack(path: str, frames: Iterable[np.ndarray], places: np.ndarray, limits: Limits) -> np.ndarray:
+    """Of ``frames`` ``(H, W, 3)``, those at ``places`` ``(N,)`` as ``(N, H, W, 3)``.
 
     Raises:
-        BrokenVideoError: If they differ in size.
+        BrokenVideoError: If they differ in size, or have more pixels together than the limits allow.
     """
-    if len({frame.shape for frame in frames.values()}) > 1:
-        raise BrokenVideoError(path, 'its frames differ in size')
-    return np.stack([frames[i] for i in indices.tolist()])
+    taken: list[np.ndarray] = []
+    for frame in frames:
+        if not taken:
+            limits.check_sample(path, len(places), *frame.shape[:2])
+        elif frame.shape != taken[0].shape:
+            raise BrokenVideoError(path, 'its frames differ in size')
+        taken.append(frame)
+    return np.stack([taken[place] for place in places.tolist()])
 
 
 class VideoReader(Protocol):

@@ -1,0 +1,9 @@
+"""The error that all decoders share."""
+
+
+class BrokenVideoError(Exception):
+    """A file that gives no clip: missing, truncated, too large, without a video stream, or not a video at all."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f'{path}: {reason}')
+        self.reason = reason

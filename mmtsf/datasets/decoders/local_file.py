@@ -1,0 +1,161 @@
+"""The one way to a local video file: plain media alone, which names no other file, and no larger than the limits."""
+
+import codecs
+import os
+import stat
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .broken import BrokenVideoError
+from .limits import Limits
+from .mp4_index import check_index
+
+av.logging.set_level(av.logging.PANIC)
+#: Suffixes of images, which may be frames of a folder
+IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
+#: FFmpeg's demuxers of files that hold all of a video themselves. Playlists and scripts (hls, dash, concat, sdp, imf),
+#: patterns of names (image2), devices and graphs (lavfi) are none of them
+PLAIN = (
+    'apng,asf,avi,av1,dv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,'
+    'yuv4mpegpipe,bmp_pipe,jpeg_pipe,png_pipe,webp_pipe'
+)
+#: The same, but what streams there are is found as they are read
+STREAMED = 'flv,mpeg,mpegts'
+#: Bytes of these that FFmpeg decodes, as it finds that out
+PROBED = 5_000_000
+NO_VIDEO = 'PyAV finds no video that it can decode'
+PLAYLIST = 'it is no video but text, as playlists and scripts are, which are not opened'
+#: What FFmpeg says of frames that are larger than it may decode
+TOO_LARGE = 'Picture size'
+
+
+def file_url(path: str | Path) -> str:
+    """Name of a local file for FFmpeg, which takes ``12:30.mp4`` or a folder ``http:`` for an address."""
+    return f'file:{os.path.abspath(path)}'
+
+
+def takes_for_pattern(path: str) -> bool:
+    """Whether FFmpeg looks for several images, as for ``%03d.gif``."""
+    return '%' in path and Path(path).suffix.lower() in IMAGES | {'.gif'}
+
+
+def check_file(path: str) -> None:
+    """Refuse what is no file: FIFOs, devices and sockets, which may be waited for, and links that lead nowhere.
+
+    Raises:
+        BrokenVideoError: If it is none, or empty.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise BrokenVideoError(path, 'the file does not exist') from None
+    except (OSError, ValueError) as error:  # e.g. a link to itself, a name with a NUL
+        raise BrokenVideoError(path, f'the file cannot be opened: {getattr(error, "strerror", error)}') from None
+    if not stat.S_ISREG(found.st_mode):
+        raise BrokenVideoError(path, 'it is no regular file')
+    if found.st_size == 0:
+        raise BrokenVideoError(path, 'the file is empty')
+
+
+def open_stream(path: str, limits: Limits = Limits()) -> VideoStream:
+    """Open a local video file with PyAV, for one thread; ``stream.container`` is to be closed.
+
+    Args:
+        path (str): Path of a file.
+        limits (Limits): Sizes above which it is refused. Defaults to generous ones.
+
+    Raises:
+        BrokenVideoError: If it is no regular file, no plain media file or has no video, or is larger than the limits.
+
+    Returns:
+        VideoStream: The one that FFmpeg takes for the best, which decodes no frame above ``limits.frame_pixels``.
+    """
+    check_file(path)
+    check_index(path, limits)
+    try:
+        stream = _best(path, _open(path, limits), limits)
+        if not stream.width:  # FFmpeg does not tell it, or has met a frame that is too large
+            with _best(path, _open(path, limits), limits).container as container:
+                next(container.decode(stream.index), None)
+    except av.FFmpegError as error:
+        raise BrokenVideoError(path, reason(error, NO_VIDEO, limits)) from error
+    limits.check_frame(path, stream.width, stream.height)
+    limits.check_frames(path, stream.frames)
+    return stream
+
+
+def reason(error: av.FFmpegError, otherwise: str, limits: Limits) -> str:
+    """Why FFmpeg could not go on, as far as it says so."""
+    if TOO_LARGE in str(error):
+        return f'a frame has more pixels than limits.frame_pixels allows, {limits.frame_pixels}'
+    return otherwise
+
+
+def _best(path: str, container: InputContainer, limits: Limits) -> VideoStream:
+    stream: Any = container.streams.best('video')
+    if stream is None or stream.codec_context is None:
+        container.close()
+        raise BrokenVideoError(path, NO_VIDEO)
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
+    return stream
+
+
+def _open(path: str, limits: Limits) -> InputContainer:
+    max_pixels = str(limits.frame_pixels)
+    try:
+        return _open_as(path, PLAIN, max_pixels=max_pixels)
+    except av.ArgumentError:  # how FFmpeg refuses a demuxer
+        pass
+    try:
+        _check_streamed(path, limits)
+        return _open_as(path, STREAMED)
+    except av.ArgumentError as error:
+        raise BrokenVideoError(path, reason(error, PLAYLIST if _is_text(path) else NO_VIDEO, limits)) from error
+
+
+def _is_text(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(32).removeprefix(codecs.BOM_UTF8).decode('latin-1').replace('\n', '').isprintable()
+
+
+def _open_as(path: str, demuxers: str, **options: str) -> InputContainer:
+    """Open a file with one of these demuxers; what it names besides itself stays closed."""
+    options |= dict(format_whitelist=demuxers, protocol_whitelist='file', enable_drefs='0')
+    file: Any = file_url(path)
+    if takes_for_pattern(path):
+        file = open(os.open(path, os.O_RDONLY), 'rb')  # noqa: SIM115  # which has no name
+    return av.open(file, metadata_errors='ignore', options=options)
+
+
+def _check_streamed(path: str, limits: Limits) -> None:
+    """Decode the headers of what FFmpeg will decode on opening, where it takes no limit of pixels itself.
+
+    Raises:
+        av.FFmpegError: If a frame is too large, or it is no such file.
+    """
+    quickly = dict(codec_whitelist='none', probesize='65536', analyzeduration='1')  # it decodes nothing
+    with _open_as(path, STREAMED, **quickly) as container:
+        for stream in container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
+                stream.codec_context.skip_frame = 'ALL'
+        packets = container.demux([s for s in container.streams.video if s.codec_context is not None])
+        for packet in takewhile(lambda packet: (packet.pos or 0) < PROBED, packets):
+            for _ in _decoded(packet):
+                pass
+
+
+def _decoded(packet: av.Packet) -> Iterator[Any]:
+    """Frames of a packet; damaged ones are not the question here."""
+    try:
+        yield from packet.decode()
+    except av.FFmpegError as error:
+        if TOO_LARGE in str(error):
+            raise
