@@ -14,32 +14,37 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
-from mmengine.dist import barrier, get_dist_info
+from mmengine.dist import all_gather_object, barrier, get_dist_info
 from rich.progress import track
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample, views_of
 from mmtsf.apis.features import LEVELS
-from mmtsf.checkpoints import commit
 from mmtsf.config import load_config
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.datasets.list_files import is_video, read_list, videos_of
+from mmtsf.files import check_target, commit
 from mmtsf.launch import init_processes, keep_freed_memory
+from mmtsf.weights.sources import local_path
 
 FORMATS = ('.npy', '.safetensors', '.parquet')
+T = TypeVar('T')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of any known origin')
+    parser.add_argument('checkpoint', help='checkpoint of any known origin')
     parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
     parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
     parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
@@ -69,23 +74,18 @@ class Videos(Dataset):
 
 def main() -> None:
     args = parse_args()
-    if args.out.suffix not in FORMATS:
-        raise ValueError(f'OUT is {args.out}, expected a name that ends in {" or ".join(FORMATS)}')
-    if not args.list.exists():
-        raise FileNotFoundError(f'{args.list} does not exist; give an annotation list, a folder of videos or a video')
-    videos = list(find_videos(args.list, args.root))
+    parts = args.out.with_name(f'{args.out.name}.parts')
+    check_arguments(args, parts)
+    videos = known_videos(args.list, args.root)
+    config = load_config(args.config, args.cfg_options)
     init_processes(args.launcher)
     rank, world_size = get_dist_info()
-    config = load_config(args.config, args.cfg_options)
-    parts = args.out.with_name(f'{args.out.name}.parts')
-    if rank == 0:
-        open_parts(parts, f'{args.level}\n{args.checkpoint.resolve()}\n{config.pretty_text}\n{videos}')
-    barrier()
-    model = init_recognizer(config, args.checkpoint)
+    model, pipeline = together(lambda: load(config, args.checkpoint))
+    settings = f'{args.level}\n{identity(args.checkpoint)}\n{config.pretty_text}\n{videos}'
+    together(lambda: open_parts(parts, settings) if rank == 0 else None)
     keep_freed_memory(model.data_preprocessor.device)
     share = [item for item in list(enumerate(videos))[rank::world_size] if not part_of(parts, item[0]).exists()]
-    dataset = Videos(share, build_pipeline(model))
-    loader = DataLoader(dataset, None, num_workers=args.workers)
+    loader = DataLoader(Videos(share, pipeline), None, num_workers=args.workers)
     for number, sample in track(loader, 'extracting', len(share), disable=rank > 0 or not sys.stdout.isatty()):
         if isinstance(sample, str):
             print(f'not read: {videos[number]}: {sample}', file=sys.stderr)
@@ -96,6 +96,80 @@ def main() -> None:
     barrier()
     if rank == 0:
         print(merge(parts, videos, args.out))
+
+
+def check_arguments(args: argparse.Namespace, parts: Path) -> None:
+    """See that the words fit together and that all files can be written, before anything is.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If a word has no meaning here.
+    """
+    if args.out.suffix not in FORMATS:
+        raise ValueError(f'OUT is {args.out}, expected a name that ends in {" or ".join(FORMATS)}')
+    if args.out.suffix == '.parquet' and find_spec('pyarrow') is None:
+        raise ValueError(f'OUT is {args.out}, which needs pyarrow, and it is not installed; pip install pyarrow')
+    if args.workers < 0:
+        raise ValueError(f'--workers is {args.workers}, expected at least 0')
+    if not args.list.exists():
+        raise FileNotFoundError(f'{args.list} does not exist; give an annotation list, a folder of videos or a video')
+    if args.root and (args.list.is_dir() or is_video(str(args.list))):
+        raise ValueError(f'--root is for lists, and {args.list} is none; leave it out')
+    if args.root and not args.root.is_dir():
+        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
+    read = [args.list, Path(args.config), Path(args.checkpoint)]
+    check_target(args.out, 'OUT', read)
+    for suffix in ('.broken.txt', '.txt')[: 2 if args.out.suffix == '.npy' else 1]:
+        check_target(args.out.with_suffix(suffix), 'the file beside OUT', read)
+    check_target(parts, 'the folder beside OUT', is_folder=True)
+
+
+def known_videos(source: Path, root: Path | None) -> list[Path]:
+    """Videos of a list, a folder or a file, of which some are there.
+
+    Raises:
+        FileNotFoundError: If none is.
+    """
+    videos = list(find_videos(source, root))
+    if not videos:
+        raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
+    if not any(video.exists() for video in videos):
+        raise FileNotFoundError(
+            f'none of the {len(videos)} videos of {source} exists, the first is {videos[0]}; give the folder that the '
+            'list starts from with --root'
+        )
+    return videos
+
+
+def load(config: Config, checkpoint: str) -> tuple[nn.Module, Compose]:
+    model = init_recognizer(config, checkpoint)
+    return model, build_pipeline(model)
+
+
+def together(work: Callable[[], T]) -> T:
+    """Do something in all processes; if it fails in one, all end.
+
+    Raises:
+        RuntimeError: If it failed in another one.
+    """
+    result, error = None, None
+    try:
+        result = work()
+    except Exception as caught:  # of any kind: the others wait for an answer
+        error = caught
+    problems = all_gather_object(error and f'{type(error).__name__}: {error}')
+    if error:
+        raise error
+    if problem := next(filter(None, problems), None):
+        raise RuntimeError(f'another process failed: {problem}')
+    return cast(T, result)
+
+
+def identity(checkpoint: str) -> str:
+    """What tells one checkpoint from another, and from what stood in its place before."""
+    path = local_path(checkpoint).resolve()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return '\n'.join(f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files)
 
 
 def find_videos(source: Path, root: Path | None) -> Iterator[Path]:
@@ -118,8 +192,8 @@ def open_parts(folder: Path, settings: str) -> None:
     file, digest = folder / 'settings', hashlib.sha256(settings.encode()).hexdigest()
     if file.exists() and file.read_text() != digest:
         raise ValueError(
-            f'{folder} was begun with another list, level, config or checkpoint; finish that, remove the folder, or '
-            'choose another OUT'
+            f'{folder} was begun with another list, level, config or checkpoint; finish that, remove it with '
+            f'rm -r {folder}, or choose another OUT'
         )
     file.write_text(digest)
 
@@ -139,6 +213,7 @@ def merge(parts: Path, videos: list[Path], out: Path) -> str:
     """Write one file of all features, and remove their folder."""
     read = [number for number in range(len(videos)) if np.load(part_of(parts, number), mmap_mode='r').size]
     if not read:
+        shutil.rmtree(parts)
         raise RuntimeError(f'none of the {len(videos)} videos could be read')
     names = [str(videos[number]) for number in read]
     broken = [str(video) for number, video in enumerate(videos) if number not in set(read)]

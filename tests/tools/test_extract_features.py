@@ -1,25 +1,47 @@
 """Features on disk: every video once, whatever happens on the way."""
 
+import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from runs import ROOT, TINY, free_port, run_tool
 from safetensors.numpy import load_file
 
 from mmtsf.apis import build_pipeline, extract, to_sample
+from mmtsf.files import check_target
+from mmtsf.weights.sources import cached
 
 TOOL = 'tools/extract_features.py'
 
 
 def extract_to(out: Path, videos: Path, checkpoint: Path, *more: str) -> str:
     return run_tool(TOOL, videos, TINY, checkpoint, out, *more)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """The tool, in this process."""
+    monkeypatch.chdir(ROOT)
+    tool = runpy.run_path(str(ROOT / TOOL))
+
+    def run(*words: object, interrupted: bool = False) -> None:
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, words)])
+        if interrupted:
+            monkeypatch.setitem(tool['main'].__globals__, 'merge', lambda *_: 'interrupted')
+        tool['main']()
+        monkeypatch.setitem(tool['main'].__globals__, 'merge', tool['merge'])
+
+    return run
 
 
 def test_rows_are_the_features_of_the_videos_in_their_order(motion, model, tiny_checkpoint, tmp_path):
@@ -40,11 +62,11 @@ def test_rows_are_the_features_of_the_videos_in_their_order(motion, model, tiny_
     assert not (tmp_path / 'f.npy.parts').exists()
 
 
-def test_all_formats_hold_the_same(motion, tiny_checkpoint, tmp_path):
+def test_all_formats_hold_the_same(run, motion, tiny_checkpoint, tmp_path):
     from pyarrow import parquet
 
     for suffix in ('npy', 'safetensors', 'parquet'):
-        extract_to(tmp_path / f'f.{suffix}', motion / 'test/left', tiny_checkpoint, '--level', 'tokens')
+        run(motion / 'test/left', TINY, tiny_checkpoint, tmp_path / f'f.{suffix}', '--level', 'tokens')
     array = np.load(tmp_path / 'f.npy')
     assert array.shape == (3, 1, 8, 6, 6, 64)
     by_name = load_file(tmp_path / 'f.safetensors')
@@ -88,25 +110,176 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(motion, tiny_checkpoin
     assert (tmp_path / 'killed.npy').read_bytes() == (tmp_path / 'whole.npy').read_bytes()
 
 
-def test_broken_videos_are_left_out_and_listed(motion, tiny_checkpoint, tmp_path):
+def test_broken_videos_are_left_out_and_listed(run, motion, tiny_checkpoint, tmp_path, capsys):
     videos = tmp_path / 'videos'
     shutil.copytree(motion / 'test/left', videos)
     (videos / '0001.mp4').write_bytes(b'')
-    log = extract_to(tmp_path / 'f.npy', videos, tiny_checkpoint)
+    run(videos, TINY, tiny_checkpoint, tmp_path / 'f.npy')
+    log = ''.join(capsys.readouterr())
     assert f'not read: {videos}/0001.mp4: the file is empty' in log
     assert 'wrote features of 2 videos' in log
     assert len(np.load(tmp_path / 'f.npy')) == 2
     assert (tmp_path / 'f.broken.txt').read_text() == f'{videos}/0001.mp4\n'
 
 
-def test_work_begun_with_other_settings_is_not_gone_on_with(motion, tiny_checkpoint, tmp_path):
+def test_work_begun_with_other_settings_is_not_gone_on_with(run, motion, tiny_checkpoint, tmp_path):
     parts = tmp_path / 'f.npy.parts'
     parts.mkdir()
     (parts / 'settings').write_text('others')
-    log = run_tool(TOOL, motion / 'test/left', TINY, tiny_checkpoint, tmp_path / 'f.npy', fails=True)
-    assert 'was begun with another list, level, config or checkpoint' in log
+    with pytest.raises(ValueError, match='was begun with another list, level, config or checkpoint') as error:
+        run(motion / 'test/left', TINY, tiny_checkpoint, tmp_path / 'f.npy')
+    assert f'remove it with rm -r {parts}, or choose another OUT' in str(error.value)
 
 
-def test_an_unknown_format_is_refused(motion, tiny_checkpoint, tmp_path):
-    log = run_tool(TOOL, motion / 'test/left', TINY, tiny_checkpoint, tmp_path / 'f.pkl', fails=True)
-    assert 'expected a name that ends in .npy or .safetensors or .parquet' in log
+def test_weights_that_were_exchanged_meanwhile_are_not_mixed(run, motion, tiny_checkpoint, tmp_path):
+    checkpoint = shutil.copy(tiny_checkpoint, tmp_path)
+    videos = tmp_path / 'videos'
+    shutil.copytree(motion / 'test/left', videos)
+    run(videos, TINY, checkpoint, tmp_path / 'f.npy')
+    run(videos, TINY, checkpoint, tmp_path / 'f.npy', interrupted=True)
+    os.utime(checkpoint, (1, 1))
+    with pytest.raises(ValueError, match='was begun with another list, level, config or checkpoint'):
+        run(videos, TINY, checkpoint, tmp_path / 'f.npy')
+
+
+# Nothing is written before all is known to be good
+
+
+@pytest.fixture
+def inputs(motion, tiny_checkpoint, tmp_path) -> dict[str, object]:
+    """What the tool takes, all of it good; lists and broken files to take instead lie in the folder ``mistakes``."""
+    mistakes = tmp_path / 'mistakes'
+    (mistakes / 'folder.npy').mkdir(parents=True)
+    (mistakes / 'begun.npy.parts').touch()
+    (mistakes / 'good.txt').write_text('left/0000.mp4 0\n')
+    (mistakes / 'empty.txt').write_text('\n\n')
+    (mistakes / 'header.csv').write_text('path,label\n')
+    (mistakes / 'missing.txt').write_text('none/1.mp4 0\nnone/2.mp4 1\n')
+    (mistakes / 'no_checkpoint.pth').write_bytes(b'no checkpoint')
+    (mistakes / 'broken.py').write_text("_base_ = 'none.py'\n")
+    torch.save(dict(weight=torch.ones(1)), mistakes / 'other.pth')
+    return dict(
+        list=mistakes / 'good.txt',
+        config=TINY,
+        checkpoint=tiny_checkpoint,
+        out=tmp_path / 'f.npy',
+        root=motion / 'test',
+    )
+
+
+MISTAKES = {
+    'checkpoint': ['none.pth', 'none/epoch_1.pth', 'nobodys_weights', '{m}/no_checkpoint.pth', '{m}/other.pth', '{m}'],
+    'config': ['none.py', 'mmtsf::timesformer_none.py', '{m}/broken.py'],
+    'list': ['none.txt', '{m}/empty.txt', '{m}/header.csv', '{m}/missing.txt'],
+    'root': ['/none', '{m}/good.txt', '{m}'],
+    'out': ['{m}/none/f.npy', '{m}/good.txt/f.npy', '/proc/f.npy', '{m}/folder.npy', 'f.pkl', '{m}/begun.npy']
+    + ['{m}/good.npy'],  # its names would be written over good.txt, the list
+}
+#: What is said where it is not the name of the mistake
+SAID = {
+    '{m}/other.pth': 'of no architecture that is known here',
+    '{m}/broken.py': 'none.py',
+    '{m}/good.npy': 'good.txt, which is read and would be written over',
+}
+
+
+@pytest.mark.parametrize(('option', 'mistake'), [(key, mistake) for key in MISTAKES for mistake in MISTAKES[key]])
+def test_a_mistake_leaves_nothing_behind_and_the_right_command_then_runs(run, inputs, tmp_path, option, mistake):
+    before = sorted(tmp_path.rglob('*'))
+    wrong = inputs | {option: mistake.format(m=tmp_path / 'mistakes')}
+    *words, root = wrong.values()
+    with pytest.raises((OSError, ValueError)) as error:
+        run(*words, '--root', root)
+    name = Path(mistake).name.format(m=tmp_path / 'mistakes').removeprefix('mmtsf::')
+    assert SAID.get(mistake, name) in str(error.value)
+    assert sorted(tmp_path.rglob('*')) == before
+    if mistake in ('none.pth', '{m}/none/f.npy'):
+        *words, root = inputs.values()
+        run(*words, '--root', root)
+        assert np.load(tmp_path / 'f.npy').shape == (1, 64)
+
+
+def test_options_without_a_meaning_leave_nothing_behind(run, inputs, motion, tmp_path):
+    *words, _ = inputs.values()
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(ValueError, match='--root is for lists, and .* is none'):
+        run(motion / 'test', *words[1:], '--root', motion)
+    with pytest.raises(ValueError, match='--workers is -1, expected at least 0'):
+        run(*words, '--root', motion / 'test', '--workers', -1)
+    for mistake in (['--level', 'none'], ['--cfg-options', 'clip.num_frames=none'], ['--cfg-options', 'none.none=1']):
+        with pytest.raises((SystemExit, Exception), match=r'.'):
+            run(*words, '--root', motion / 'test', *mistake)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_videos_of_which_none_can_be_read_leave_nothing_behind(run, inputs, tmp_path):
+    broken = tmp_path / 'broken.mp4'
+    broken.write_bytes(b'no video')
+    with pytest.raises(RuntimeError, match='none of the 1 videos could be read'):
+        run(broken, *list(inputs.values())[1:4])
+    assert not (tmp_path / 'f.npy.parts').exists()
+
+
+def test_a_folder_that_may_not_be_written_is_said(inputs):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        process = multiprocessing.get_context('fork').Process(target=check_as_somebody, args=(Path(folder, 'f.npy'),))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+
+def check_as_somebody(out: Path) -> None:
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    try:
+        check_target(out, 'OUT')
+    except OSError as error:
+        os._exit(str(error) != f'OUT is {out}, which cannot be written: Permission denied; choose another')
+    os._exit(2)
+
+
+@pytest.mark.parametrize('mistake', ['checkpoint of one process', 'parts of other work'])
+def test_several_processes_end_together_and_leave_nothing_behind(run, inputs, tmp_path, mistake):
+    before = sorted(tmp_path.rglob('*'))
+    if mistake == 'parts of other work':
+        (tmp_path / 'f.npy.parts').mkdir()
+        (tmp_path / 'f.npy.parts/settings').write_text('others')
+        before = sorted(tmp_path.rglob('*'))
+    port, context, answers = free_port(), multiprocessing.get_context('fork'), multiprocessing.Queue()
+
+    def process(rank: int) -> None:
+        os.environ |= dict(RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE='2')
+        os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        words = dict(inputs)
+        if mistake == 'checkpoint of one process' and rank == 1:
+            words['checkpoint'] = 'none.pth'
+        *others, root = words.values()
+        try:
+            run(*others, '--root', root, '--launcher', 'pytorch')
+        except Exception as error:
+            answers.put((rank, f'{type(error).__name__}: {error}'))
+
+    processes = [context.Process(target=process, args=(rank,)) for rank in range(2)]
+    for one in processes:
+        one.start()
+    said = dict(answers.get(timeout=60) for _ in processes)
+    for one in processes:
+        one.join(20)
+        assert one.exitcode is not None
+    cause = 'the checkpoint none.pth does not exist' if 'one process' in mistake else 'was begun with another list'
+    assert all(cause in said[rank] for rank in range(2))
+    assert sum('another process failed' in said[rank] for rank in range(2)) == 1
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_checkpoint_may_be_an_address(run, inputs, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    *words, root = inputs.values()
+    words[2] = f'http://127.0.0.1:{free_port()}/model.pth'
+    with pytest.raises(FileNotFoundError, match=f'cannot fetch {words[2]}'):
+        run(*words, '--root', root)
+    assert not (tmp_path / 'f.npy.parts').exists()
+    shutil.copy(inputs['checkpoint'], cached(words[2]))
+    run(*words, '--root', root)
+    assert (tmp_path / 'f.npy').exists()

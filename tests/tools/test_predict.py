@@ -3,17 +3,20 @@
 import csv
 import json
 import re
+import runpy
 import shutil
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from helpers import MOTION_CLASSES
-from runs import TINY, run_tool
+from runs import ROOT, TINY, run_tool
 from videos import write_greys
 
 from mmtsf.apis import inference_recognizer
 from mmtsf.datasets.decoders import open_video
+from mmtsf.tables import read_table
 
 
 def test_a_broken_file_does_not_stop_the_rest(motion, model, tiny_checkpoint, tmp_path):
@@ -83,3 +86,58 @@ def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):
     assert '--save-video is for one file, but the input is 12 files' in run_tool(
         'tools/predict.py', *arguments, fails=True
     )
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--json', '{t}/none/all.json'], '--json is .* but there is no folder'),
+        (['--csv', '{t}/none/all.csv'], '--csv is .* but there is no folder'),
+        (['--csv', '{t}'], '--csv is .* which is a folder'),
+        (['--timeline', '{t}/none/over_time'], '--timeline is .* but there is no folder'),
+        (['--timeline', '{t}/old'], '--timeline is .* which is a file'),
+        (['--save-video', '{t}/none/out.mp4'], '--save-video is .* but there is no folder'),
+        (['--save-video', '{t}/video.mp4'], '--save-video is .* which is read and would be written over'),
+        (['--json', '{t}/link.mp4'], '--json is .* which is read and would be written over'),
+        (['--save-video', '{t}/out.gif'], 'expected a name that ends in .mp4'),
+        (['--save-video', '{t}/out'], 'expected a name that ends in .mp4'),
+        (['--json', '/proc/all.json'], '--json is .* which cannot be written'),
+        (['--live', '--csv', '{t}/all.csv'], '--json, --csv and --timeline are for files, but the input .* is live'),
+        (['--live', '--timeline', '{t}/over_time'], 'are for files, but the input .* is live'),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_model_is_read(tmp_path, monkeypatch, words, message):
+    video = tmp_path / 'video.mp4'
+    video.write_bytes(b'video')
+    (tmp_path / 'old').write_text('old')
+    (tmp_path / 'link.mp4').symlink_to(video)
+    before = sorted(tmp_path.rglob('*'))
+    # there is no such checkpoint, and it is not asked for
+    arguments = ['predict.py', str(video), TINY, 'none.pth', *(word.format(t=tmp_path) for word in words)]
+    monkeypatch.setattr('sys.argv', arguments)
+    monkeypatch.chdir(ROOT)
+    with pytest.raises((OSError, ValueError), match=message):
+        runpy.run_path(str(ROOT / 'tools/predict.py'), run_name='__main__')
+    assert sorted(tmp_path.rglob('*')) == before
+    assert video.read_bytes() == b'video'
+
+
+def test_names_that_would_be_formulas_are_texts_in_both_tables(tiny_checkpoint, tmp_path, monkeypatch):
+    checkpoint = torch.load(tiny_checkpoint, weights_only=True)
+    checkpoint['meta']['dataset_meta']['classes'] = names = ['=1+1', '-jump', '@home', 'plain']
+    torch.save(checkpoint, tmp_path / 'formulas.pth')
+    write_greys(tmp_path / '=cmd.mp4', 60, fps=10)
+    files = ['--csv', str(tmp_path / 'all.csv'), '--timeline', str(tmp_path / 'over_time')]
+    arguments = ['predict.py', str(tmp_path / '=cmd.mp4'), TINY, str(tmp_path / 'formulas.pth'), *files]
+    monkeypatch.setattr('sys.argv', arguments)
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools/predict.py'), run_name='__main__')
+    assert not end.value.code
+    with (tmp_path / 'over_time/=cmd.mp4.csv').open(newline='') as file:
+        header, *rows = csv.reader(file)
+    assert header == ['start', 'end', "'=1+1", "'-jump", "'@home", 'plain']
+    assert all(float(cell) >= 0 for row in rows for cell in row)
+    written = [row['name'] for row in csv.DictReader((tmp_path / 'all.csv').open(newline=''))]
+    assert sorted(written) == sorted(f"'{name}" if name != 'plain' else name for name in names)
+    assert {row['name'] for row in read_table(tmp_path / 'all.csv')} == set(names)
