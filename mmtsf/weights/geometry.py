@@ -72,6 +72,7 @@ def told(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata=dict(rule=rule))
 
 
+BACKBONE = one_of('TimeSformer')
 FLAG = Rule('True or False', lambda value: type(value) is bool)
 PIXELS = whole(1, 100_000)
 SIZE = Rule(
@@ -86,7 +87,7 @@ SIZE = Rule(
 class Attention:
     """Options of :class:`mmtsf.models.AttentionScheme`."""
 
-    type: str = told('', Rule('the name of an attention scheme of mmtsf', lambda value: value in _schemes()))
+    type: str = told('', Rule('the name of an attention scheme of mmtsf', lambda value: value in list(_schemes())))
     order: str | None = told(None, optional(Rule('a text', lambda value: type(value) is str)))
     cls_token: str = told('copies', one_of('copies', 'all'))
     extension: bool = told(True, FLAG)
@@ -119,7 +120,7 @@ class Geometry:
     attention: Attention
     mlp: Hidden
     img_size: tuple[int, int]
-    type: str = told('TimeSformer', one_of('TimeSformer'))
+    type: str = told('TimeSformer', BACKBONE)
     num_frames: int = told(8, whole(1, 100_000))
     patch_size: int = told(16, whole(1, 10_000))
     embed_dims: int = told(768, whole(1, 100_000))
@@ -140,6 +141,7 @@ class Geometry:
             ValueError: If it is not a config of our backbone with values that one may have.
         """
         options = _named(config, 'the config of the backbone')
+        BACKBONE.check('type', options.get('type', 'TimeSformer'))
         size = options.pop('img_size', 224)
         SIZE.check('img_size', size)
         return _parse(

@@ -18,7 +18,7 @@ from torch import Tensor
 from .archive import Refused, open_archive
 from .unpickler import NOTHING, Storage, Unpickler, View
 
-#: Values in a file, and how deep they may lie; a training of base size has 7 thousand, 5 deep
+#: Values in a file, and how deep they may lie; a training of base size has 10 thousand, 5 deep
 MOST_VALUES, DEEPEST = 1_000_000, 64
 #: Tensors may share numbers, as tied weights do: together they are no more than this many times those of the file
 MOST_SHARED = 4

@@ -15,6 +15,8 @@ from .report import Report, shorten
 #: Where checkpoints keep their weights
 CONTAINERS = ('state_dict', 'model_state', 'model', 'state_dict_ema')
 OURS = 'mmtsf'
+#: Weights of a model; one of 1,000 blocks with two steps has 18,000
+MOST_WEIGHTS = 50_000
 #: Kinds of numbers that weights may be
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Tensors by which our own files are known, of a whole model or of a backbone
@@ -62,8 +64,8 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
     candidates = [ORIGINS[origin]] if origin else list(ORIGINS.values())
     tables = [(candidate, scheme) for candidate in candidates for scheme in candidate.tables]
-    readings = [weights for one in tables if (weights := _read(state, *one, allow)) is not None]
-    readings.sort(key=lambda weights: (len(weights.report.left_over), len(weights.report.missing)))
+    readings = [reading for one in tables if (reading := _read(state, *one, allow)) is not None]
+    readings.sort(key=lambda reading: (len(reading.report.left_over), len(reading.report.missing)))
     if not readings or not readings[0].report.matched or len(readings[0].report.left_over) > len(state) / 2:
         names = ', '.join([OURS, *ORIGINS])
         raise ValueError(
@@ -108,6 +110,10 @@ def tensors_of(checkpoint: dict) -> State:
     tensors = {key: value for key, value in inner.items() if isinstance(value, Tensor)}
     if not tensors:
         raise ValueError(f'there are no weights in this checkpoint; its keys are {shorten(checkpoint)}')
+    if len(tensors) > MOST_WEIGHTS:
+        raise ValueError(
+            f'there are {len(tensors):,} weights in this checkpoint, more than the {MOST_WEIGHTS:,} of any model'
+        )
     odd = [key for key, value in tensors.items() if not isinstance(key, str) or value.layout != torch.strided]
     if odd := odd or [key for key, value in tensors.items() if value.is_quantized or value.is_meta]:
         raise ValueError(f'the weights {shorten(odd)} have no name, or are sparse, quantised or without numbers')

@@ -11,8 +11,8 @@ import torch
 
 from .archive import Refused
 
-#: Reads that a pickle may take; that of a training of base size takes 60 thousand
-MOST_READS = 3_000_000
+#: Reads that a pickle may take; that of a training of base size takes 70 thousand
+MOST_READS = 1_000_000
 #: Takes the place of an object that is left out
 NOTHING = object()
 

@@ -1,6 +1,7 @@
 """Conversions there and back, and what stands in their way."""
 
 import hashlib
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
-from mmtsf.weights import read_checkpoint, translate
+from mmtsf.weights import backbone_config, read_checkpoint, translate
 from mmtsf.weights.writer import write
 
 transformers = pytest.importorskip('transformers')
@@ -163,5 +164,43 @@ def test_own_weights_without_their_config_are_refused(convert, tmp_path):
 def test_converted_files_tell_their_model(convert, tmp_path):
     convert(hugging_face(tmp_path / 'theirs'), tmp_path / 'ours.safetensors')
     weights = translate(read_checkpoint(str(tmp_path / 'ours.safetensors')))
-    backbone = MODELS.build(weights.options)
+    backbone = MODELS.build(backbone_config(weights))
     assert (backbone.blocks[0].attention.steps['time'].num_heads, len(backbone.blocks)) == (4, 2)
+
+
+def test_class_names_go_with_the_head_that_they_are_of(convert, tmp_path):
+    theirs = hugging_face(tmp_path / 'theirs')
+    words = f"_base_ = '{Path('configs/timesformer_tiny_motion.py').absolute()}'\nclip = dict(num_frames=4, size=48)\n"
+    words += 'model = dict(backbone=dict(patch_size=16, embed_dims=48, num_heads=4, num_layers=2))\n'
+    for number, expected in ((3, ['hop', 'skip', 'jump']), (5, None)):
+        config = tmp_path / f'{number}.py'
+        config.write_text(f'{words}data = dict(num_classes={number})\n')
+        convert(theirs, tmp_path / 'ours.pth', '--config', config)
+        assert read_checkpoint(str(tmp_path / 'ours.pth'))['meta']['classes'] == expected
+
+
+@pytest.mark.parametrize('labels', ['/etc/hostname', ['hop', 'skip', 'jump'], {'0': 'hop', '1': 'skip'}, {'0': 1}])
+def test_labels_of_another_kind_are_refused(labels, convert, tmp_path):
+    theirs = hugging_face(tmp_path / 'theirs')
+    config = json.loads((theirs / 'config.json').read_text())
+    (theirs / 'config.json').write_text(json.dumps(dict(config, id2label=labels)))
+    with pytest.raises(ValueError, match='class names in this checkpoint'):
+        convert(theirs, tmp_path / 'ours.pth')
+    assert not (tmp_path / 'ours.pth').exists()
+
+
+@pytest.mark.parametrize('to', ['released', 'huggingface'])
+@pytest.mark.parametrize(
+    'options', [dict(attention=dict(type='DividedAttention', cls_token='all')), dict(token_shift=True)]
+)
+def test_what_others_would_compute_otherwise_stays_here(options, to, tmp_path):
+    """Their weights have the same names."""
+    backbone = dict(dict(attention=dict(type='DividedAttention'), img_size=32), **options)
+    state = {f'backbone.{key}': value for key, value in tiny_backbone(**backbone).state_dict().items()}
+    with pytest.raises(ValueError, match='exists in mmtsf only'):
+        write(state, dict(backbone=backbone), tmp_path / 'out.pyth', to)
+
+
+def test_a_number_of_heads_beside_a_config_is_refused(convert, tmp_path):
+    with pytest.raises(ValueError, match='--num-heads is for a model that the file tells; leave it out, or --config'):
+        convert(hugging_face(tmp_path / 'theirs'), tmp_path / 'ours.pth', '--config', 'none.py', '--num-heads', 4)

@@ -1,21 +1,31 @@
 """Checkpoints are read as data: what is none is named, and what would run code is refused."""
 
 import argparse
+import gzip
+import io
+import lzma
 import os
 import pickle
+import re
+import socket
+import struct
+import zipfile
+from collections import Counter, OrderedDict
+from copy import copy
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from growth import growth
 from helpers import tiny_backbone
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from runs import TINY, run_tool
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from mmtsf.weights import read_checkpoint
 
@@ -226,3 +236,373 @@ def test_a_folder_that_lacks_a_file_is_named_with_it(there, lacks, tmp_path):
     (tmp_path / there).write_text('{}')
     with pytest.raises(ValueError, match=f'{tmp_path} is a folder without {lacks}; expected a checkpoint file'):
         read_checkpoint(str(tmp_path))
+
+
+class Storage:
+    """Pickled as a storage of floats with as many numbers as it says."""
+
+    def __init__(self, key: str, length: int) -> None:
+        self.words = ('storage', torch.FloatStorage, key, 'cpu', length)
+
+
+class Described:
+    """Pickled as a tensor with the size, stride and storage that it says."""
+
+    def __init__(self, storage: Storage, size: tuple, stride: tuple) -> None:
+        self.words = (storage, 0, size, stride, False, OrderedDict())
+
+    def __reduce__(self) -> tuple:
+        return torch._utils._rebuild_tensor_v2, self.words
+
+
+def pickled(content: object, *more: object) -> bytes:
+    """``content`` as PyTorch pickles it."""
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: object) -> tuple | None:
+            return (*value.words, *more) if isinstance(value, Storage) else None
+
+    file = io.BytesIO()
+    Pickler(file, protocol=2).dump(content)
+    return file.getvalue()
+
+
+def archive(path: Path, pickle: bytes, method: int = zipfile.ZIP_STORED, **storages: bytes) -> Path:
+    """A file of PyTorch with the pickle and the storages that are given."""
+    with zipfile.ZipFile(path, 'w', method) as file:
+        file.writestr('a/data.pkl', pickle)
+        for key, numbers in storages.items():
+            file.writestr(f'a/data/{key}', numbers)
+    return path
+
+
+def stream(path: Path, content: object, length: int, numbers: bytes) -> Path:
+    """The same in the format of before PyTorch 1.6, with one storage ``s``."""
+    system = dict(protocol_version=1001, little_endian=True, type_sizes={})
+    parts = [pickle.dumps(part, protocol=2) for part in (torch.serialization.MAGIC_NUMBER, 1001, system)]
+    parts += [pickled(content, None), pickle.dumps(['s'], protocol=2), struct.pack('<q', length), numbers]
+    path.write_bytes(b''.join(parts))
+    return path
+
+
+def deflated(folder: Path) -> Path:
+    return archive(
+        folder / 'model.pth',
+        pickled(dict(weight=Described(Storage('s', 50_000_000), (50_000_000,), (1,)))),
+        zipfile.ZIP_DEFLATED,
+        s=bytes(200_000_000),
+    )
+
+
+def deflated_pickle(folder: Path) -> Path:
+    return archive(folder / 'model.pth', b'\x80\x02' + b']' * 200_000_000 + b'.', zipfile.ZIP_DEFLATED)
+
+
+def many_steps(folder: Path) -> Path:
+    return archive(folder / 'model.pth', b'\x80\x02' + b']' * 1_100_000 + b'.')
+
+
+def deflated_npz(folder: Path) -> Path:
+    np.savez_compressed(folder / 'model.npz', weight=np.zeros(50_000_000, np.float32))
+    return folder / 'model.npz'
+
+
+def declared_npz(folder: Path, shape: str = '(4398046511104,)', dtype: str = '<f4') -> Path:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with zipfile.ZipFile(folder / 'model.npz', 'w') as file:
+        file.writestr('weight.npy', b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header + bytes(16))
+    return folder / 'model.npz'
+
+
+def lzma_npz(folder: Path) -> Path:
+    path = folder / 'model.npz'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_LZMA) as file:
+        file.writestr('weight.npy', bytes(80_000_000))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack('<I', 80_000_000), struct.pack('<I', 1000)))  # as if it were small
+    return path
+
+
+def overlapping(folder: Path) -> Path:
+    storages = {f's{i}': Storage(f's{i}', 2_500_000) for i in range(60)}
+    content = {key: Described(storage, (2_500_000,), (1,)) for key, storage in storages.items()}
+    path = archive(folder / 'model.pth', pickled(content), s0=bytes(10_000_000))
+    with zipfile.ZipFile(path, 'a') as file:
+        for key in list(storages)[1:]:
+            part = copy(file.getinfo('a/data/s0'))
+            part.filename = f'a/data/{key}'
+            file.filelist.append(part)
+        file._didModify = True
+    return path
+
+
+def long_stream(folder: Path) -> Path:
+    content = dict(weight=Described(Storage('s', 75_000_000), (75_000_000,), (1,)))
+    return stream(folder / 'model.pth', content, 75_000_000, bytes(400))
+
+
+def repeated(folder: Path) -> Path:
+    storage = Storage('s', 2_500_000)
+    content = {f'{i}': Described(storage, (2_500_000,), (1,)) for i in range(1000)}
+    return archive(folder / 'model.pth', pickled(content), s=bytes(10_000_000))
+
+
+def expanded(folder: Path) -> Path:
+    content = dict(weight=Described(Storage('s', 1), (30_000, 30_000), (0, 0)))
+    return archive(folder / 'model.pth', pickled(content), s=bytes(4))
+
+
+def longer_than_its_part(folder: Path) -> Path:
+    content = dict(weight=Described(Storage('s', 1000), (1000,), (1,)))
+    return archive(folder / 'model.pth', pickled(content), s=bytes(4))
+
+
+def negative(folder: Path) -> Path:
+    return archive(folder / 'model.pth', pickled(dict(weight=Described(Storage('s', 4), (2,), (-1,)))), s=bytes(16))
+
+
+@pytest.mark.parametrize(
+    ('make', 'words'),
+    [
+        (deflated, 'unpack to 200,.*, and no more than 10 times as many are taken'),
+        (deflated_pickle, 'unpack to 200,000,003, and no more than 10 times'),
+        (many_steps, 'its pickle takes more than 1,000,000 steps'),
+        (deflated_npz, 'unpack to 200,.*, and no more than 10 times'),
+        (declared_npz, "its array 'weight.npy' has another size than it declares"),
+        (lzma_npz, "its part 'weight.npy' is encrypted, or compressed otherwise than by deflate"),
+        (overlapping, 'unpack to 600,.*, and no more than 10 times'),
+        (long_stream, "its storage 's'|a truncated one"),
+        (repeated, 'its tensors have 10,000,000,000 bytes, and there are 10,000,000 for them'),
+        (expanded, 'a tensor in it, 30000 x 30000, is larger than its storage'),
+        (longer_than_its_part, "its storage 's' has 4 bytes, and 4,000 are declared"),
+        (negative, 'a tensor in it has a size that is no size'),
+    ],
+)
+def test_a_file_that_would_grow_is_refused_before_it_takes_memory(make, words, tmp_path):
+    path = make(tmp_path)
+    error, megabytes = growth(lambda: read_checkpoint(str(path)))
+    assert re.search(words, error), error
+    assert str(path) in error
+    assert megabytes < (90 if make is many_steps else 60)  # a million empty lists take 60
+    assert make is longer_than_its_part or path.stat().st_size < 11e6
+
+
+class Grows:
+    """Pickled as a call that takes 100 GB."""
+
+    def __reduce__(self) -> tuple:
+        return bytearray, (10**11,)
+
+
+def test_a_call_that_takes_memory_is_not_made(tmp_path):
+    path = save(dict(PLAIN, more=Grows()), tmp_path / 'model.pth')
+    assert set(read_checkpoint(str(path))) == set(PLAIN)
+
+
+def nested(depth: int) -> bytes:
+    """A pickle of lists in lists under ``meta``."""
+    return b'\x80\x02}X\x04\x00\x00\x00meta' + b']' * depth + b'a' * (depth - 1) + b's.'
+
+
+def test_nesting_sharing_and_self_reference_are_refused_at_once(tmp_path):
+    circle: dict = {}
+    circle['state_dict'] = circle
+    shared: list = []
+    for _ in range(60):
+        shared = [shared, shared]
+    as_key = b'\x80\x02})' + b'\x85' * 300_000 + b'Ns.'  # hashing it would end the process
+    for content in (pickled(circle), pickled(dict(meta=shared)), nested(100), nested(100_000)):
+        path = archive(tmp_path / 'model.pth', content)
+        with pytest.raises(ValueError, match='refer to themselves, lie more than 64 deep, or are more than 1,000,000'):
+            read_checkpoint(str(path))
+    with pytest.raises(ValueError, match='a dict in it has a tuple as key, expected a text or a number'):
+        read_checkpoint(str(archive(tmp_path / 'model.pth', as_key)))
+
+
+@formats
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (dict(PLAIN, meta=None), 'its meta is a NoneType, expected a dict'),
+        (dict(PLAIN, meta='epoch 3'), 'its meta is a str, expected a dict'),
+        (dict(PLAIN, meta=[1, 2]), 'its meta is a list, expected a dict'),
+        (dict(PLAIN, meta=torch.ones(2)), 'its meta is a Tensor, expected a dict'),
+        (dict(PLAIN, meta={3: 'epoch'}), 'its meta has the key 3, a int, expected names'),
+        ({0: torch.ones(2)}, 'it has the key 0, a int, expected names'),
+        ({None: torch.ones(2)}, 'it has the key None, a NoneType, expected names'),
+        ([torch.ones(2)], 'it holds a list, expected a dict of weights'),
+        (torch.ones(2), 'it holds a Tensor, expected a dict of weights'),
+        ('weights', 'it holds a str, expected a dict of weights'),
+        (dict(weight=torch.ones(2).to_sparse()), 'it asks for torch._utils._rebuild_sparse_tensor'),
+    ],
+)
+def test_odd_content_is_named(content, words, zipped, tmp_path):
+    path = save(content, tmp_path / 'model.pth', zipped)
+    with pytest.raises(ValueError, match=re.escape(f'the checkpoint {path} is refused: {words}')):
+        read_checkpoint(str(path))
+
+
+def test_what_is_no_file_is_named_and_not_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / 'pipe.pth')
+    (tmp_path / 'zero.pth').symlink_to('/dev/zero')
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # a socket's path is short
+        server.bind('socket.pth')
+        for name in ('pipe.pth', 'zero.pth', 'socket.pth'):
+            with pytest.raises(ValueError, match=f'{name} is refused: it is no file but a pipe, a socket or a device'):
+                read_checkpoint(str(tmp_path / name))
+    (tmp_path / 'hf').mkdir()
+    os.mkfifo(tmp_path / 'hf/config.json')
+    save_file(PLAIN['state_dict'], tmp_path / 'hf/model.safetensors')
+    with pytest.raises(ValueError, match='hf is a folder without config.json'):
+        read_checkpoint(str(tmp_path / 'hf'))
+
+
+def test_other_archives_are_named(tmp_path):
+    path = save(PLAIN, tmp_path / 'model.pth')
+    content = path.read_bytes()
+    for packed in (gzip.compress(content), lzma.compress(content), b"7z\xbc\xaf'\x1c\x00\x04" + content):
+        path.write_bytes(packed)
+        with pytest.raises(ValueError, match=f'{path} is not a checkpoint, or a truncated one'):
+            read_checkpoint(str(path))
+
+
+def test_parts_of_the_same_name_are_refused(tmp_path):
+    path = archive(tmp_path / 'model.pth', pickled(dict(weight=Described(Storage('s', 1), (1,), (1,)))), s=bytes(4))
+    with zipfile.ZipFile(path, 'a') as file, pytest.warns(UserWarning, match='Duplicate'):
+        file.writestr('a/data/s', bytes(4))
+    with pytest.raises(ValueError, match='is refused: two of its parts have the same name'):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.parametrize(
+    ('shape', 'dtype', 'words'),
+    [
+        ('(-4,)', '<f4', "its array 'weight.npy' has another size"),
+        ('(4398046511104, 0)', '<f4', "its array 'weight.npy' has another size"),
+        ('(4,)', '<U1', "its array 'weight.npy' holds <U1, expected numbers"),
+        ('(9223372036854775807,)', '<U0', 'holds <U0, expected numbers'),
+        ('(4.0,)', '<f4', 'is not an npz file, or a truncated one'),
+        ('(4,)', '|O', 'it asks for pickled objects'),
+    ],
+)
+def test_odd_arrays_are_named(shape, dtype, words, tmp_path):
+    path = declared_npz(tmp_path, shape, dtype)
+    with pytest.raises(ValueError, match=words):
+        read_checkpoint(str(path))
+
+
+def test_an_npy_file_is_no_npz_file(tmp_path):
+    with (tmp_path / 'model.npz').open('wb') as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(ValueError, match='is not an npz file'):
+        read_checkpoint(str(tmp_path / 'model.npz'))
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    arrays = dict(
+        rows=np.random.rand(3, 4), columns=np.asfortranarray(np.random.rand(3, 4)), big=np.arange(3, dtype='>f4')
+    )
+    arrays |= dict(one=np.float32(2), none=np.zeros((0, 3)))
+    for write in (np.savez, np.savez_compressed):
+        write(tmp_path / 'model.npz', **arrays)
+        state = read_checkpoint(str(tmp_path / 'model.npz'))['state_dict']
+        assert set(state) == set(arrays)
+        for name, array in arrays.items():
+            assert np.array_equal(state[name].numpy(), array)
+
+
+@pytest.mark.parametrize('meta', ['[]', '"x"', '7', '{', '[' * 100_000, '{"a":' * 100_000 + '1' + '}' * 100_000])
+def test_odd_metadata_of_safetensors_is_named(meta, tmp_path):
+    save_file(PLAIN['state_dict'], tmp_path / 'model.safetensors', metadata=dict(mmtsf=meta))
+    with pytest.raises(ValueError, match='model.safetensors is refused: its JSON is broken, no dict, nested too deep'):
+        read_checkpoint(str(tmp_path / 'model.safetensors'))
+
+
+@pytest.mark.parametrize('length', [10**6, 2**62])
+@pytest.mark.parametrize('name', ['model.safetensors', 'model.pth'])
+def test_a_huge_header_is_refused(length, name, tmp_path):
+    (tmp_path / name).write_bytes(struct.pack('<Q', length) + b'{"weight":{"dtype":"F32"}}' + bytes(100))
+    with pytest.raises(ValueError, match=f'{name} is not a'):
+        read_checkpoint(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        b'{',
+        b'',
+        b'[]',
+        b'"/etc/passwd"',
+        b'\xff\xfe{}',
+        b'[' * 10**6,
+        b'{"a": "' + b'x' * 17_000_000 + b'"}',
+        b'1' * 10**5,
+    ],
+    ids=['broken', 'empty', 'list', 'text', 'no UTF-8', 'deep', 'huge', 'number'],
+)
+def test_an_odd_config_of_hugging_face_is_named(config, tmp_path):
+    save_file(PLAIN['state_dict'], tmp_path / 'model.safetensors')
+    (tmp_path / 'config.json').write_bytes(config)
+    with pytest.raises(ValueError, match=f'{tmp_path}/config.json is refused: its JSON is broken, no dict, nested too'):
+        read_checkpoint(str(tmp_path))
+
+
+def assert_same(actual: object, expected: object) -> None:
+    """Equal in value, type, and for tensors size, stride and kind."""
+    assert type(actual) is type(expected)
+    if isinstance(expected, dict):
+        assert actual.keys() == expected.keys()
+        for key in expected:
+            assert_same(actual[key], expected[key])
+    elif isinstance(expected, (list, tuple)):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected):
+            assert_same(one, other)
+    elif isinstance(expected, Tensor):
+        assert (actual.dtype, actual.stride()) == (expected.dtype, expected.stride())
+        assert torch.equal(actual, expected)
+    else:
+        assert actual == expected
+
+
+@formats
+def test_a_training_comes_back_as_pytorch_reads_it(zipped, tmp_path):
+    model = nn.Linear(5, 3)
+    optimizer = torch.optim.AdamW(model.parameters(), amsgrad=True)
+    model(torch.randn(2, 5)).sum().backward()
+    optimizer.step()
+    table = torch.randn(4, 6)
+    kinds = (torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int8, torch.bool, torch.complex64)
+    content = dict(
+        state_dict=model.state_dict(),
+        optimizer=optimizer.state_dict(),
+        views=[table, table.T, table[1:, 2:], table[:0], torch.tensor(1.5), torch.arange(3).expand(1, -1)],
+        kinds={str(kind): torch.ones(3).to(kind) for kind in kinds},
+        milestones=Counter([8, 8, 11]),
+        plain=(1, -(2**70), 2.5, float('inf'), True, None, 'ünï', '', [], {}, ()),
+    )
+    path = save(content, tmp_path / 'model.pth', zipped)
+    assert_same(read_checkpoint(str(path)), torch.load(path, weights_only=True))
+    views = read_checkpoint(str(path))['views']
+    assert views[0].untyped_storage().data_ptr() == views[1].untyped_storage().data_ptr()
+
+
+def test_a_deflated_file_comes_back_as_it_was(tmp_path):
+    path = save(dict(PLAIN, more=torch.randn(1000)), tmp_path / 'model.pth')
+    with zipfile.ZipFile(path) as file:
+        parts = {part.filename: file.read(part) for part in file.infolist()}
+    expected = torch.load(path, weights_only=True)
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    assert_same(read_checkpoint(str(path)), expected)
+
+
+def test_parameters_come_back_as_tensors(tmp_path):
+    weight = nn.Parameter(torch.randn(3))
+    weight.note = 'mine'
+    read = read_checkpoint(str(save(dict(weight=weight, bias=nn.Parameter(torch.ones(2))), tmp_path / 'model.pth')))
+    assert torch.equal(read['weight'], weight)
+    assert not read['weight'].requires_grad
+    assert type(read['bias']) is Tensor
