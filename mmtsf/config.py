@@ -23,6 +23,7 @@ RUNNER_KEYS = {
     'custom_imports',
     'global_batch_size',
     'model_wrapper_cfg',
+    'new_data',
     'parallel',
     *inspect.signature(Runner).parameters,
 }

@@ -56,6 +56,17 @@ def init_processes(launcher: str) -> None:
         init_dist(launcher)
 
 
+def rank_of(launcher: str) -> int:
+    """Number of this process among those of its launcher, which is known before they meet."""
+    return int(os.environ.get({'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, ''), 0))
+
+
+def may_be_restarted() -> bool:
+    """Whether the launcher has started this process again, or may have another one of the training."""
+    names = ('TORCHELASTIC_RESTART_COUNT', 'TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
+    return any(os.environ.get(name, '0') != '0' for name in names)
+
+
 def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
     """Make the C library keep memory for its next use instead of giving it back, on Linux with glibc; nothing where the
     model computes on another device than the CPU.

@@ -14,9 +14,13 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoints import PART, check_work_dir, commit, newest_whole
+from .checkpoints import PART, check_work_dir, enter, name_run, newest_whole
 from .datasets.video_loader import VideoLoader
+from .files import commit
 from .fsdp import shard, whole_states
+from .resume import RunRecord, next_epoch, run_through
+from .weights import not_finite
+from .weights.report import shorten
 
 PARALLELS = ('ddp', 'fsdp')
 
@@ -28,10 +32,16 @@ class Runner(mmengine.runner.Runner):
     every process, or ``'fsdp'``, shared out among them.
     """
 
+    optim_wrapper: Any
+    param_schedulers: Any
     _resume: bool | str
     _load_from: str | None
     #: Why the last checkpoint could not be written; None if it was
     unsaved: str | None = None
+    #: Name of the run, the same in all its checkpoints; the main process knows it
+    run_id: str | None = None
+    #: What the checkpoint that is resumed tells of its run
+    resumed_run: RunRecord | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
@@ -53,16 +63,49 @@ class Runner(mmengine.runner.Runner):
         """Load weights, or resume: from the newest whole checkpoint in the work dir, or a named one.
 
         The newest is taken if ``resume`` is ``'auto'``, or names none, or the launcher has started the training again.
-        Where there is none yet, it begins as the config says."""
+        Where there is none yet, it begins as the config says.
+
+        Raises:
+            RuntimeError: If another training lives in the work dir, or one that begins finds checkpoints in it.
+        """
         trains = isinstance(self.optim_wrapper, OptimWrapper)
         named = self._resume is True and self._load_from is not None
-        if not self._has_loaded and trains and (_is_restarted() or (self._resume and not named)):
+        restarted = trains and _is_restarted()
+        if trains and is_main_process():
+            enter(Path(self.work_dir), bool(self._resume) or restarted)
+        if not self._has_loaded and trains and (restarted or (self._resume and not named)):
             newest = self._newest_whole()
             self._resume = named or newest is not None
             self._load_from = newest or self._load_from
         super().load_or_resume()
+        if trains and is_main_process():
+            self.run_id = name_run(Path(self.work_dir), self.resumed_run.id if self.resumed_run else None)
         if self._is_sharded and trains:  # weights and states are loaded whole
             shard(self.model, self.optim_wrapper.optimizer)
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = 'default',
+    ) -> None:
+        """Go on from a checkpoint that fits, see :mod:`mmtsf.resume`.
+
+        Raises:
+            ValueError: If it does not.
+        """
+        self._resume = self._resume or True
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        length = len(self.train_dataloader)
+        if self.cfg.get('new_data'):
+            self.train_loop._epoch = next_epoch(self.epoch, self.iter, self.resumed_run or RunRecord(), self.max_epochs)
+            self.train_loop._iter = self.epoch * length
+        if resume_param_scheduler:
+            run_through(self.param_schedulers or [], self.epoch, self.iter, length)
 
     @property
     def _is_sharded(self) -> bool:
@@ -100,19 +143,22 @@ class Runner(mmengine.runner.Runner):
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint aside and rename it when it is on the disk.
 
-        One that cannot be written, because the disk is full, say, is an error in the log, and training goes on."""
+        One that cannot be written, because the disk is full, say, is an error in the log, and training goes on. Weights
+        that are not finite are not written: every checkpoint is one to go on from."""
         path = Path(out_dir, filename)
         part = path.with_name(path.name + PART)
         self.unsaved = None
         try:
             with whole_states(self.model, self.optim_wrapper):
+                if broken := not_finite(self.model.state_dict()) if is_main_process() else []:
+                    raise OSError(f'the weights {shorten(broken)} are not finite')
                 super().save_checkpoint(out_dir, part.name, *args, **kwargs)
             if is_main_process():
                 commit(part, path)
         except OSError as error:
             part.unlink(missing_ok=True)
-            remedy = 'make room' if error.errno in (errno.ENOSPC, errno.EDQUOT) else 'see to it'
-            self.unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}, earlier checkpoints stay'
+            remedy = 'make room, ' if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''
+            self.unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}earlier checkpoints stay'
             self.logger.error(self.unsaved)
         if is_distributed():
             outcome = [self.unsaved]

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from mmtsf.checkpoints import refuse_used
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.video_folder import find_classes, list_videos
 from mmtsf.launch import num_cores
@@ -158,6 +159,8 @@ def report(data: Path, args: argparse.Namespace, seconds: float) -> str:
 def main() -> None:
     args = parse_args()
     start = time.time()
+    for scheme in SCHEMES:
+        refuse_used(args.out / scheme)
     args.out.mkdir(parents=True, exist_ok=True)
     data, options = args.data, []
     if data:

@@ -3,14 +3,17 @@
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from mmtsf.checkpoints import enter
 from mmtsf.dry_run import dry_run
-from mmtsf.launch import add_common_arguments, prepare, set_batch
+from mmtsf.launch import add_common_arguments, may_be_restarted, prepare, rank_of, set_batch
 from mmtsf.runner import Runner
 
 
@@ -23,6 +26,11 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='go on from a checkpoint, or without one from the newest in the work dir',
+    )
+    parser.add_argument(
+        '--new-data',
+        action='store_true',
+        help='with --resume: go on at the next epoch with a training set that has changed',
     )
     parser.add_argument(
         '--amp',
@@ -54,6 +62,9 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
         config.resume = 'auto'
     elif args.resume:
         config.resume, config.load_from = True, args.resume
+    if args.new_data and not args.resume:
+        raise ValueError('--new-data is for --resume; a training that begins takes its data as they are')
+    config.new_data = args.new_data
     if args.amp == 'float16':
         if not is_cuda_available():
             raise RuntimeError('float16 needs a GPU, and there is none; use --amp bfloat16')
@@ -75,8 +86,14 @@ def main() -> None:
         if is_main_process():
             print(*lines, sep='\n')
         return
+    if rank_of(args.launcher) == 0:  # before anything is written there
+        enter(Path(config.work_dir), bool(config.get('resume')) or may_be_restarted())
     Runner.from_cfg(config).train()
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print('interrupted before an iteration was done, or twice; checkpoints in the work dir stay', file=sys.stderr)
+        sys.exit(130)

@@ -1,6 +1,7 @@
 """Checkpoints that hold plain values only, and that fit the model they are loaded into."""
 
 from collections import Counter, OrderedDict
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
+from mmtsf.bare_model import bare_model
 from mmtsf.registry import HOOKS
+from mmtsf.resume import RunRecord, check
 from mmtsf.weights import fit, translate
-
-from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -29,7 +30,7 @@ class CheckpointFormatHook(Hook):
 
         The backbone's config goes with its weights, so that the file tells what it is of."""
         checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
-        checkpoint['meta']['batch'] = _batch(runner)
+        checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
         for key in checkpoint:
@@ -38,41 +39,18 @@ class CheckpointFormatHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Undo :meth:`before_save_checkpoint`, and bring the weights to the model."""
         hub = checkpoint.get('message_hub')
-        if hub and 'log_scalars' in hub:
+        if isinstance(hub, dict) and isinstance(hub.get('log_scalars'), dict):
             hub['log_scalars'] = {name: _unpack(buffer) for name, buffer in hub['log_scalars'].items()}
         # Runner.resume executes this text as a config
-        checkpoint.get('meta', {}).pop('config', None)
+        checkpoint.setdefault('meta', {}).pop('config', None)
         model = bare_model(runner)
-        fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         weights = translate(checkpoint)
-        if runner._resume and 'optimizer' not in checkpoint:
-            raise ValueError(
-                f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it '
-                'with load_from'
-            )
         if runner._resume:
-            _check_batch(runner, checkpoint['meta'])
+            runner.resumed_run = check(runner, checkpoint, weights)
+        fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         report = fit(weights, model, may_start_fresh=fine_tunes)
         runner.logger.info(f'{weights.origin} checkpoint: {report}')
         checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
-
-
-def _batch(runner: Runner) -> list[int]:
-    """Processes, and clips of each in an iteration."""
-    return [runner.world_size, runner.train_dataloader.batch_size]
-
-
-def _check_batch(runner: Runner, meta: dict) -> None:
-    """Refuse other iterations than those that the checkpoint has counted."""
-    (processes, clips), (now, clips_now) = (meta.get('batch') or _batch(runner), _batch(runner))
-    total = processes * clips
-    if total != now * clips_now:
-        batch_size = f'--cfg-options train_dataloader.batch_size={total // now}'
-        raise ValueError(
-            f'cannot resume: an iteration was {processes} processes x {clips} clips when the checkpoint was written, '
-            f'and is {now} x {clips_now} now; give '
-            + (f'a number of processes that divides {total}' if total % now else batch_size)
-        )
 
 
 def _pack(buffer: HistoryBuffer) -> dict:
@@ -80,8 +58,13 @@ def _pack(buffer: HistoryBuffer) -> dict:
     return dict(values=torch.as_tensor(values), counts=torch.as_tensor(counts), max_length=buffer.max_length)
 
 
-def _unpack(packed: dict) -> HistoryBuffer:
-    return HistoryBuffer(packed['values'].tolist(), packed['counts'].tolist(), packed['max_length'])
+def _unpack(packed: Any) -> HistoryBuffer | None:
+    """Undo :func:`_pack`; None for what it has not packed."""
+    try:
+        values, counts, length = packed['values'].tolist(), packed['counts'].tolist(), packed['max_length']
+        return HistoryBuffer(values, counts, length)
+    except (TypeError, KeyError, ValueError, AttributeError, AssertionError):
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -57,10 +57,11 @@ class FiniteLossHook(Hook):
         for loss, videos in found:
             runner.logger.warning(f'iteration {runner.iter + 1} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
+            last = self.good or _last_checkpoint(runner)
+            good = f'the last good checkpoint is {last}' if last else 'there is no good checkpoint'
             raise RuntimeError(
-                f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; the '
-                f'last good checkpoint is {self.good or _last_checkpoint(runner)}; a lower learning rate or clip_grad '
-                'may help'
+                f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '
+                f'{good}; a lower learning rate or clip_grad may help'
             )
 
 

@@ -3,10 +3,9 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmtsf.bare_model import bare_model
 from mmtsf.models.fuse import fuse
 from mmtsf.registry import HOOKS
-
-from .bare_model import bare_model
 
 
 @HOOKS.register_module()

@@ -1,7 +1,8 @@
-"""Leaving when the machine is wanted for something else."""
+"""Save and exit when the job is preempted or interrupted."""
 
 import os
 import signal
+import threading
 from typing import Any
 
 import torch
@@ -14,14 +15,14 @@ from mmtsf.registry import HOOKS
 
 from .checkpoint import CheckpointHook
 
-#: Exit code of a run that wants to be started again with ``--resume``
-EXIT_CODE = 75
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+#: Exit codes of a run that a signal asks to leave: 75 wants to be started again with ``--resume``
+EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On SIGTERM or SIGUSR1 to any process write a checkpoint after the iteration and leave with code 75.
+    """On SIGTERM, SIGUSR1 or Ctrl-C to any process write a checkpoint after the iteration and leave, with code 75, or
+    130 after Ctrl-C. A second Ctrl-C interrupts at once.
 
     Validation is left at once where the weights are in a checkpoint already.
     """
@@ -29,18 +30,26 @@ class PreemptionHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = 0  # the exit code, if asked to leave
+        self._before: dict[signal.Signals, Any] = {}
         self._group: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        for number in SIGNALS:
-            signal.signal(number, self._note)
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
         os.register_at_fork(after_in_child=_leave_to_the_main_process)
         if is_distributed():
             self._group = dist.new_group(backend='gloo')  # of CPUs: asking every iteration does not wait for the GPU
 
+    def after_train(self, runner: Runner) -> None:
+        """Give signals their meaning of before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
     def _note(self, number: int, frame: Any) -> None:
-        self.asked = True
+        if number == signal.SIGINT and self.asked:
+            raise KeyboardInterrupt
+        self.asked = max(self.asked, EXIT_CODES[signal.Signals(number)])
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -48,33 +57,33 @@ class PreemptionHook(Hook):
         """Leave.
 
         Raises:
-            SystemExit: With code 75, after a checkpoint.
+            SystemExit: After a checkpoint.
         """
-        if runner.optim_wrapper.should_update() and self._anyone_asked():
+        if runner.optim_wrapper.should_update() and (code := self._asked_of_anyone()):
             _checkpoints(runner).save_within_epoch(runner)
             if self._group is not None:
                 dist.barrier(self._group)  # the launcher ends all processes when the first one has left
-            self._leave(runner)
+            self._leave(runner, code)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Leave, without asking the other processes, which may have fewer videos; their launcher ends them.
 
         Raises:
-            SystemExit: With code 75.
+            SystemExit: Where no training would be lost.
         """
         if self.asked and _checkpoints(runner).last_iter == runner.iter:
-            self._leave(runner)
+            self._leave(runner, self.asked)
 
-    def _leave(self, runner: Runner) -> None:
+    def _leave(self, runner: Runner, code: int) -> None:
         runner.logger.warning(f'stopped by a signal; --resume goes on from {_checkpoints(runner).last_ckpt}')
-        raise SystemExit(EXIT_CODE)
+        raise SystemExit(code)
 
-    def _anyone_asked(self) -> bool:
+    def _asked_of_anyone(self) -> int:
         if self._group is None:
             return self.asked
-        asked = torch.tensor(int(self.asked))
+        asked = torch.tensor(self.asked)
         dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group)
-        return bool(asked)
+        return int(asked)
 
 
 def _checkpoints(runner: Runner) -> CheckpointHook:
@@ -84,4 +93,5 @@ def _checkpoints(runner: Runner) -> CheckpointHook:
 def _leave_to_the_main_process() -> None:
     """Data workers, which may get the signal as well: when they end is not theirs to say."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

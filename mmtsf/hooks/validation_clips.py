@@ -9,9 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmtsf.bare_model import bare_model
 from mmtsf.registry import HOOKS
-
-from .bare_model import bare_model
 
 #: Least height of a shown frame in pixels, for words to be read
 HEIGHT = 112

@@ -1,0 +1,320 @@
+"""What a resume takes from a checkpoint, what from the config, and what it refuses before the first step."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import ROOT, TINY, run_tool
+
+from mmtsf.checkpoints import RUN, newest_whole
+from mmtsf.config import load_config
+from mmtsf.launch import set_batch
+from mmtsf.runner import Runner
+
+#: A training of two epochs of four iterations, in seconds
+SMALL = {
+    'max_epochs': 2,
+    'global_batch_size': 8,
+    'train_dataloader.batch_size': 8,
+    'train_dataloader.num_workers': 0,
+    'val_dataloader.num_workers': 0,
+    'model.backbone.num_layers': 1,
+}
+AVERAGED = [dict(type='EMAHook', momentum=0.1)]
+SGD = dict(type='SGD', momentum=0.9)
+KINDS: dict[str, dict] = {'AdamW': {}, 'SGD': dict(optimizer=SGD), 'EMA': dict(custom_hooks=AVERAGED)}
+
+
+def runner_of(work_dir: Path, data: Path, resume: Path | str | None = None, **changes: Any) -> Runner:
+    """A runner in this process; ``resume`` is a checkpoint, or ``'auto'``."""
+    optimizer, hooks = (changes.pop(name, None) for name in ('optimizer', 'custom_hooks'))
+    config = load_config(str(ROOT / TINY), {'data.root': str(data), **SMALL, **changes})
+    if optimizer:
+        config.optim_wrapper.optimizer = dict(optimizer, lr=changes.get('lr', 2e-3))
+    config.custom_hooks = hooks
+    config.work_dir, config.launcher, config.log_level = str(work_dir), 'none', 'WARNING'
+    config.resume = resume if resume == 'auto' else bool(resume)
+    config.load_from = None if resume in (None, 'auto') else str(resume)
+    config.new_data = changes.get('new_data', False)
+    set_batch(config, 1)
+    return Runner.from_cfg(config)
+
+
+@pytest.fixture(scope='module')
+def trained(motion, tmp_path_factory) -> Callable[..., Path]:
+    """Checkpoint of the first epoch of two, by the kind of training."""
+    folder = tmp_path_factory.mktemp('trained')
+
+    def checkpoint(kind: str = 'AdamW') -> Path:
+        if not (folder / kind).exists():
+            runner_of(folder / kind, motion, **KINDS[kind]).train()
+        return folder / kind / 'epoch_1.pth'
+
+    return checkpoint
+
+
+@pytest.fixture
+def edited(trained, tmp_path) -> Callable[..., Path]:
+    """A checkpoint with changes made by a function of its content."""
+
+    def checkpoint(change: Callable[[dict], Any], kind: str = 'AdamW') -> Path:
+        content = torch.load(trained(kind), weights_only=True)
+        change(content)
+        torch.save(content, tmp_path / 'epoch_1.pth')
+        return tmp_path / 'epoch_1.pth'
+
+    return checkpoint
+
+
+@pytest.fixture(scope='module')
+def refusing(motion, tmp_path_factory) -> Callable[..., Runner]:
+    """Runners by their kind, which nothing is loaded into: all that a test offers is refused."""
+    runners: dict[str, Runner] = {}
+
+    def runner(kind: str = 'AdamW') -> Runner:
+        if kind not in runners:
+            runners[kind] = runner_of(tmp_path_factory.mktemp(kind), motion, **KINDS[kind])
+            runners[kind].call_hook('before_run')
+        return runners[kind]
+
+    return runner
+
+
+# An optimizer's state is compared with its parameters
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [{'clip.num_frames': 16}, {'clip.num_frames': 4}, {'clip.size': 64}, {'model.backbone.num_layers': 2}],
+    ids=str,
+)
+def test_another_model_is_refused_with_what_to_do(changes, trained, motion, tmp_path):
+    with pytest.raises(ValueError, match=r'cannot resume: the model of this config has other weights .*load_from'):
+        runner_of(tmp_path / 'run', motion, trained(), **changes).train()
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_a_tool_that_resumes_with_other_frames_ends_with_an_error_and_not_a_crash(trained, motion, tmp_path):
+    words = ['--resume', trained(), '--work-dir', tmp_path / 'run', '--cfg-options', f'data.root={motion}']
+    changes = [f'{key}={value}' for key, value in (SMALL | {'clip.num_frames': 16}).items()]
+    log = run_tool('tools/train.py', TINY, *words, *changes, fails=True)
+    assert 'ValueError: cannot resume: the model of this config has other weights' in log
+
+
+def first_state(checkpoint: dict) -> dict:
+    return checkpoint['optimizer']['state'][0]
+
+
+def reshaped(shape: tuple) -> Callable[[dict], None]:
+    def change(checkpoint: dict) -> None:
+        first_state(checkpoint)['exp_avg'] = torch.zeros(shape)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (reshaped((1,)), r'exp_avg = torch.float32 \(1,\), expected numbers \('),
+        (reshaped(()), r'exp_avg = torch.float32 \(\)'),
+        (lambda c: first_state(c).update(exp_avg=first_state(c)['exp_avg'].to(torch.complex64)), 'torch.complex64'),
+        (lambda c: first_state(c).update(exp_avg=first_state(c)['exp_avg'].long()), 'torch.int64'),
+        (lambda c: first_state(c).update(exp_avg='abc'), "exp_avg = 'abc'"),
+        (lambda c: first_state(c)['exp_avg_sq'].fill_(float('nan')), 'exp_avg_sq that is not finite'),
+        (lambda c: first_state(c).update(step=torch.ones(7)), r'step = torch.float32 \(7,\)'),
+        (lambda c: first_state(c).update(more=torch.ones(())), r"has \['exp_avg', .*expected"),
+        (lambda c: first_state(c).pop('exp_avg'), r"has \['exp_avg_sq', 'step'\], expected"),
+        (lambda c: c['optimizer']['state'].pop(3), 'optimizer states of .* parameters, expected'),
+        (lambda c: c['optimizer']['state'].clear(), 'optimizer states of 0 parameters, expected'),
+        (lambda c: c['optimizer']['state'].update({999: first_state(c)}), 'optimizer states of .*, expected'),
+        (lambda c: c['optimizer']['param_groups'].pop(), 'other parameters'),
+        (lambda c: c['optimizer']['param_groups'][0]['params'].pop(), 'other parameters'),
+        (lambda c: c['optimizer']['param_groups'][0]['params'].reverse(), 'other parameters|other groups'),
+        (lambda c: c['meta']['run']['parameters'].reverse(), 'other parameters'),
+        (lambda c: c.update(optimizer=[1, 2]), 'not one that PyTorch has written'),
+        (lambda c: c['optimizer'].update(state=None), 'not one that PyTorch has written'),
+        (lambda c: c.pop('optimizer'), 'has no state of the optimizer'),
+    ],
+)
+def test_a_state_that_does_not_fit_its_parameter_is_refused_before_the_first_step(change, words, edited, refusing):
+    with pytest.raises(ValueError, match=words):
+        refusing().resume(str(edited(change)))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'now', 'change', 'words'),
+    [
+        (
+            'SGD',
+            'SGD',
+            lambda c: first_state(c).update(momentum_buffer=torch.zeros(1)),
+            r'momentum_buffer = torch.float32 \(1,\)',
+        ),
+        ('SGD', 'AdamW', lambda c: None, 'the optimizer is AdamW, and was SGD'),
+        (
+            'EMA',
+            'EMA',
+            lambda c: c['ema_state_dict'].update({'module.backbone.norm.weight': torch.ones(1)}),
+            'other averaged weights',
+        ),
+        (
+            'EMA',
+            'EMA',
+            lambda c: c['ema_state_dict']['module.backbone.norm.weight'].fill_(float('inf')),
+            'the averaged weights .* are not finite',
+        ),
+        ('EMA', 'AdamW', lambda c: None, 'holds averaged weights .*EMAHook'),
+        ('AdamW', 'AdamW', lambda c: c['state_dict']['backbone.norm.weight'].fill_(float('nan')), 'hold NaN'),
+    ],
+)
+def test_other_optimizers_and_averages_are_compared_too(kind, now, change, words, edited, refusing):
+    with pytest.raises(ValueError, match=words):
+        refusing(now).resume(str(edited(change, kind)))
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda c: c['meta'].update(iter=10**9), 'iteration 1000000000 is not within epoch 2 of 4 iterations'),
+        (lambda c: c['meta'].update(iter=-1), 'epoch 1 and iteration -1'),
+        (lambda c: c['meta'].update(epoch='1'), "epoch '1'"),
+        (lambda c: c['meta'].update(epoch=10**9, iter=4 * 10**9), '1000000000 epochs are done, and max_epochs is 2'),
+        (lambda c: c['meta'].update(seed='x'), "the seed of the checkpoint is 'x'"),
+        (lambda c: c['meta'].update(seed=5), 'the seed is 0, and was 5 .* --seed 5'),
+        (lambda c: c['message_hub'].update(log_scalars={'train/loss': 3}), 'the log of the checkpoint'),
+        (lambda c: c['message_hub']['runtime_info'].update(best_score='high'), 'the log of the checkpoint'),
+        (lambda c: c['meta'].update(run=[1]), r'run is \[1\] in the checkpoint'),
+    ],
+)
+def test_a_place_or_log_that_no_run_has_written_is_refused(change, words, edited, refusing):
+    with pytest.raises(ValueError, match=words):
+        refusing().resume(str(edited(change)))
+
+
+def test_a_checkpoint_names_no_file_that_a_better_one_removes(edited, motion, tmp_path):
+    precious = tmp_path / 'best_of_all.pth'
+    precious.write_text('precious')
+
+    def change(checkpoint: dict) -> None:
+        checkpoint['message_hub']['runtime_info'].update({'best_ckpt': str(precious), 'best_score': -1.0})
+
+    runner_of(tmp_path / 'run', motion, edited(change)).train()
+    assert precious.read_text() == 'precious'
+    assert list((tmp_path / 'run').glob('best_*'))
+
+
+# What the config says counts: it is honoured and said, or refused
+
+
+def resumed(*words: Any, **changes: Any) -> Runner:
+    """A runner that has gone on from a checkpoint, and trained to its end."""
+    runner = runner_of(*words, **changes)
+    runner.train()
+    return runner
+
+
+def schedule_of(runner: Runner) -> list[float]:
+    return runner.message_hub.get_scalar('train/lr').data[0].tolist()
+
+
+@pytest.mark.parametrize('changes', [{'lr': 1e-3}, {'max_epochs': 3}], ids=str)
+def test_another_rate_or_length_is_the_one_of_a_training_that_had_it_from_the_start(changes, trained, motion, tmp_path):
+    whole = schedule_of(resumed(tmp_path / 'whole', motion, **changes))
+    schedule = schedule_of(resumed(tmp_path / 'run', motion, trained(), **changes))
+    assert len(schedule) == len(whole)
+    assert schedule[4:] == whole[4:]
+    assert max(schedule[4:]) > 1e-4
+
+
+def test_what_differs_is_listed_and_what_does_not_is_not(trained, motion, tmp_path, capfd):
+    changes = {'lr': 1e-3, 'optim_wrapper.optimizer.weight_decay': 0.1}
+    runner = resumed(tmp_path / 'run', motion, trained(), **changes)
+    lines = capfd.readouterr().out.splitlines()
+    said = [line.split('another setting: ')[1] for line in lines if 'another setting' in line]
+    assert 'optim_wrapper.optimizer.lr is 0.001, and was 0.002 in the checkpoint' in said
+    assert 'optim_wrapper.optimizer.weight_decay is 0.1, and was 0.05 in the checkpoint' in said
+    assert all(line.startswith(('optim_wrapper.', 'param_scheduler.')) for line in said), said
+    assert runner.optim_wrapper.param_groups[0]['weight_decay'] == 0.1
+
+
+@pytest.fixture
+def other_data(motion, tmp_path) -> Path:
+    """The same videos in a folder of their own, to be changed."""
+    shutil.copytree(motion, tmp_path / 'data')
+    return tmp_path / 'data'
+
+
+def shrink(data: Path) -> None:
+    for video in sorted(data.glob('train/*/*.mp4'))[8:]:
+        video.unlink()
+    for folder in data.glob('train/*'):
+        if not list(folder.iterdir()):
+            shutil.copy(next(data.glob('train/*/*.mp4')), folder)
+
+
+def grow(data: Path) -> None:
+    for video in sorted(data.glob('train/*/*.mp4')):
+        shutil.copy(video, video.with_stem(f'{video.stem}_more'))
+
+
+def exchange(data: Path) -> None:
+    video = next(data.glob('train/right/*.mp4'))
+    video.rename(data / 'train/left' / f'moved_{video.name}')
+
+
+@pytest.mark.parametrize('change', [shrink, grow, exchange])
+def test_other_videos_are_refused_unless_they_are_asked_for(change, trained, motion, other_data, tmp_path):
+    change(other_data)
+    with pytest.raises(ValueError, match=r'cannot resume: the training set has .* --new-data'):
+        runner_of(tmp_path / 'run', other_data, trained()).train()
+    runner = resumed(tmp_path / 'new', other_data, trained(), new_data=True)
+    assert (runner.epoch, runner.iter) == (2, 2 * len(runner.train_dataloader))
+
+
+def test_the_same_videos_elsewhere_are_the_same(trained, other_data, tmp_path):
+    assert resumed(tmp_path / 'run', other_data, trained()).iter == 8
+
+
+def test_other_classes_of_the_same_number_are_refused_even_with_new_data(trained, other_data, tmp_path):
+    for split in ('train', 'val', 'test'):
+        (other_data / split / 'left').rename(other_data / split / 'zigzag')
+    with pytest.raises(ValueError, match="class 0 is 'left_then_right', and was 'left' in"):
+        runner_of(tmp_path / 'run', other_data, trained(), new_data=True).train()
+
+
+def test_new_data_needs_an_epoch_that_is_left(edited, motion, tmp_path):
+    checkpoint = edited(lambda c: c['meta'].update(iter=6))
+    with pytest.raises(ValueError, match='no epoch is left of 2'):
+        runner_of(tmp_path / 'run', motion, checkpoint, new_data=True).train()
+
+
+def test_a_run_that_is_at_its_end_stays_there(trained, motion, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    runner = resumed(tmp_path / 'run', motion, 'auto')
+    assert (runner.epoch, runner.iter) == (2, 8)
+
+
+# A work dir is of one run
+
+
+def test_a_checkpoint_of_another_run_is_not_the_newest(trained, motion, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    shutil.copy(trained('SGD').with_name('epoch_2.pth'), tmp_path / 'run/epoch_9.pth')
+    found, passed_over = newest_whole(tmp_path / 'run')
+    assert found == tmp_path / 'run/epoch_2.pth'
+    assert 'it is of another run' in passed_over[tmp_path / 'run/epoch_9.pth']
+    (tmp_path / 'run' / RUN).unlink()  # as version 0.1 left it
+    assert newest_whole(tmp_path / 'run')[0] == tmp_path / 'run/epoch_9.pth'
+
+
+def test_a_training_that_begins_leaves_the_checkpoints_of_another_alone(trained, motion, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.p*')}
+    words = ['--work-dir', tmp_path / 'run', '--cfg-options', f'data.root={motion}', 'lr=1']
+    log = run_tool('tools/train.py', TINY, *words, fails=True)
+    assert 'holds checkpoints of an earlier training (best_' in log
+    assert 'go on from them with --resume, choose another folder with --work-dir, or remove them' in log
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.p*')} == before

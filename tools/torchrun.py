@@ -1,0 +1,59 @@
+#!/usr/bin/env python
+"""Run torchrun, hand signals on to the training processes, and leave with the code with which they leave.
+
+Takes torchrun's arguments; tools/dist_train.sh uses it. torchrun itself ends its processes 30 seconds after a signal,
+and leaves with 1 whatever they leave with.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+#: Codes of processes that were asked to leave, see PreemptionHook
+LEFT = (75, 130)
+
+
+def main() -> None:
+    os.environ['TORCHELASTIC_SIGNALS_TO_HANDLE'] = 'SIGHUP,SIGQUIT'
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, leave)
+    try:
+        run.main()
+    except ChildFailedError as error:
+        codes = {failure.exitcode for failure in error.failures.values()}
+        if left := codes & set(LEFT):
+            sys.exit(max(left))
+        raise
+
+
+def leave(number: int, frame: Any) -> None:
+    """Hand a signal on, wait for the processes, and leave as they do; the next signal interrupts at once."""
+    for other in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(other, signal.SIG_DFL)
+    processes = children()
+    for process in processes:
+        os.kill(process, number)
+    codes = [exit_code(process) for process in processes] or [128 + number]
+    sys.exit(max(set(codes) & set(LEFT) or codes))
+
+
+def children() -> list[int]:
+    """Process ids of the training processes."""
+    found = Path(f'/proc/self/task/{threading.get_native_id()}/children').read_text().split()
+    return [int(process) for process in found]
+
+
+def exit_code(process: int) -> int:
+    """Wait for a process, which torchrun still asks for its code; 128 + number, if a signal ended it."""
+    ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+
+
+if __name__ == '__main__':
+    main()
