@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import copy
 import fcntl
+import gc
 import os
 import re
 import shutil
@@ -56,7 +57,6 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED='False', GRADIO_ANALYTICS_MAX_EVENTS=
 import gradio as gr
 import numpy as np
 import torch
-from gradio.data_classes import FileData
 from mmaction.models import BaseRecognizer
 from mmengine.config import DictAction
 from mmengine.dataset import Compose, pseudo_collate
@@ -76,12 +76,14 @@ from mmtsf.apis import (
     write_attention,
 )
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, VideoReader, open_video
-from mmtsf.datasets.decoders.reader import stack
 from mmtsf.datasets.list_files import videos_of
 from mmtsf.datasets.transforms import OpenVideo, SampleClips, SampleSegments
 from mmtsf.datasets.transforms.video import blamed_on
 from mmtsf.launch import keep_freed_memory
 from mmtsf.visualization import draw_timeline
+
+# videos are shown as they are; with a converter at hand, gradio would have it read samples, by rules of its own
+gr.processing_utils.ffmpeg_installed = lambda: False
 
 TOPK = 5
 SAMPLES = 8  # of a folder
@@ -162,8 +164,10 @@ class TimedReader(VideoReader):
                 yield self.shrink(frame) if self.shrink else frame
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        wanted = np.unique(indices)
-        return stack('video', dict(zip(wanted.tolist(), self.stream(wanted))), indices)
+        wanted, places = np.unique(indices, return_inverse=True)
+        frames = list(self.stream(wanted))
+        with blamed_on('video'):  # its frames may differ in size
+            return np.stack([frames[place] for place in places])
 
 
 class Settings(NamedTuple):
@@ -210,6 +214,7 @@ class Demo:
                 yield shown
         finally:  # also when the visitor has gone
             await loop.run_in_executor(self.worker, steps.close)
+            await loop.run_in_executor(self.worker, gc.collect)  # figures refer to themselves, and hold their pixels
 
     def steps(self, video: str, settings: Settings) -> Iterator[Shown]:
         """What is shown after each clip and step; the request may be given up after each."""
@@ -349,15 +354,6 @@ class Page(gr.Blocks):
         return await super().preprocess_data(block_fn, checked, *args, **kwargs)
 
 
-class Video(gr.Video):
-    """gradio's video, which is shown as it is: gradio's own would have ffprobe and ffmpeg read it."""
-
-    is_template = True  # the browser sees gradio's
-
-    def postprocess(self, value: str | None) -> FileData | None:
-        return None if value is None else FileData(path=value)
-
-
 def check_input(block: gr.components.Component, value: Any) -> Any:
     """An input as it is passed on: a whole number in a slider's range, an upload of this page, a sample's number.
 
@@ -470,7 +466,7 @@ def build_page(demo: Demo) -> gr.Blocks:
         )
         with gr.Row():
             with gr.Column():
-                video = Video(label='Video', sources=['upload'], height=300, elem_id='video')
+                video = gr.Video(label='Video', sources=['upload'], height=300, elem_id='video')
                 if samples := samples_of(demo):
                     gr.Examples([[sample] for sample in samples], video, label='Samples')
                 with gr.Accordion('Settings', open=False):
@@ -487,7 +483,7 @@ def build_page(demo: Demo) -> gr.Blocks:
                 button = gr.Button('What is it?', variant='primary', elem_id='classify')
             with gr.Column():
                 names = gr.Label(label='Names', num_top_classes=TOPK, elem_id='names')
-                overlaid = Video(
+                overlaid = gr.Video(
                     label='Where it looks', autoplay=True, loop=True, height=300, interactive=False, elem_id='attention'
                 )
                 note = gr.Markdown(elem_id='note')
@@ -521,6 +517,8 @@ def main() -> None:
             delete_old(page, keep + 2 * frequency)
 
     threading.Thread(target=clean, daemon=True).start()
+    gc.collect()
+    gc.freeze()  # what is there now stays; collecting what a request leaves takes milliseconds
     page.queue(max_size=WAITING, api_open=False).launch(
         server_name=args.host,
         server_port=args.port,

@@ -1,0 +1,116 @@
+"""The page of tools/demo_web.py, served by a process of its own, and its visitors without a browser."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runs import ROOT, TINY, free_port
+
+
+class Served(NamedTuple):
+    """A page that runs."""
+
+    address: str
+    pid: int
+    temporary: Path  # folder for all its temporary files
+    log: Path
+
+    def files(self) -> list[Path]:
+        """Uploads, results and whatever else lies in its temporary folder."""
+        return [path for path in self.temporary.rglob('*') if path.is_file()]
+
+    def megabytes(self, what: str = 'VmRSS') -> float:
+        """Memory in use, or with ``'VmHWM'`` the most that was."""
+        lines = Path(f'/proc/{self.pid}/status').read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f'{what}:')) / 1024
+
+
+@contextmanager
+def served(folder: Path, checkpoint: Path, *words: Any, config: Any = TINY, **variables: str) -> Iterator[Served]:
+    """Start the page with a small model and wait until it answers; afterwards end it."""
+    import httpx
+
+    port, log, temporary = free_port(), folder / 'log', folder / 'temporary'
+    temporary.mkdir(exist_ok=True)
+    command = [sys.executable, 'tools/demo_web.py', config, checkpoint, '--port', port, *words]
+    with log.open('w') as out:
+        server = subprocess.Popen(
+            list(map(str, command)),
+            cwd=ROOT,
+            env=dict(os.environ, OMP_NUM_THREADS='1', TMPDIR=str(temporary)) | variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    page = Served(f'http://127.0.0.1:{port}', server.pid, temporary, log)
+    try:
+        for _ in range(240):
+            assert server.poll() is None, log.read_text()
+            try:
+                httpx.get(page.address, timeout=5)
+                break
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        yield page
+    finally:
+        server.terminate()
+        server.wait()
+
+
+class Visitor:
+    """Somebody who uploads videos and asks what they are, over HTTP."""
+
+    def __init__(self, page: Served) -> None:
+        import httpx
+
+        self.http = httpx.Client(base_url=page.address, timeout=120)
+        self.session = uuid.uuid4().hex[:10]
+        config = self.http.get('/config').json()
+        self.function = next(f['id'] for f in config['dependencies'] if f['api_name'] == 'classify')
+        self.samples = [sample[0]['path'] for c in config['components'] for sample in c['props'].get('samples') or ()]
+
+    def upload(self, content: Path | str | bytes, name: str | None = None) -> Any:
+        """Upload a file, or such content, and return what names it."""
+        name = name or getattr(content, 'name', None) or 'video.mp4'
+        data = content.read_bytes() if isinstance(content, Path) else content
+        answer = self.http.post('/gradio_api/upload', files={'files': (name, data)})
+        assert answer.status_code == 200, answer.text
+        return {'path': answer.json()[0], 'meta': {'_type': 'gradio.FileData'}}
+
+    def join(self, video: Any, clips: Any = 1, crops: Any = 1, frames: Any = 8) -> Any:
+        """Ask what a video is, and return the answer to that."""
+        body = dict(data=[video, clips, crops, frames], fn_index=self.function, session_hash=self.session)
+        return self.http.post('/gradio_api/queue/join', json=body)
+
+    def messages(self) -> Iterator[dict]:
+        """Messages of the page, as they come."""
+        query = dict(session_hash=self.session)
+        with self.http.stream('GET', '/gradio_api/queue/data', params=query) as stream:
+            for line in stream.iter_lines():
+                if line.startswith('data:'):
+                    message = json.loads(line[5:])
+                    yield message
+                    if message['msg'] == 'process_completed':
+                        return
+
+    def ask(self, video: Any, *settings: Any) -> dict:
+        """What the page says in the end: ``data``, or ``error``."""
+        answer = self.join(video, *settings)
+        assert answer.status_code == 200, answer.text
+        for message in self.messages():
+            last = message
+        return last['output']
+
+    def names(self, output: dict) -> dict[str, float]:
+        """Names and scores."""
+        return {row['label']: row['confidence'] for row in output['data'][0]['confidences']}
+
+    def fetch(self, path: str) -> Any:
+        """A file of the page."""
+        return self.http.get(f'/gradio_api/file={path}')

@@ -1,0 +1,463 @@
+"""The page without a browser: what visitors send over HTTP, and what stays of it."""
+
+import asyncio
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import ROOT, TINY
+from videos import write_greys, write_video
+
+pytest.importorskip('gradio')
+from page import Served, Visitor, served  # noqa: E402
+
+from mmtsf.apis import inference_recognizer, init_recognizer  # noqa: E402
+
+META = {'_type': 'gradio.FileData'}
+NO_UPLOAD = 'This video is not here'
+NO_VIDEO = 'This file is no video that can be read'
+
+
+@pytest.fixture(scope='module')
+def converters(tmp_path_factory) -> Path:
+    """A folder with an ffmpeg and an ffprobe that leave a mark where they are called."""
+    folder = tmp_path_factory.mktemp('converters')
+    for name in ('ffmpeg', 'ffprobe'):
+        (folder / name).write_text(f'#!/bin/sh\necho "$0 $@" >> {folder}/called\nexit 1\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def samples(motion, tmp_path_factory, local) -> Path:
+    """Two videos to choose from, and a playlist with the name of one."""
+    folder = tmp_path_factory.mktemp('samples')
+    for number, video in enumerate(sorted(motion.glob('test/left/*.mp4'))[:2]):
+        (folder / f'{number}.mp4').write_bytes(video.read_bytes())
+    (folder / 'playlist.mp4').write_text(f'#EXTM3U\n#EXTINF:1,\n{local}\n#EXT-X-ENDLIST\n')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def local(tmp_path_factory) -> Path:
+    """A video of the page's machine that nobody uploaded."""
+    return Path(write_greys(tmp_path_factory.mktemp('private') / 'local.mp4', 30))
+
+
+@pytest.fixture(scope='module')
+def page(tiny_checkpoint, tmp_path_factory, converters, samples) -> Iterator[Served]:
+    """The page of a small model, with small limits."""
+    words = ['--samples', samples, '--max-megabytes', 1, '--max-minutes', 2]
+    path = f'{converters}:{os.environ["PATH"]}'
+    with served(tmp_path_factory.mktemp('page'), tiny_checkpoint, *words, PATH=path) as page:
+        yield page
+
+
+@pytest.fixture(scope='module')
+def hasty(tiny_checkpoint, tmp_path_factory) -> Iterator[Served]:
+    """A page that takes a second for a video and keeps files for three."""
+    words = ['--max-megabytes', 1, '--max-minutes', 10, '--max-seconds', 1, '--keep-minutes', 0.05]
+    with served(tmp_path_factory.mktemp('hasty'), tiny_checkpoint, *words) as page:
+        yield page
+
+
+@pytest.fixture
+def visitor(page) -> Visitor:
+    return Visitor(page)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, list]]:
+    """Address of another server on this machine, and the requests that it was sent."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}', asked
+    server.shutdown()
+
+
+def wait_for(what, seconds: float = 20) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, 'it does not come to hold'
+        time.sleep(0.1)
+
+
+def being_worked_on(page: Served) -> list[Path]:
+    return list(page.temporary.glob('mmtsf-page-*/work/*'))
+
+
+# What is right
+
+
+@pytest.mark.parametrize('settings', [(1, 1, 8), (2, 3, 4)])
+def test_names_are_those_of_inference_with_the_same_views(visitor, tiny_checkpoint, motion, settings):
+    video = next(motion.glob('test/right/*.mp4'))
+    output = visitor.ask(visitor.upload(video), *settings)
+    options = dict(zip(('views.num_clips', 'views.num_crops', 'clip.num_frames'), settings))
+    model = init_recognizer(ROOT / TINY, tiny_checkpoint, 'cpu', options)
+    expected = inference_recognizer(model, video).pred_scores.item.numpy()
+    names = visitor.names(output)
+    found = [names[name] for name in model.dataset_meta['classes']]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert visitor.fetch(output['data'][1]['path']).content.startswith(b'\x89PNG')
+    assert b'ftyp' in visitor.fetch(output['data'][2]['path']).content[:12]
+    assert output['data'][3] == ''  # nothing was left out
+
+
+def test_a_config_that_a_run_left_will_do(tmp_path, tiny_checkpoint, motion):
+    from mmtsf.config import load_config
+
+    load_config(str(ROOT / TINY)).dump(tmp_path / 'left.py')
+    with served(tmp_path, tiny_checkpoint, config=tmp_path / 'left.py') as page:
+        visitor = Visitor(page)
+        output = visitor.ask(visitor.upload(next(motion.glob('test/left/*.mp4'))), 2, 3, 4)
+    assert 'data' in output, output
+
+
+def test_visitors_at_once_get_their_own_results(page, motion):
+    visitors = [Visitor(page) for _ in range(3)]
+    videos = [next(motion.glob(f'test/{name}/*.mp4')) for name in ('left', 'right', 'left_then_right')]
+    alone = [v.names(v.ask(v.upload(video))) for v, video in zip(visitors, videos)]
+    answers = [v.join(v.upload(video)) for v, video in zip(visitors, videos)]
+    assert all(answer.status_code == 200 for answer in answers)
+    outputs = [list(v.messages())[-1]['output'] for v in visitors]
+    assert [v.names(output) for v, output in zip(visitors, outputs)] == alone
+    plots = {visitors[0].fetch(output['data'][1]['path']).content for output in outputs}
+    assert len(plots) == 3
+
+
+def test_samples_that_are_no_videos_are_named_and_left_out(page, visitor, samples):
+    assert len(visitor.samples) == 2
+    assert f'{samples / "playlist.mp4"} is no sample' in page.log.read_text()
+    assert 'data' in visitor.ask({'path': visitor.samples[0], 'meta': META})
+    assert visitor.fetch(visitor.samples[0]).status_code == 200
+
+
+# What is asked of it
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        (0, 1, 8),
+        (11, 1, 8),
+        (10**9, 1, 8),
+        (1, -1, 8),
+        (1, 4, 8),
+        (1, 1, 1),
+        (1, 1, 1e6),
+        (1.5, 1, 8),
+        (True, 1, 8),
+        (None, 1, 8),
+        ('3', 1, 8),
+        (1, [1], 8),
+        (1, 1, {'path': '/etc/passwd', 'meta': META}),
+    ],
+)
+def test_settings_out_of_range_are_one_error_and_no_work(page, visitor, local, settings):
+    output = visitor.ask(visitor.upload(local), *settings)
+    assert 'expected a whole number from' in output['error']
+    assert not being_worked_on(page)
+
+
+@pytest.mark.parametrize('number', ['NaN', 'Infinity', '-1e400'])
+def test_numbers_that_are_none_are_refused(visitor, local, number):
+    video = json.dumps(visitor.upload(local))
+    body = f'{{"data": [{video}, {number}, 1, 8], "fn_index": {visitor.function}, "session_hash": "s"}}'
+    answer = visitor.http.post('/gradio_api/queue/join', content=body, headers={'Content-Type': 'application/json'})
+    if answer.status_code == 200:
+        visitor.session = 's'
+        assert 'expected a whole number from' in list(visitor.messages())[-1]['output']['error']
+
+
+@pytest.mark.parametrize('meta', [{}, {'meta': META}, {'meta': META, 'is_stream': True}])
+@pytest.mark.parametrize(
+    'path', ['{local}', 'file://{local}', '/etc/passwd', '{url}/x.mp4', 'data:video/mp4;base64,AAAA', '{up}', 'a\0b']
+)
+def test_what_was_not_uploaded_is_not_read(visitor, local, elsewhere, path, meta):
+    url, asked = elsewhere
+    up = Path(visitor.upload(local)['path']).parent / '../../../../..' / str(local)[1:]
+    path = path.format(local=local, url=url, up=up)
+    for value in ({'path': path, **meta}, {'path': path, 'url': path, **meta}, path):
+        assert NO_UPLOAD in visitor.ask(value)['error']
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/gradio_api/file={local}',
+        '/gradio_api/file=/etc/passwd',
+        '/gradio_api/file={temporary}/../../log',
+        '/gradio_api/file={sample}/../../../../../log',
+        '/gradio_api/file={url}/x.mp4',
+        '/gradio_api/file/{local}',
+        '/gradio_api/proxy={url}/x.mp4',
+        '/gradio_api/stream/{url}',
+        '/gradio_api/component_server',
+        '/gradio_api/vibe-code',
+        '/monitoring/summary',
+        '/docs',
+        '/openapi.json',
+    ],
+)
+def test_no_file_or_address_but_its_own_is_served(page, visitor, local, elsewhere, path):
+    url, asked = elsewhere
+    path = path.format(local=local, url=url, temporary=page.temporary, sample=visitor.samples[0])
+    for way in (path, path.replace('..', '%2e%2e').replace('//', '%2F%2F')):
+        answer = visitor.http.get(way)
+        assert answer.status_code in (403, 404, 405), answer.text
+    assert asked == []
+
+
+@pytest.mark.parametrize('route', ['process_recording', 'vibe-edit', 'component_server', 'run/classify'])
+def test_other_ways_into_the_server_are_closed(visitor, local, converters, route):
+    answer = visitor.http.post(f'/gradio_api/{route}', files={'video': ('x.mp4', local.read_bytes())})
+    assert answer.status_code in (404, 422)
+    body = dict(data=[visitor.upload(local), 1, 1, 8])
+    assert visitor.http.post('/gradio_api/run/classify', json=body).status_code == 404  # past the queue
+    assert not (converters / 'called').exists()
+
+
+# What is uploaded
+
+
+SCRIPTS = {
+    'hls': '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{video}\n#EXT-X-ENDLIST\n',
+    'ffconcat': "ffconcat version 1.0\nfile '{video}'\n",
+    'sdp': 'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n',
+    'dash': '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration='
+    '"PT1S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{video}'
+    '</BaseURL></Representation></AdaptationSet></Period></MPD>',
+    'html': '<html><script>alert(1)</script><video src="{video}"></video></html>',
+    'svg': '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    'text': 'no video\n',
+    'empty': '',
+}
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', ''])
+@pytest.mark.parametrize('kind', SCRIPTS)
+def test_what_is_no_video_inside_is_refused_whatever_its_name(visitor, local, elsewhere, converters, kind, suffix):
+    url, asked = elsewhere
+    for video in (local, f'{url}/x.mp4'):
+        suffix = suffix or {'hls': '.m3u8', 'dash': '.mpd'}.get(kind, f'.{kind}')
+        output = visitor.ask(visitor.upload(SCRIPTS[kind].format(video=video).encode(), f'x{suffix}'))
+        assert NO_VIDEO in output['error']
+    assert asked == []
+    assert not (converters / 'called').exists()
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['x.m3u8', 'x.html', 'x.svg', 'x', '.mp4', 'a' * 300 + '.mp4', '../../x.mp4', 'http: {é} %03d;.mp4', '-i.mp4'],
+)
+def test_a_video_is_one_whatever_its_name(page, visitor, local, converters, name):
+    output = visitor.ask(visitor.upload(local.read_bytes(), name))
+    assert 'data' in output, output
+    assert not (converters / 'called').exists()
+
+
+@pytest.mark.parametrize('name', ['x.html', 'x.svg', 'x.xhtml', 'x.js', 'x.mp4', 'x.png'])
+def test_an_upload_comes_back_inactive(visitor, name):
+    answer = visitor.fetch(visitor.upload(SCRIPTS['html'].encode(), name)['path'])
+    assert answer.headers['content-security-policy'] == 'sandbox'
+    assert answer.headers['x-content-type-options'] == 'nosniff'
+    assert answer.headers['content-type'].split(';')[0] in ('application/octet-stream', 'video/mp4', 'image/png')
+
+
+# How much it is
+
+
+def gif(width: int, height: int, num_frames: int = 2) -> bytes:
+    """A GIF of a few hundred bytes: a large canvas, of which its frames fill one pixel."""
+    frame = b'\x21\xf9\x04\x00\x05\x00\x00\x00\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0'
+    size = width.to_bytes(2, 'little') + height.to_bytes(2, 'little')
+    return b'GIF89a' + size + b'\x80\0\0\0\0\0\xff\xff\xff' + num_frames * frame + b';'
+
+
+@pytest.mark.parametrize(('width', 'height'), [(8000, 8000), (16000, 16000), (65535, 300)])
+@pytest.mark.parametrize('name', ['x.gif', 'x.mp4'])
+def test_a_large_canvas_is_refused_before_it_takes_memory(page, visitor, local, width, height, name):
+    visitor.ask(visitor.upload(local))
+    before = page.megabytes('VmHWM')
+    assert NO_VIDEO in visitor.ask(visitor.upload(gif(width, height), name))['error']
+    assert page.megabytes('VmHWM') < before + 50
+
+
+def test_frames_count_also_where_a_file_calls_itself_short(visitor, tmp_path):
+    video = write_greys(tmp_path / 'x.mp4', 4000, 16, 16, fps=10000)  # 0.4 s, it says
+    assert '4000 frames' in visitor.ask(visitor.upload(Path(video)))['error']
+
+
+def test_pixels_of_all_frames_together_are_limited(visitor, tmp_path):
+    frames = [np.zeros((2160, 3840, 3), np.uint8)] * 2
+    video = write_video(tmp_path / 'x.mp4', (frames[0] for _ in range(1000)), fps=30, codec='mpeg4')
+    output = visitor.ask(visitor.upload(Path(video)))
+    assert 'as many pixels as' in output['error']
+
+
+def test_a_slow_video_counts_by_its_time(visitor, tmp_path):
+    video = write_greys(tmp_path / 'x.mp4', 200, 16, 16, fps=1)
+    assert 'takes 3.3 minutes' in visitor.ask(visitor.upload(Path(video)))['error']
+
+
+@pytest.mark.parametrize('size', [1_100_000, 3_000_000, 30_000_000])
+def test_a_large_upload_is_refused_and_leaves_nothing(page, visitor, size):
+    before = len(page.files())
+    answer = visitor.http.post('/gradio_api/upload', files={'files': ('x.mp4', os.urandom(size))})
+    assert answer.status_code == 413
+    assert 'exceed' in answer.text
+    assert len(page.files()) == before
+
+
+def test_a_body_without_a_length_is_refused(visitor):
+    answer = visitor.http.post('/gradio_api/upload', content=iter([b'x' * 1000]))
+    assert answer.status_code == 411
+
+
+# How long it takes
+
+
+def test_when_time_is_up_what_is_there_is_shown(hasty, tmp_path):
+    visitor = Visitor(hasty)
+    video = write_greys(tmp_path / 'x.mp4', 4000, 96, 96)
+    begun = time.monotonic()
+    output = visitor.ask(visitor.upload(Path(video)), 1, 3, 2)
+    assert time.monotonic() - begun < 15
+    names, plot, overlaid, note = output['data']
+    assert names['label']
+    assert plot is not None
+    assert overlaid is None
+    assert '1 seconds' in note
+
+
+def test_a_timeline_has_an_end(visitor, tmp_path):
+    video = write_greys(tmp_path / 'x.mp4', 3000, 16, 16)
+    assert 'ends after 400 clips' in visitor.ask(visitor.upload(Path(video)), 1, 1, 2)['data'][3]
+
+
+@pytest.mark.parametrize('way', ['leave', 'cancel'])
+def test_a_request_that_nobody_waits_for_is_given_up(page, visitor, tmp_path, way):
+    video = visitor.upload(Path(write_greys(tmp_path / f'{way}.mp4', 3500, 16, 16)))
+    event = visitor.join(video, 1, 3, 4).json()['event_id']
+    for message in visitor.messages():
+        if message['msg'] == 'process_generating':
+            break
+    if way == 'cancel':
+        body = dict(session_hash=visitor.session, fn_index=visitor.function, event_id=event)
+        assert visitor.http.post('/gradio_api/cancel', json=body).status_code == 200
+    visitor.http.close()
+    assert being_worked_on(page)
+    wait_for(lambda: not being_worked_on(page), 2)
+
+
+def test_those_who_wait_know_their_place_and_no_more_than_so_many_wait(page, tmp_path):
+    first, second, last = Visitor(page), Visitor(page), Visitor(page)
+    video = first.upload(Path(write_greys(tmp_path / 'x.mp4', 3500, 16, 16)))
+    first.join(video, 1, 3, 4)
+    wait_for(lambda: being_worked_on(page))
+    waiting = [Visitor(page) for _ in range(15)]
+    for visitor in [second, *waiting]:
+        assert visitor.join(video, 1, 3, 4).status_code == 200
+    place = next(message for message in second.messages() if message['msg'] == 'estimation')
+    assert (place['rank'], place['queue_size']) == (0, 16)
+    answer = last.join(video)
+    assert answer.status_code == 503
+    assert 'Queue is full' in answer.text
+    for visitor in [first, second, *waiting]:  # they leave
+        next(iter(visitor.messages()))
+        visitor.http.close()
+    last.session += 'again'
+    wait_for(lambda: last.join(video, 1, 1, 96).status_code == 200, 15)
+    assert 'data' in list(last.messages())[-1]['output']
+
+
+# What stays
+
+
+def test_uploads_and_results_are_deleted_whatever_became_of_the_request(hasty, tmp_path):
+    visitor = Visitor(hasty)
+    empty = len(hasty.files())
+    videos = [write_greys(tmp_path / f'{number}.mp4', 20 + number, 32, 32) for number in range(20)]
+    for number, video in enumerate(videos):
+        visitor.ask(visitor.upload(Path(video)))
+        visitor.ask(visitor.upload(f'no video {number}'.encode()))
+        visitor.upload(f'never asked {number}'.encode())
+        left = Visitor(hasty)
+        left.join(left.upload(Path(video).read_bytes() + bytes([number])))
+        left.http.close()
+    assert len(hasty.files()) > empty
+    asyncio.run(break_off(hasty))
+    wait_for(lambda: len(hasty.files()) <= empty)
+    wait_for(lambda: not list(hasty.temporary.glob('mmtsf-page-*/*/*')), 10)  # no folders, either
+    assert NO_UPLOAD in visitor.ask({'path': f'{hasty.temporary}/mmtsf-page-x/cache/gone.mp4', 'meta': META})['error']
+
+
+async def break_off(page: Served) -> None:
+    """Begin an upload and leave in the middle."""
+    host, port = page.address.removeprefix('http://').split(':')
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = 'POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n'
+    part = '--b\r\nContent-Disposition: form-data; name="files"; filename="x.mp4"\r\n\r\n' + 'x' * 100000
+    writer.write(f'{head}Content-Length: 900000\r\n\r\n{part}'.encode())
+    await writer.drain()
+    await asyncio.sleep(1)
+    assert any(path.stat().st_size > 50000 for path in page.files())
+    writer.close()
+
+
+def start(folder: Path, code: str) -> subprocess.Popen:
+    """Start a process that has the page's folder as the page has it, and wait until it has."""
+    tools = f"import sys; sys.path.insert(0, 'tools'); import demo_web, time; print('here', flush=True); {code}"
+    words = [sys.executable, '-c', tools]
+    process = subprocess.Popen(words, cwd=ROOT, env=dict(os.environ, TMPDIR=str(folder)), stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b'here\n'
+    return process
+
+
+def test_what_a_killed_page_left_goes_when_the_next_one_starts(tmp_path):
+    killed = start(tmp_path, 'time.sleep(600)')
+    (left,) = tmp_path.glob('mmtsf-page-*')
+    (left / 'cache' / 'upload.mp4').write_bytes(b'x')
+    stranger = tmp_path / 'mmtsf-page-notes.txt'
+    stranger.write_text('mine')
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert left.exists()
+    lives = start(tmp_path, 'time.sleep(600)')
+    assert not left.exists()
+    (other,) = set(tmp_path.glob('mmtsf-page-*')) - {stranger}
+    start(tmp_path, 'pass').wait()
+    assert other.exists()  # of a page that lives
+    assert stranger.exists()
+    lives.kill()
+    lives.wait()
+
+
+def test_a_page_that_is_stopped_leaves_nothing(tmp_path, tiny_checkpoint, local):
+    with served(tmp_path, tiny_checkpoint) as page:
+        visitor = Visitor(page)
+        visitor.ask(visitor.upload(local))
+        assert page.files()
+    assert list(page.temporary.iterdir()) == []
