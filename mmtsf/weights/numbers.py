@@ -22,4 +22,4 @@ def _is_finite(value: Tensor) -> bool:
     if value.element_size() < 2:
         value = value.float()  # float8 has no minimum of its own
     low, high = torch.aminmax(value.detach())
-    return -LARGEST <= low.item() and high.item() <= LARGEST  # as Python numbers: in float16 LARGEST is infinite
+    return low.item() >= -LARGEST and high.item() <= LARGEST  # as Python numbers: in float16 LARGEST is infinite

@@ -22,7 +22,7 @@ from .torch_file import read_torch_file
 HUGGING_FACE_FILES = ('model.safetensors', 'pytorch_model.bin')
 HUGGING_FACE_CONFIG = 'config.json'
 #: Bytes of a text in JSON that is read
-MOST_JSON = 16 * 2**20
+MOST_JSON = 4 * 2**20
 
 
 @CheckpointLoader.register_scheme(prefixes=('', *CheckpointLoader._schemes), force=True)  # MMEngine's own unpickle

@@ -11,10 +11,12 @@ import torch
 from growth import growth
 from helpers import SCHEMES, hugging_face_model, tiny_backbone
 from runs import ROOT
+from runs import TINY as TINY_CONFIG
 from safetensors.torch import save_file
 from servers import serving
 from torch import Tensor, nn
 
+from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.models.attentions.scheme import CLS_TOKENS
 from mmtsf.models.layers.clip_embedding import POSITION_STARTS, POSITIONS
@@ -361,3 +363,15 @@ def test_labels_that_are_not_numbered_are_refused(labels):
 def test_a_meta_of_the_data_set_that_is_no_dict_is_named():
     with pytest.raises(ValueError, match="dataset_meta in this checkpoint is '/etc/hostname', expected a dict"):
         classes_of(dict(meta=dict(dataset_meta='/etc/hostname')), 3)
+
+
+def test_a_recognizer_opens_no_file_of_class_names_that_a_checkpoint_names(tiny_checkpoint, tmp_path):
+    secret = tmp_path / 'secret.txt'
+    secret.write_text('\n'.join(['a', 'b', 'c', 'd']))
+    content = torch.load(tiny_checkpoint, weights_only=True)
+    content['meta']['dataset_meta'] = dict(classes=str(secret))
+    torch.save(content, tmp_path / 'model.pth')
+    with pytest.raises(
+        ValueError, match='the class names in this checkpoint are not taken: .*expected a list of texts'
+    ):
+        init_recognizer(ROOT / TINY_CONFIG, tmp_path / 'model.pth', 'cpu')
