@@ -1,7 +1,6 @@
 """The model that weights are for, from what their file tells and its tensors."""
 
 import re
-import reprlib
 from typing import Any
 
 import torch
@@ -29,12 +28,8 @@ def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
         ValueError: If the file does not tell, or not what its tensors are.
     """
     told = weights.options
-    if weights.origin == OURS and not told:
+    if weights.origin == OURS and (told is None or told == {}):
         raise ValueError('this file does not say what model it is of; give its config (--config)')
-    if num_heads is not None and isinstance(told, dict) and told.get('num_heads', num_heads) != num_heads:
-        raise ValueError(
-            f'num_heads is {num_heads}, and this file says {reprlib.repr(told["num_heads"])}; leave it out'
-        )
     try:
         measured = _measured(weights.state)
         geometry = Geometry.parse(told if weights.origin == OURS else _guessed(weights, measured, num_heads)).config()
@@ -45,6 +40,8 @@ def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
         raise ValueError(
             f'what this file tells of its model is not taken: {error}; give its config (--config)'
         ) from None
+    if num_heads not in (None, geometry['num_heads']):
+        raise ValueError(f'num_heads is {num_heads}, and this file says {geometry["num_heads"]}; leave it out')
     return geometry
 
 

@@ -87,7 +87,9 @@ SIZE = Rule(
 class Attention:
     """Options of :class:`mmtsf.models.AttentionScheme`."""
 
-    type: str = told('', Rule('the name of an attention scheme of mmtsf', lambda value: value in list(_schemes())))
+    type: str = told(
+        '', Rule('the name of an attention scheme of mmtsf', lambda value: type(value) is str and value in _schemes())
+    )
     order: str | None = told(None, optional(Rule('a text', lambda value: type(value) is str)))
     cls_token: str = told('copies', one_of('copies', 'all'))
     extension: bool = told(True, FLAG)

@@ -73,7 +73,7 @@ def _read_stream(file: BinaryIO, map_location: Any) -> Any:
     content = unpickler.load()
     places = {}
     for key in Unpickler(file).load():
-        storage = unpickler.storages[key]
+        storage = unpickler.storages[key if type(key) is str else '']
         _check_length(storage, struct.unpack('<q', file.read(8))[0] * storage.dtype.itemsize)
         places[key] = file.tell()
         file.seek(storage.bytes, 1)

@@ -63,14 +63,20 @@ def _ordered(pairs: Any = ()) -> OrderedDict:
     return OrderedDict((_key(key), value) for key, value in pairs)
 
 
-def _counter(counts: dict | None = None) -> Counter:
-    return Counter(dict(counts or {}))
+def _counter(counts: Any = ()) -> Counter:
+    return Counter(counts if isinstance(counts, dict) else _ordered(counts))
+
+
+def _tuple(values: Any = ()) -> tuple:
+    if type(values) not in (tuple, list):
+        raise TypeError  # a text of a hundred million characters is no size
+    return tuple(values)
 
 
 def _view(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> View:
     """What ``torch._utils._rebuild_tensor_v2`` is told of a tensor; version 3 adds the dtype."""
     dtype = rest[2] if len(rest) > 2 and isinstance(rest[2], torch.dtype) else storage.dtype
-    return View(storage, dtype, offset, tuple(size), tuple(stride))
+    return View(storage, dtype, offset, _tuple(size), _tuple(stride))
 
 
 def _first(value: Any, *_: Any) -> Any:
@@ -78,7 +84,7 @@ def _first(value: Any, *_: Any) -> Any:
 
 
 def _called(function: Any, kind: Any, words: Any, *_: Any) -> Any:
-    return function(*words)
+    return function(*_tuple(words))
 
 
 NUMPY = [
@@ -130,7 +136,7 @@ NAMES: dict[str, Any] = {
     **dict.fromkeys(CONFIGS, _record),
     'collections.OrderedDict': _ordered,
     'collections.Counter': _counter,
-    'torch.Size': tuple,
+    'torch.Size': _tuple,
     'torch._utils._rebuild_tensor': _view,
     'torch._utils._rebuild_tensor_v2': _view,
     'torch._utils._rebuild_tensor_v3': _view,
@@ -211,7 +217,7 @@ class Unpickler(pickle._Unpickler):
         return storage
 
     def _call(self) -> None:
-        words = self.stack.pop()
+        words = _tuple(self.stack.pop())
         self.stack[-1] = made = self.stack[-1](*words)
         if isinstance(made, View):
             self.views[id(made)] = made

@@ -415,8 +415,27 @@ def test_nesting_sharing_and_self_reference_are_refused_at_once(tmp_path):
         path = archive(tmp_path / 'model.pth', content)
         with pytest.raises(ValueError, match='refer to themselves, lie more than 64 deep, or are more than 1,000,000'):
             read_checkpoint(str(path))
-    with pytest.raises(ValueError, match='a dict in it has a tuple as key, expected a text or a number'):
-        read_checkpoint(str(archive(tmp_path / 'model.pth', as_key)))
+    deep = b')' + b'\x85' * 300_000
+    counted = b'\x80\x02ccollections\nCounter\n]]' + deep + b'aNaa\x85R.'
+    for content in (as_key, counted):
+        with pytest.raises(ValueError, match='a dict in it has a tuple as key, expected a text or a number'):
+            read_checkpoint(str(archive(tmp_path / 'model.pth', content)))
+    for content in (
+        b'\x80\x02ctorch\nSize\nX\x01\x00\x00\x00a\x85R.',
+        b'\x80\x02ctorch\nSize\n' + deep + b'X\x01\x00\x00\x00aR.',
+    ):
+        with pytest.raises(ValueError, match='is not a checkpoint'):
+            read_checkpoint(str(archive(tmp_path / 'model.pth', content)))
+
+
+def test_keys_of_storages_are_texts(tmp_path):
+    path = stream(tmp_path / 'model.pth', dict(weight=Described(Storage('s', 1), (1,), (1,))), 1, bytes(4))
+    assert read_checkpoint(str(path))['weight'].tolist() == [0.0]
+    keys = pickle.dumps(['s'], protocol=2)
+    deep = b'\x80\x02])' + b'\x85' * 300_000 + b'a.'  # hashing it would end the process
+    path.write_bytes(path.read_bytes().replace(keys, deep))
+    with pytest.raises(ValueError, match='is not a checkpoint'):
+        read_checkpoint(str(path))
 
 
 @formats
