@@ -24,7 +24,8 @@ class Served(NamedTuple):
 
     def files(self) -> list[Path]:
         """Uploads, results and whatever else lies in its temporary folder."""
-        return [path for path in self.temporary.rglob('*') if path.is_file()]
+        # os.walk passes over folders that are deleted meanwhile
+        return [Path(parent, name) for parent, _, names in os.walk(self.temporary) for name in names]
 
     def megabytes(self, what: str = 'VmRSS') -> float:
         """Memory in use, or with ``'VmHWM'`` the most that was."""

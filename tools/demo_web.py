@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -94,6 +95,7 @@ FULL_HD = 1920 * 1088
 RATE = 30  # frames a second that count as one
 WAITING = 16  # requests
 UPLOADS = 20  # of the largest size that are kept at once
+BLOCK = 2**15  # bytes that the smallest file counts as
 REQUEST = 2**20  # bytes of a request that is no upload
 FONTS = ['system-ui', 'sans-serif']  # of the reader's own machine
 STYLE = """
@@ -431,27 +433,26 @@ class Gate:
         is_upload = path.startswith('/gradio_api/upload')
         if int(length) > REQUEST + is_upload * self.max_bytes:
             return 413, 'The request exceeds the maximum allowed size'
-        if is_upload and bytes_below(CACHE) > UPLOADS * self.max_bytes:
+        if is_upload and sum(found.st_size + BLOCK for _, found in below(CACHE)) > UPLOADS * self.max_bytes:
             return 507, 'This page holds as many uploads as it may: try again later'
         return 200, ''
 
 
-def bytes_below(folder: Path) -> int:
-    """Size of the files in a folder."""
-    total = 0
-    for path in folder.rglob('*'):
-        with suppress(FileNotFoundError):  # deleted since
-            total += path.lstat().st_size
-    return total
+def below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Files and folders in a folder, those in a folder before it."""
+    for parent, folders, files in os.walk(folder, topdown=False):  # passes over what is deleted meanwhile
+        for path in (os.path.join(parent, name) for name in (*files, *folders)):
+            with suppress(FileNotFoundError):
+                yield path, os.lstat(path)
 
 
 def delete_old(page: gr.Blocks, seconds: float) -> None:
     """Delete what gradio leaves for longer than its own files: uploads that broke off, empty folders."""
     kept = {path for block in page.blocks.values() for path in getattr(block, 'keep_in_cache', ())}
-    for path in sorted(CACHE.rglob('*'), reverse=True):  # files before their folders
-        with suppress(OSError):  # deleted since, or a folder that is not empty
-            if str(path) not in kept and time.time() - path.lstat().st_ctime > seconds:
-                path.rmdir() if path.is_dir() else path.unlink()
+    for path, found in below(CACHE):
+        if path not in kept and time.time() - found.st_ctime > seconds:
+            with suppress(OSError):  # deleted since, or a folder that is not empty
+                os.rmdir(path) if stat.S_ISDIR(found.st_mode) else os.unlink(path)
 
 
 def build_page(demo: Demo) -> gr.Blocks:
