@@ -2,6 +2,7 @@
 # Train under Slurm, one task a GPU: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=12 SRUN_ARGS=...]
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]
 # In a batch job, `#SBATCH --requeue --signal=USR1@120` makes a run that must leave go on later.
+# Leaves with 75 where a signal asked the run to leave and it left a checkpoint.
 # All tasks leave by themselves when one does, within a minute: killed, they would hide the code that asks for a restart.
 # A task decodes its videos on its own CPUs: fewer than the config's num_workers + 2 leave the GPU waiting for data.
 set -euo pipefail
@@ -12,17 +13,29 @@ CONFIG=${3:?"$USAGE"}
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 
+asked= task=
+# hand a signal to the tasks, which save and leave
+forward() {
+    asked=1
+    [ -z "$task" ] || kill "-$1" "$task"
+}
+trap 'forward TERM' TERM INT
+trap 'forward USR1' USR1
 train() {
     srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
         --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=0 --wait=60 ${SRUN_ARGS:-} \
-        python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@"
+        python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@" &
+    task=$! status=0
+    wait "$task" || status=$?
+    while kill -0 "$task" 2>/dev/null; do # a signal ended the waiting, not the tasks
+        status=0
+        wait "$task" || status=$?
+    done
 }
 # 75: a signal asked the run to leave, and it left a checkpoint
-status=0
-train "${@:4}" || status=$?
-while [ "$status" = 75 ] && [ -z "${SLURM_JOB_ID:-}" ]; do
-    status=0
-    train "${@:4}" --resume || status=$?
+train "${@:4}"
+while [ "$status" = 75 ] && [ -z "${SLURM_JOB_ID:-}$asked" ]; do
+    train "${@:4}" --resume
 done
-[ "$status" != 75 ] || scontrol requeue "$SLURM_JOB_ID" # which starts this script again, and that resumes
+[ "$status" != 75 ] || [ -z "${SLURM_JOB_ID:-}" ] || scontrol requeue "$SLURM_JOB_ID" # which starts this script again, and that resumes
 exit "$status"

@@ -20,11 +20,10 @@ LEFT = (75, 130)
 
 
 def main() -> None:
-    os.environ['TORCHELASTIC_SIGNALS_TO_HANDLE'] = 'SIGHUP,SIGQUIT'
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, leave)
     try:
-        run.main()
+        run.main(['--signals-to-handle=SIGHUP,SIGQUIT', *sys.argv[1:]])
     except ChildFailedError as error:
         codes = {failure.exitcode for failure in error.failures.values()}
         if left := codes & set(LEFT):

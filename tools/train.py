@@ -3,8 +3,10 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
@@ -91,9 +93,15 @@ def main() -> None:
     Runner.from_cfg(config).train()
 
 
+def leave(number: int, frame: Any) -> None:
+    """Leave at Ctrl-C while nothing is to be saved: until PreemptionHook takes over."""
+    print('interrupted before the first iteration', file=sys.stderr, flush=True)
+    os._exit(130)  # an exception would be met by whatever is being imported or built
+
+
 if __name__ == '__main__':
+    signal.signal(signal.SIGINT, leave)
     try:
         main()
     except KeyboardInterrupt:
-        print('interrupted before an iteration was done, or twice; checkpoints in the work dir stay', file=sys.stderr)
         sys.exit(130)

@@ -39,6 +39,11 @@ def start(work_dir: Path, *words: Any, processes: int = 2, **variables: Any) -> 
         )
 
 
+def children(pid: int) -> list[int]:
+    """Process ids of what a process has started."""
+    return [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
 def wait_for(file: Path, run: subprocess.Popen, seconds: float = 120) -> None:
     """Until a run has written a file."""
     end = time.monotonic() + seconds

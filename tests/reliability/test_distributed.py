@@ -8,13 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from processes import STEADY, apart, start, tensors, train, wait_for
+from processes import STEADY, apart, children, start, tensors, train, wait_for
 from runs import TINY, free_port, options, run_tool
-
-
-def children(pid: int) -> list[int]:
-    """Process ids."""
-    return [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
 
 
 @pytest.fixture(scope='module')

@@ -5,9 +5,11 @@ import signal
 import stat
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from kills import ROOT, Run, difference, result, write_config
+from processes import children, start
 from runs import TINY, options, run_tool
 
 
@@ -34,9 +36,10 @@ def wait_for(run: Run, words: str) -> None:
     [
         (signal.SIGTERM, 'Epoch(train) [1][ 7/16]', 'iter_', False),
         (signal.SIGUSR1, 'Epoch(train) [2][ 2/16]', 'iter_', True),  # as Slurm sends it
+        (signal.SIGINT, 'Epoch(train) [1][ 5/16]', 'iter_', True),  # as a terminal sends it
         pytest.param(signal.SIGTERM, 'Epoch(train) [1][16/16]', 'epoch_1.pth', False, marks=pytest.mark.long),
     ],
-    ids=['SIGTERM in training', 'SIGUSR1 to workers too', 'SIGTERM in validation'],
+    ids=['SIGTERM in training', 'SIGUSR1 to workers too', 'Ctrl-C', 'SIGTERM in validation'],
 )
 def test_a_signalled_run_leaves_a_checkpoint_and_goes_on_bit_for_bit(
     whole, number, when, checkpoint, also_workers, tmp_path
@@ -45,10 +48,69 @@ def test_a_signalled_run_leaves_a_checkpoint_and_goes_on_bit_for_bit(
     run.start()
     wait_for(run, when)
     (os.killpg if also_workers else os.kill)(run.process.pid, number)
-    assert run.process.wait(timeout=60) == 75
+    assert run.process.wait(timeout=60) == (130 if number == signal.SIGINT else 75)
     assert f'stopped by a signal; --resume goes on from {run.work_dir}/{checkpoint}' in run.log.read_text()
+    assert 'Traceback' not in run.log.read_text()
     run.finish('--resume')
     assert difference(result(whole), result(run)) is None
+
+
+def test_ctrl_c_before_the_first_iteration_is_one_line(whole, tmp_path):
+    run = Run(whole.config, tmp_path / 'run')
+    run.start()
+    wait_for(run, 'System environment')
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=60) == 130
+    assert 'Traceback' not in run.log.read_text()
+    assert run.log.read_text().splitlines()[-1].startswith('interrupted')
+
+
+def test_a_second_training_in_a_work_dir_is_refused_while_the_first_one_lives(whole, tmp_path):
+    first, second = (Run(whole.config, tmp_path / 'run') for _ in range(2))
+    first.start()
+    wait_for(first, 'Epoch(train) [1][ 3/16]')
+    first.process.send_signal(signal.SIGSTOP)  # it lives, for as long as the others take
+    second.log = tmp_path / 'second.log'
+    before = {path.name for path in first.work_dir.iterdir() if path.is_dir()}
+    for words in ((), ('--resume',)):
+        second.finish(*words, expected=1)
+    assert f'another training (process {first.process.pid} on ' in second.log.read_text()
+    assert 'choose another folder with --work-dir' in second.log.read_text()
+    assert {path.name for path in first.work_dir.iterdir() if path.is_dir()} == before
+    first.process.kill()  # the lock goes with it, whatever its data workers do
+    first.process.wait()
+    second.finish('--resume')
+    assert difference(result(whole), result(second)) is None
+
+
+def started(motion, folder: Path) -> tuple[subprocess.Popen, Path]:
+    """A long training in two processes that has begun, and its log."""
+    run = start(folder / 'run', *options(motion, **{'default_hooks.logger.interval': 1, 'max_epochs': 50}))
+    log = folder / 'run.log'
+    while 'Epoch(train)' not in log.read_text():
+        assert run.poll() is None, log.read_text()[-2000:]
+        time.sleep(0.05)
+    return run, log
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'),
+    [(signal.SIGTERM, 75), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)],
+    ids=['SIGTERM', 'Ctrl-C'],
+)
+def test_a_signal_to_torchrun_is_handed_on_and_its_code_handed_out(number, code, motion, tmp_path):
+    run, log = started(motion, tmp_path)
+    run.send_signal(number)
+    assert run.wait(timeout=60) == code
+    assert 'stopped by a signal; --resume goes on from' in log.read_text()
+    assert 'Traceback' not in log.read_text()
+    assert list((tmp_path / 'run').glob('iter_*.pth'))
+
+
+def test_a_signal_to_one_process_of_torchrun_is_its_code_too(motion, tmp_path):
+    run, _ = started(motion, tmp_path)
+    os.kill(children(run.pid)[-1], signal.SIGTERM)
+    assert run.wait(timeout=60) == 75
 
 
 @pytest.fixture
@@ -83,6 +145,20 @@ def test_slurm_train_does_not_start_again_what_failed(cluster):
     code, asked = slurm_train(cluster, 1)
     assert code == 1
     assert len(asked) == 1
+
+
+def test_slurm_train_hands_a_signal_on_and_leaves_with_its_code(cluster):
+    (cluster / 'srun').write_text(
+        '#!/usr/bin/env bash\n'
+        f"trap 'echo asked to leave >> {cluster}/asked; exit 75' USR1 TERM\n"
+        f'echo srun "$@" >> {cluster}/asked\nwhile :; do sleep 0.1; done\n'
+    )
+    run = subprocess.Popen(['bash', 'tools/slurm_train.sh', 'gpus', 'trial', TINY], cwd=ROOT)
+    while not (cluster / 'asked').exists():
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=20) == 75
+    assert [line.split()[0] for line in (cluster / 'asked').read_text().splitlines()] == ['srun', 'asked']
 
 
 def test_slurm_train_has_a_batch_job_requeued(cluster, monkeypatch):
