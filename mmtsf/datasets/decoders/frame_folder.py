@@ -1,7 +1,9 @@
 """A video that was extracted to a folder of images, one a frame."""
 
+import os
 import re
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -33,9 +35,9 @@ class FrameFolderReader(VideoReader):
 
     def __init__(self, path: str, limits: Limits = Limits()) -> None:
         self.path, self.limits = path, limits
-        images = [p for p in Path(path).iterdir() if p.suffix.lower() in IMAGES]
+        images = [entry for entry in os.scandir(path) if os.path.splitext(entry.name)[1].lower() in IMAGES]
         limits.check_frames(path, len(images))
-        self._images = sorted(filter(_is_file, images), key=_natural)
+        self._images = sorted((entry.path for entry in images if _is_file(entry)), key=_natural)
         self.num_frames = len(self._images)
         if self.num_frames == 0:
             raise BrokenVideoError(path, f'the folder holds no images ({" ".join(sorted(IMAGES))})')
@@ -44,29 +46,29 @@ class FrameFolderReader(VideoReader):
         wanted, places = np.unique(indices, return_inverse=True)
         return stack(self.path, (self._load(self._images[i]) for i in wanted), places, self.limits)
 
-    def _load(self, path: Path) -> np.ndarray:
-        pixels = None
+    def _load(self, path: str) -> np.ndarray:
+        data, pixels, name = Path(path).read_bytes(), None, os.path.basename(path)
         try:
-            with Image.open(path, formats=FORMATS) as image:  # reads no more than its size
+            with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads no more than its size
                 self.limits.check_frame(self.path, *image.size)
-            pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except Image.DecompressionBombError:
-            raise BrokenVideoError(self.path, f'{path.name} has more pixels than Pillow allows') from None
+            raise BrokenVideoError(self.path, f'{name} has more pixels than Pillow allows') from None
         except (OSError, SyntaxError, ValueError):
             pass
         if pixels is None:
-            raise BrokenVideoError(self.path, f'{path.name} is not an image')
+            raise BrokenVideoError(self.path, f'{name} is not an image')
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(entry: os.DirEntry) -> bool:
     """Whether this may be opened without waiting; what may not is named once."""
-    if path.is_file():
+    if entry.is_file():
         return True
-    warnings.warn(f'{path} is no regular file, and is not taken for a frame', stacklevel=2)
+    warnings.warn(f'{entry.path} is no regular file, and is not taken for a frame', stacklevel=2)
     return False
 
 
-def _natural(path: Path) -> list:
+def _natural(path: str) -> list:
     """Sort key that puts ``img_2`` before ``img_10``."""
-    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', path.name)]
+    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', os.path.basename(path))]

@@ -3,14 +3,12 @@
 import codecs
 import os
 import stat
-from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from .broken import BrokenVideoError
 from .limits import Limits
@@ -63,12 +61,14 @@ def check_file(path: str) -> None:
         raise BrokenVideoError(path, 'the file is empty')
 
 
-def open_stream(path: str, limits: Limits = Limits()) -> VideoStream:
+def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> Any:
     """Open a local video file with PyAV, for one thread; ``stream.container`` is to be closed.
 
     Args:
         path (str): Path of a file.
         limits (Limits): Sizes above which it is refused. Defaults to generous ones.
+        again (bool): Whether it was opened before, so that what FFmpeg itself does not check is known. Defaults to
+            False.
 
     Raises:
         BrokenVideoError: If it is no regular file, no plain media file or has no video, or is larger than the limits.
@@ -76,8 +76,9 @@ def open_stream(path: str, limits: Limits = Limits()) -> VideoStream:
     Returns:
         VideoStream: The one that FFmpeg takes for the best, which decodes no frame above ``limits.frame_pixels``.
     """
-    check_file(path)
-    check_index(path, limits)
+    if not again:
+        check_file(path)
+        check_index(path, limits)
     try:
         stream = _best(path, _open(path, limits), limits)
         if not stream.width:  # FFmpeg does not tell it, or has met a frame that is too large
@@ -97,8 +98,8 @@ def reason(error: av.FFmpegError, otherwise: str, limits: Limits) -> str:
     return otherwise
 
 
-def _best(path: str, container: InputContainer, limits: Limits) -> VideoStream:
-    stream: Any = container.streams.best('video')
+def _best(path: str, container: InputContainer, limits: Limits) -> Any:
+    stream = container.streams.best('video')
     if stream is None or stream.codec_context is None:
         container.close()
         raise BrokenVideoError(path, NO_VIDEO)
@@ -135,27 +136,23 @@ def _open_as(path: str, demuxers: str, **options: str) -> InputContainer:
 
 
 def _check_streamed(path: str, limits: Limits) -> None:
-    """Decode the headers of what FFmpeg will decode on opening, where it takes no limit of pixels itself.
+    """Decode the key frames among what FFmpeg will decode on opening, where it takes no limit of pixels itself.
 
     Raises:
-        av.FFmpegError: If a frame is too large, or it is no such file.
+        BrokenVideoError: If a frame is too large.
+        av.FFmpegError: The same, or it is no such file.
     """
     quickly = dict(codec_whitelist='none', probesize='65536', analyzeduration='1')  # it decodes nothing
     with _open_as(path, STREAMED, **quickly) as container:
-        for stream in container.streams.video:
-            if stream.codec_context is not None:
-                stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
-                stream.codec_context.skip_frame = 'ALL'
-        packets = container.demux([s for s in container.streams.video if s.codec_context is not None])
-        for packet in takewhile(lambda packet: (packet.pos or 0) < PROBED, packets):
-            for _ in _decoded(packet):
-                pass
-
-
-def _decoded(packet: av.Packet) -> Iterator[Any]:
-    """Frames of a packet; damaged ones are not the question here."""
-    try:
-        yield from packet.decode()
-    except av.FFmpegError as error:
-        if TOO_LARGE in str(error):
-            raise
+        streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+        for stream in streams:
+            stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
+            stream.codec_context.skip_frame = 'NONKEY'
+        for packet in takewhile(lambda packet: (packet.pos or 0) < PROBED, container.demux(streams)):
+            context: Any = packet.stream.codec_context
+            try:
+                context.decode(packet)
+            except av.FFmpegError as error:
+                if TOO_LARGE in str(error):
+                    raise
+            limits.check_frame(path, context.width, context.height)

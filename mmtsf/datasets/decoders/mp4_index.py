@@ -1,17 +1,20 @@
 """How many entries FFmpeg makes of the index of an MP4 or QuickTime file: a few bytes may ask for billions."""
 
+import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import BinaryIO
+import struct
+from collections.abc import Callable, Iterator
 
 from .broken import BrokenVideoError
 from .limits import Limits
 
 #: Entries that do no harm: they take 24 bytes each
 HARMLESS = 1_000_000
-#: Tables, with the fields that they begin with: ``flags, size of all, count``, or ``flags, count``
-TABLE = re.compile(rb'(stsz|stz2|elst|trun|cmov)(?=(.{4})(.{4})(.{4}))', re.DOTALL)
+#: Boxes that FFmpeg looks into, or takes for an index, wherever they lie
+INDEX = set(
+    b'moov moof trak traf mdia minf stbl mvex edts udta meta ilst dinf tref wave sinf schi iprp free hoov cmov elst '
+    b'stsz stz2 trun'.split()
+)
 HANDLER = re.compile(rb'hdlr.{8}(.{4})', re.DOTALL)
 #: Samples of the duration 1, as of PCM: FFmpeg makes entries of their chunks instead
 ONE_BY_ONE = re.compile(rb'stts.{4}\0\0\0\x01.{4}\0\0\0\x01', re.DOTALL)
@@ -27,39 +30,44 @@ def check_index(path: str, limits: Limits) -> None:
         BrokenVideoError: If there are more, or the index is compressed.
     """
     in_fragments, allowed = 0, max(2 * limits.frames, HARMLESS)
-    with open(path, 'rb') as file:
-        for part in _parts(file):
-            tables: defaultdict[bytes, list[tuple[int, ...]]] = defaultdict(list)
-            for name, *fields in TABLE.findall(part):
-                tables[name].append(tuple(int.from_bytes(field, 'big') for field in fields))
-            if tables[b'cmov']:
+    with open(path, 'rb', buffering=0) as file:
+        for part in _parts(file.fileno()):
+            if b'cmov' in part:
                 raise BrokenVideoError(path, 'its index is compressed; write it anew, e.g. ffmpeg -i OLD -c copy NEW')
-            in_fragments += sum(count for flags, count, _ in tables[b'trun'] if not flags & OF_EACH)
-            edits = max((count for _, count, _ in tables[b'elst']), default=1)
-            sizes = [count for _, size, count in tables[b'stsz'] if (size or edits > 1) and not _is_pcm(part)]
-            sizes += [count for _, _, count in tables[b'stz2'] if edits > 1]
-            if max(edits * max(sizes, default=0), in_fragments) > allowed:
+            edits = max((count for _, count, _ in _tables(part, b'elst')), default=1)
+            sizes = [(size, count) for _, size, count in _tables(part, b'stsz') if not _is_pcm(part)]
+            sizes += [(0, count) for _, _, count in _tables(part, b'stz2')]
+            in_fragments += sum(count for flags, count, _ in _tables(part, b'trun') if not flags & OF_EACH)
+            entries = max((edits * count for size, count in sizes if size or edits > 1), default=0)
+            if max(entries, in_fragments) > allowed:
                 raise BrokenVideoError(path, f'its index is longer than limits.frames allows, {limits.frames}')
+
+
+def _tables(part: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
+    """What tables of a name begin with: ``flags, count`` or ``flags, size of all, count``."""
+    place = part.find(name)
+    while place >= 0:
+        yield struct.unpack('>III', part[place + 4 : place + 16].ljust(12, b'\0'))
+        place = part.find(name, place + 4)
 
 
 def _is_pcm(track: bytes) -> bool:
     return set(HANDLER.findall(track)) <= {b'soun', b'alis', b'url '} and len(ONE_BY_ONE.findall(track)) == 1
 
 
-def _parts(file: BinaryIO) -> Iterator[bytes]:
-    """Whole boxes but those of pictures and sound; of the index, one after the other."""
-    for name, start, end in _boxes(file, 0, file.seek(0, 2)):
-        inner = [*_boxes(file, start + 8, end)] if name == b'moov' else [(name, start, end)]
-        for _, first, last in inner if name != b'mdat' else ():
-            file.seek(first)
-            yield file.read(last - first)
+def _parts(file: int) -> Iterator[bytes]:
+    """Boxes of the index, whole; those in ``moov``, which are one a track, one after the other."""
+    for name, start, end in _boxes(lambda place: os.pread(file, 16, place), 0, os.fstat(file).st_size):
+        if name in INDEX:
+            part = os.pread(file, end - start, start)
+            inner = [*_boxes(lambda place: part[place : place + 16], 8, len(part))]  # noqa: B023  # it is used up here
+            yield from (part[a:b] for _, a, b in inner) if name == b'moov' else [part]
 
 
-def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, beginning and end of each box, as FFmpeg takes them; none, where a file is no such one."""
+def _boxes(head_at: Callable[[int], bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, beginning and end of each box, as FFmpeg takes them; of other files, something else and soon an end."""
     while start <= end - 8:
-        file.seek(start)
-        head = file.read(16)
+        head = head_at(start)
         size = int.from_bytes(head[:4], 'big')
         if size < 2:  # 0: to the end; 1: a longer number follows
             size = int.from_bytes(head[8:], 'big') if size else end - start

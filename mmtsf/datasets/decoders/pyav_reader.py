@@ -3,11 +3,11 @@
 from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import islice
+from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
 from .broken import BrokenVideoError
 from .limits import Limits
@@ -73,7 +73,7 @@ class PyAVReader(VideoReader):
         """Frames by their number, decoded from the key frames before them; up to the first one that is missing."""
         times = sorted(self._times)
         wanted_times = [times[i] for i in wanted]
-        stream = open_stream(self.path, self.limits)
+        stream = open_stream(self.path, self.limits, again=True)
         with stream.container:
             decoded = (f for f in self._decode(stream, set(wanted_times)) if f.pts is not None)
             for time in wanted_times:
@@ -82,7 +82,7 @@ class PyAVReader(VideoReader):
                     return
                 yield frame
 
-    def _decode(self, stream: VideoStream, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+    def _decode(self, stream: Any, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
         context = stream.codec_context
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
@@ -110,7 +110,7 @@ class PyAVReader(VideoReader):
     def _in_order(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, all decoded and counted from the first on."""
         left, number = deque(wanted), -1
-        stream = open_stream(self.path, self.limits)
+        stream = open_stream(self.path, self.limits, again=True)
         with stream.container as container:
             for number, frame in enumerate(container.decode(stream)):
                 if number == left[0]:
