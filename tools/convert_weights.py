@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 from mmtsf.weights import backbone_config, build, classes_of, fit, head_config, read_checkpoint, translate
+from mmtsf.weights.download import without_secrets
 from mmtsf.weights.fit import ADDED_STEPS, HEAD, RESIZES
 from mmtsf.weights.origins import ORIGINS
 from mmtsf.weights.writer import FORMATS, write
@@ -57,7 +58,7 @@ def main() -> None:
     head = head_config(weights)
     keeps_head = head and not any(key.startswith(HEAD) for key in report.fresh)
     meta = dict(backbone=backbone, classes=classes_of(checkpoint, head['num_classes']) if head and keeps_head else None)
-    print(f'{args.source}: {weights.origin} ({backbone["attention"]["type"]}), {report}')
+    print(f'{without_secrets(args.source)}: {weights.origin} ({backbone["attention"]["type"]}), {report}')
     for path in write(model.state_dict(), meta, args.target, args.to):
         print(f'wrote {path}')
 
