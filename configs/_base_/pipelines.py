@@ -68,6 +68,12 @@ sampling = dict(
 )
 
 decoder = 'pyav'  # or 'decord'; see docs/data.md
+# Sizes above which a video is refused before it is decoded; see docs/data.md
+limits = dict(
+    frame_pixels=8192 * 4320,  # of a frame: 8K passes
+    sample_pixels=2**32,  # of all frames that a sample decodes: 2071 of 1920 x 1080
+    frames=2_000_000,  # of a video: 18 hours at 30 a second
+)
 pack = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'num_clips', 'frame_inds', 'avg_fps')),
@@ -90,13 +96,13 @@ clip_transforms = dict(
     ],
 )
 train_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}'),
+    dict(type='OpenVideo', decoder='${decoder}', limits='${limits}'),
     '${sampling.${data.sampling}.train}',
     dict(type='DecodeFrames'),
     dict(type='ForEachClip', transforms='${clip_transforms.${data.augmentation}}'),
 ]
 val_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}'),
+    dict(type='OpenVideo', decoder='${decoder}', limits='${limits}'),
     '${sampling.${data.sampling}.test}',
     dict(type='DecodeFrames'),
     dict(type='Resize', scale=(-1, '${clip.size}')),

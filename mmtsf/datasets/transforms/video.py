@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 
 from mmtsf.registry import TRANSFORMS
 
-from ..decoders import DECODERS, BrokenVideoError, open_video
+from ..decoders import DECODERS, BrokenVideoError, Limits, VideoReader, open_video
 
 
 @contextmanager
@@ -30,21 +30,30 @@ class OpenVideo(BaseTransform):
 
     Args:
         decoder (str): ``'pyav'``, or ``'decord'``, which takes longer and reads less. Defaults to ``'pyav'``.
+        limits (dict): Sizes above which a video is refused, arguments of :class:`Limits`. Defaults to generous ones.
     """
 
-    def __init__(self, decoder: str = 'pyav') -> None:
+    def __init__(self, decoder: str = 'pyav', limits: dict = {}) -> None:
         if decoder not in DECODERS:
             raise ValueError(f'decoder is {decoder!r}, expected one of {tuple(DECODERS)}')
-        self.decoder = decoder
+        self.decoder, self.limits = decoder, Limits(**limits)
 
     def transform(self, results: dict) -> dict:
         if 'reader' not in results:
-            with blamed_on(results['filename']):
-                results['reader'] = open_video(results['filename'], self.decoder)
+            results['reader'] = self.open(results['filename'])
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
         results['start_index'] = 0
         return results
+
+    def open(self, video: str) -> VideoReader:
+        """Open a video with this decoder and these limits.
+
+        Raises:
+            BrokenVideoError: If it cannot be opened, or is larger than the limits.
+        """
+        with blamed_on(video):
+            return open_video(video, self.decoder, self.limits)
 
 
 @TRANSFORMS.register_module()
