@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--warm-up', type=int, default=10, help='the first of them, not counted (default: 10)')
     parser.add_argument('--amp', nargs='?', const='bfloat16', choices=['bfloat16', 'float16'])
     add_common_arguments(parser)
-    parser.set_defaults(resume=None, auto_scale_lr=False, seed=None)
+    parser.set_defaults(resume=None, new_data=False, auto_scale_lr=False, seed=None)
     args = parser.parse_args()
     if args.iters <= args.warm_up:
         parser.error(f'--iters {args.iters} leaves nothing to measure after --warm-up {args.warm_up}')

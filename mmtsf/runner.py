@@ -136,7 +136,7 @@ class Runner(mmengine.runner.Runner):
             dist.broadcast_object_list(found)
         path, damaged = found
         for other, reason in damaged.items():
-            self.logger.warning(f'{other} is newer, but not whole, and is passed over: {reason}')
+            self.logger.warning(f'{other} is newer, but passed over: {reason}')
         self.logger.info(f'resuming from {path}' if path else f'{self.work_dir} has no checkpoint: starting anew')
         return path and str(path)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,8 @@ def test_every_command_of_a_document_runs(document, workshop, motion):
     for command in commands_of(document):
         if command in UNTRIED:
             continue
+        if 'train' in command and '--resume' not in command:  # which checkpoints of an earlier command would keep out
+            shutil.rmtree(workshop / 'work_dirs', ignore_errors=True)
         result = subprocess.run(
             small(command, motion),
             cwd=workshop,

@@ -1,6 +1,7 @@
 """Videos named in an annotation file."""
 
 import csv
+import hashlib
 import logging
 import os
 import random
@@ -148,6 +149,19 @@ class VideoListDataset(BaseActionDataset):
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
         return data_list
+
+    def filter_data(self) -> list[dict]:
+        """Keep all videos, and note a digest of their paths and labels, by which a resume knows them again, wherever
+        their folder lies."""
+        digest = hashlib.sha256()
+        for info in self.data_list:
+            digest.update(
+                f'{info["filename"].removeprefix(str(self.video_dir))} {info["label"]}\n'.encode(
+                    'utf-8', 'surrogateescape'
+                )
+            )
+        self.digest = digest.hexdigest()
+        return self.data_list
 
     def _check_path(self, path: str, where: str) -> None:
         """Refuse a path that leaves the folder; links in it are the owner's, and may."""

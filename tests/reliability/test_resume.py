@@ -206,6 +206,17 @@ def test_a_checkpoint_names_no_file_that_a_better_one_removes(edited, motion, tm
     assert list((tmp_path / 'run').glob('best_*'))
 
 
+def test_a_checkpoint_of_version_0_1_which_tells_less_is_resumed_bit_for_bit(trained, edited, motion, tmp_path):
+    def as_before(checkpoint: dict) -> None:
+        checkpoint['meta']['batch'] = checkpoint['meta'].pop('run')['batch']
+
+    resumed(tmp_path / 'run', motion, edited(as_before))
+    whole, again = (torch.load(f / 'epoch_2.pth', weights_only=True) for f in (trained().parent, tmp_path / 'run'))
+    assert all(torch.equal(again['state_dict'][key], value) for key, value in whole['state_dict'].items())
+    for place, state in whole['optimizer']['state'].items():
+        assert all(torch.equal(again['optimizer']['state'][place][key], value) for key, value in state.items())
+
+
 # What the config says counts: it is honoured and said, or refused
 
 

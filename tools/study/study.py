@@ -112,7 +112,7 @@ def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> float:
     words = ['--work-dir', folder, '--cfg-options', *(f'{key}={value}' for key, value in options.items())]
     words += args.cfg_options
     start = time.time()
-    call(ROOT / 'tools/train.py', CONFIG, '--seed', run.seed, *words)
+    call(ROOT / 'tools/train.py', CONFIG, '--resume', '--seed', run.seed, *words)  # it may have been interrupted
     seconds = time.time() - start
     call(ROOT / 'tools/test.py', CONFIG, folder / f'epoch_{epochs}.pth', *words)
     top1 = json.loads((folder / 'metrics.json').read_text())['acc/top1']
