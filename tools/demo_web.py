@@ -23,6 +23,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +77,7 @@ from mmtsf.apis import (
     to_sample,
     write_attention,
 )
-from mmtsf.datasets.decoders import BrokenVideoError, Limits, VideoReader, open_video
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, VideoReader
 from mmtsf.datasets.list_files import videos_of
 from mmtsf.datasets.transforms import OpenVideo, SampleClips, SampleSegments
 from mmtsf.datasets.transforms.video import blamed_on
@@ -197,12 +198,12 @@ class Demo:
         self.model = init_recognizer(args.config, args.checkpoint, args.device, args.cfg_options)
         self.classes = self.model.dataset_meta['classes']
         keep_freed_memory(self.model.data_preprocessor.device)
-        transforms = build_pipeline(self.model).transforms
-        self.decoder = next((t.decoder for t in transforms if isinstance(t, OpenVideo)), 'pyav')
         self.covers = getattr(sampling_of(self.model), 'start', None) == 'cover'
         # no frame above 4K, and of all frames no more than the longest video has in full HD
         self.pixels = max(int(args.max_minutes * 60 * RATE), 1) * FULL_HD
-        self.limits = Limits(FRAME, MAX_FRAMES * FRAME, frames=4 * self.pixels // FULL_HD)
+        ours = Limits(FRAME, MAX_FRAMES * FRAME, frames=4 * self.pixels // FULL_HD)
+        self.opener = next(t for t in build_pipeline(self.model).transforms if isinstance(t, OpenVideo))
+        self.opener.limits = Limits(*map(min, astuple(ours), astuple(self.opener.limits)))
         # one thread for one request after the other: one pool of threads of torch, one pool of memory, no overlap
         self.worker = ThreadPoolExecutor(1)
 
@@ -248,8 +249,8 @@ class Demo:
         """
         if not os.path.isfile(video):
             raise BrokenVideoError(video, 'it is no file')
+        reader = self.opener.open(video)
         with blamed_on(video):
-            reader = open_video(video, self.decoder, self.limits)
             height, width = reader.read(np.array([0])).shape[1:3]
         minutes = reader.num_frames / min(reader.fps or RATE, RATE) / 60
         if minutes > self.args.max_minutes:
