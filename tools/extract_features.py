@@ -30,8 +30,9 @@ from torch.utils.data import DataLoader, Dataset
 from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample, views_of
 from mmtsf.apis.features import LEVELS
 from mmtsf.config import load_config
+from mmtsf.datasets.annotation_list import is_video
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.list_files import is_video, read_list, videos_of
+from mmtsf.datasets.list_files import list_source, videos_of
 from mmtsf.files import check_target, commit
 from mmtsf.launch import init_processes, keep_freed_memory
 from mmtsf.weights.sources import local_path
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
     parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
     parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     parser.add_argument('--workers', type=int, default=2, help='decoding processes of each process (default: 2)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     in_torchrun = 'pytorch' if 'LOCAL_WORLD_SIZE' in os.environ else 'none'
@@ -76,7 +78,7 @@ def main() -> None:
     args = parse_args()
     parts = args.out.with_name(f'{args.out.name}.parts')
     check_arguments(args, parts)
-    videos = known_videos(args.list, args.root)
+    videos = known_videos(args.list, args.root, args.allow_outside)
     config = load_config(args.config, args.cfg_options)
     init_processes(args.launcher)
     rank, world_size = get_dist_info()
@@ -113,8 +115,9 @@ def check_arguments(args: argparse.Namespace, parts: Path) -> None:
         raise ValueError(f'--workers is {args.workers}, expected at least 0')
     if not args.list.exists():
         raise FileNotFoundError(f'{args.list} does not exist; give an annotation list, a folder of videos or a video')
-    if args.root and (args.list.is_dir() or is_video(str(args.list))):
-        raise ValueError(f'--root is for lists, and {args.list} is none; leave it out')
+    if (args.root or args.allow_outside) and (args.list.is_dir() or is_video(str(args.list))):
+        option = '--root' if args.root else '--allow-outside'
+        raise ValueError(f'{option} is for lists, and {args.list} is none; leave it out')
     if args.root and not args.root.is_dir():
         raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
     read = [args.list, Path(args.config), Path(args.checkpoint)]
@@ -124,13 +127,13 @@ def check_arguments(args: argparse.Namespace, parts: Path) -> None:
     check_target(parts, 'the folder beside OUT', is_folder=True)
 
 
-def known_videos(source: Path, root: Path | None) -> list[Path]:
+def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[Path]:
     """Videos of a list, a folder or a file, of which some are there.
 
     Raises:
         FileNotFoundError: If none is.
     """
-    videos = list(find_videos(source, root))
+    videos = list(find_videos(source, root, allow_outside))
     if not videos:
         raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
     if not any(video.exists() for video in videos):
@@ -172,14 +175,12 @@ def identity(checkpoint: str) -> str:
     return '\n'.join(f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files)
 
 
-def find_videos(source: Path, root: Path | None) -> Iterator[Path]:
+def find_videos(source: Path, root: Path | None, allow_outside: bool) -> Iterator[Path]:
     if source.is_dir() or is_video(str(source)):
         yield from map(Path, videos_of(str(source)))
     else:
-        rows = read_list(source)
-        yield from (
-            Path(root or source.parent, path) for path in dict.fromkeys(row[0] for row in rows) if is_video(path)
-        )
+        folder, videos = list_source(source, root, allow_outside)
+        yield from (folder / path for path in dict.fromkeys(row.path for row in videos.rows))
 
 
 def open_parts(folder: Path, settings: str) -> None:

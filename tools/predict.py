@@ -32,12 +32,14 @@ from mmtsf.apis import (
     best_classes,
     build_pipeline,
     covering,
+    is_live,
     timeline,
     watch,
 )
 from mmtsf.apis.timeline import Scene
-from mmtsf.datasets.decoders import BrokenVideoError, open_video
+from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.datasets.list_files import videos_of
+from mmtsf.datasets.transforms import open_as
 from mmtsf.files import check_target
 from mmtsf.launch import keep_freed_memory
 from mmtsf.tables import new_table, rounded
@@ -72,17 +74,21 @@ def main() -> int:
     args = parse_args()
     if args.batch_size < 1 or args.topk < 1:
         raise ValueError(f'--batch-size is {args.batch_size} and --topk {args.topk}, expected at least 1')
-    is_live = args.live or args.input.isdigit() or '://' in args.input
-    videos = [] if is_live else find_videos(args.input)
+    plays = args.live or is_camera_or_stream(args.input)
+    videos = [] if plays else find_videos(args.input)
     if args.save_video and len(videos) != 1:
         raise ValueError(
-            f'--save-video is for one file, but the input is {"live" if is_live else f"{len(videos)} files"}'
+            f'--save-video is for one file, but the input is {"live" if plays else f"{len(videos)} files"}'
         )
-    check_targets(args, list(map(Path, videos)), is_live)
+    check_targets(args, list(map(Path, videos)), plays)
     inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
     keep_freed_memory(inferencer.model.data_preprocessor.device)
-    if is_live:
-        follow(inferencer.model, args)
+    if plays:
+        try:
+            follow(inferencer.model, args)
+        except BrokenVideoError as error:
+            report(dict(video=args.input, error=error.reason))
+            return 1
         return 0
     predictions = (
         predict_over_time(videos, inferencer.model, args) if args.timeline else predict(videos, inferencer, args)
@@ -108,13 +114,18 @@ def check_targets(args: argparse.Namespace, videos: list[Path], is_live: bool) -
             check_target(target, f'--{option.replace("_", "-")}', read, is_folder=option == 'timeline')
 
 
+def is_camera_or_stream(source: str) -> bool:
+    """Whether this is no file although ``--live`` is not given."""
+    return (source.isdigit() or '://' in source) and is_live(source)
+
+
 def find_videos(source: str) -> list[str]:
     """Videos of a file, a folder or a pattern.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    videos = videos_of(source) if Path(source).exists() else sorted(glob.glob(source, recursive=True))
+    videos = videos_of(source) if os.path.lexists(source) else sorted(glob.glob(source, recursive=True))
     if not videos:
         raise FileNotFoundError(f'{source} is no file or folder, and as a pattern it matches none')
     return videos
@@ -130,7 +141,7 @@ def predict(videos: list[str], inferencer: TimeSformerInferencer, args: argparse
         for prediction in found:
             report(prediction)
     if args.save_video and 'names' in predictions[0]:
-        save_video(videos[0], [(float('inf'), captions(predictions[0]))], args.save_video)
+        save_video(videos[0], inferencer.model, [(float('inf'), captions(predictions[0]))], args.save_video)
     return predictions
 
 
@@ -148,7 +159,7 @@ def predict_over_time(videos: list[str], model: nn.Module, args: argparse.Namesp
             predictions.append(dict(video=video, **mean, times=[scene[:2] for scene in scenes]))
             if args.save_video:
                 words = [(scene.end, captions(best_classes(scene.scores, classes, args.topk))) for scene in scenes]
-                save_video(video, words, args.save_video)
+                save_video(video, model, words, args.save_video)
         report(predictions[-1])
     return predictions
 
@@ -157,7 +168,7 @@ def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Na
     """Write the scores of each clip as they come, ``target.csv``, and draw them, ``target.png``."""
     classes, scenes = model.dataset_meta['classes'], []
     target.parent.mkdir(parents=True, exist_ok=True)
-    reader = open_video(video)
+    reader = open_as(build_pipeline(model), video)
     with new_table(target.with_name(f'{target.name}.csv'), ['start', 'end', *classes]) as write:
         for scene in progress(timeline(model, reader, args.frame_interval, args.batch_size), target.name):
             write([rounded(scene.start, 2), rounded(scene.end, 2), *map(rounded, scene.scores)])
@@ -171,9 +182,9 @@ def captions(best: dict) -> list[str]:
     return [f'{name} {score:.0%}' for name, score in zip(best['names'], best['scores'])]
 
 
-def save_video(video: str, words: list[tuple[float, list[str]]], out: Path) -> None:
+def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]], out: Path) -> None:
     """Write the video with words on its frames, each list up to its time in seconds."""
-    reader = open_video(video)
+    reader = open_as(build_pipeline(model), video)
     fps = reader.fps or 30
 
     def frames() -> Iterator[np.ndarray]:
@@ -190,8 +201,10 @@ def save_video(video: str, words: list[tuple[float, list[str]]], out: Path) -> N
 
 def follow(model: nn.Module, args: argparse.Namespace) -> None:
     """Classify the newest window of a live source until it ends or Ctrl-C, and print how far behind that is."""
-    packer, delays = ClipPacker(build_pipeline(model)), []
-    with closing(LiveWindows(args.input, packer, covering(model, args.frame_interval))) as windows:
+    pipeline = build_pipeline(model)
+    packer, delays = ClipPacker(pipeline), []
+    source = args.input if is_live(args.input) else open_as(pipeline, args.input)
+    with closing(LiveWindows(source, packer, covering(model, args.frame_interval))) as windows:
         try:
             for moment in watch(model, windows, packer):
                 words = captions(best_classes(moment.scores, model.dataset_meta['classes'], args.topk))

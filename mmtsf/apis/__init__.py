@@ -2,7 +2,7 @@ from .attention import attention_maps, middle_clip, write_attention
 from .clips import ClipPacker, covering
 from .features import extract
 from .inferencer import TimeSformerInferencer, best_classes
-from .live import LiveWindows, watch
+from .live import LiveWindows, is_live, watch
 from .recognizer import build_pipeline, inference_recognizer, init_recognizer, to_sample, views_of
 from .timeline import timeline
 
@@ -17,6 +17,7 @@ __all__ = [
     'extract',
     'inference_recognizer',
     'init_recognizer',
+    'is_live',
     'middle_clip',
     'timeline',
     'to_sample',

@@ -9,7 +9,8 @@ from mmaction.models import BaseRecognizer
 from mmengine.dataset import Compose
 from torch import Tensor
 
-from mmtsf.datasets.decoders import VideoReader, open_video
+from mmtsf.datasets.decoders import VideoReader
+from mmtsf.datasets.transforms import open_as
 from mmtsf.visualization import overlay, rollout, write_video
 
 from .clips import ClipPacker
@@ -71,7 +72,7 @@ def write_attention(video: str | Path | VideoReader, clip: MiddleClip, maps: dic
         maps (dict[str, np.ndarray]): Attention ``(T, h, w)`` by name, one beside the other.
         out (Path): File to write, ``.mp4``.
     """
-    reader = open_video(str(video)) if isinstance(video, (str, Path)) else video
+    reader = open_as(clip.pipeline, str(video)) if isinstance(video, (str, Path)) else video
     packer = ClipPacker(clip.pipeline)
     numbers, places = np.unique(clip.numbers, return_index=True)
     shares = [weights[places] / weights.max() for weights in maps.values()]

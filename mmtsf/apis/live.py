@@ -1,11 +1,12 @@
 """A camera or a network stream: the newest window of frames, never a queue."""
 
+import os
+import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import pseudo_collate
 
+from mmtsf.datasets.decoders import BrokenVideoError, VideoReader, open_video
 from mmtsf.datasets.transforms import SampleClips
 
 from .clips import ClipPacker
@@ -32,12 +34,19 @@ class Moment(NamedTuple):
     scores: np.ndarray
 
 
+def is_live(source: str) -> bool:
+    """Whether this is a camera or a stream: a number, a device, or a name that no file has."""
+    if source.isdigit() or not os.path.lexists(source):
+        return True
+    return os.path.exists(source) and stat.S_ISCHR(os.stat(source).st_mode)
+
+
 class LiveWindows:
     """The last frames of a live source. A thread reads it as fast as it comes and keeps one window; what the reader of
     windows has no time for is dropped.
 
     Args:
-        source (str): Number of a camera, address of a stream, or a video file, which is played at its own rate.
+        source (str | VideoReader): Number of a camera, address of a stream, or a video, which plays at its own rate.
         packer (ClipPacker): Says how large frames are kept.
         sampling (SampleClips): Says how many frames make a window, and at which distance.
 
@@ -47,19 +56,19 @@ class LiveWindows:
         num_taken (int): Windows that were handed out.
 
     Raises:
-        ConnectionError: If the source cannot be opened.
+        BrokenVideoError: If a video cannot be opened.
+        ConnectionError: If a camera or stream cannot be opened.
     """
 
-    def __init__(self, source: str, packer: ClipPacker, sampling: SampleClips) -> None:
-        self._capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
-        if not self._capture.isOpened():
-            raise ConnectionError(
-                f'{source} cannot be opened, expected the number of a camera, the address of a stream that is on the '
-                'air, or a video file'
-            )
+    def __init__(self, source: str | VideoReader, packer: ClipPacker, sampling: SampleClips) -> None:
         self._seconds_a_frame = 0.0  # a camera or stream waits by itself
-        if Path(source).is_file():
-            self._seconds_a_frame = 1 / (self._capture.get(cv2.CAP_PROP_FPS) or 30)
+        if isinstance(source, str) and is_live(source):
+            self._frames: Any = _capture(source)
+        else:
+            reader = open_video(source) if isinstance(source, str) else source
+            self._seconds_a_frame = 1 / (reader.fps or 30)
+            self._frames = reader.stream(np.arange(reader.num_frames))
+        self._error: BrokenVideoError | None = None
         self._packer = packer
         self._frame_interval = sampling.frame_interval
         self._window: deque[np.ndarray] = deque(maxlen=sampling.num_frames)
@@ -74,17 +83,19 @@ class LiveWindows:
 
     def _read(self) -> None:
         try:
-            while not self._ended:
+            for frame in self._frames:
                 wait = self.started + self.num_frames * self._seconds_a_frame - time.monotonic()
                 if self._seconds_a_frame and wait > 0:
                     time.sleep(wait)
-                is_there, frame = self._capture.read()
-                if not is_there:
+                if self._ended:
                     return
                 if self.num_frames % self._frame_interval == 0:
-                    self._keep(self._packer.shrink(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)))
+                    self._keep(self._packer.shrink(frame))
                 self.num_frames += 1
+        except BrokenVideoError as error:
+            self._error = error
         finally:
+            self._frames.close()
             while self._window and not self.num_windows:  # shorter than a window
                 self._keep(self._window[-1])
             with self._changed:
@@ -101,11 +112,17 @@ class LiveWindows:
 
     def __iter__(self) -> Iterator[tuple[float, list[np.ndarray]]]:
         """Time of the last frame, by the clock of :func:`time.monotonic`, and frames ``(H, W, 3)`` of the newest
-        window, each one once, until the source ends."""
+        window, each one once, until the source ends.
+
+        Raises:
+            BrokenVideoError: If a frame of a video cannot be decoded.
+        """
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ended or self.num_windows > self._last)
                 if self.num_windows == self._last:
+                    if self._error:
+                        raise self._error
                     return
                 self._last = self.num_windows
                 newest, frames = self._newest, list(self._window)
@@ -116,7 +133,25 @@ class LiveWindows:
         """End the reading."""
         self._ended = True
         self._thread.join()
-        self._capture.release()
+
+
+def _capture(source: str) -> Generator[np.ndarray, None, None]:
+    """Frames ``(H, W, 3)`` of a camera or stream as they come, RGB."""
+    capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
+    if not capture.isOpened():
+        raise ConnectionError(
+            f'{source} cannot be opened, expected the number of a camera, the address of a stream that is on the air, '
+            'or a video file'
+        )
+
+    def frames() -> Generator[np.ndarray, None, None]:
+        try:
+            while (taken := capture.read())[0]:
+                yield cv2.cvtColor(taken[1], cv2.COLOR_BGR2RGB)
+        finally:
+            capture.release()
+
+    return frames()
 
 
 def watch(model: BaseRecognizer, windows: LiveWindows, packer: ClipPacker) -> Iterator[Moment]:

@@ -1,59 +1,63 @@
-"""Annotation lists and folders as rows, for the tools that go through all videos."""
+"""Videos of folders and lists, for the tools that go through all of them."""
 
-import csv
-import glob
-import re
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-from .video_folder import VIDEOS
-from .video_list import CSV_HEADER
-
-SUFFIXES = ' '.join(sorted(VIDEOS))
-#: Path and labels, which may both hold spaces; the suffix ends the path, so that no class names are needed
-LINE = re.compile(rf'(.*(?:{"|".join(map(re.escape, VIDEOS))}))(?:\s+(.+))?', re.IGNORECASE)
+from .annotation_list import AnnotationList, Row, is_video, read_list
 
 
-def is_video(path: str) -> bool:
-    return Path(path).suffix.lower() in VIDEOS
+def list_folder(folder: Path) -> list[str]:
+    """Paths of all that has the suffix of a video below a folder, but folders; what is hidden is left out.
+
+    Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
+    cannot be listed, and names with a line break, which no list can hold.
+    """
+    return sorted(os.path.relpath(path, folder) for path in _walk(str(folder), []))
 
 
-def list_folder(folder: Path) -> list[list[str]]:
-    """Paths of all files below a folder that have the suffix of a video, as rows of a list without labels."""
-    paths = glob.glob('**/*', root_dir=folder, recursive=True)  # follows links to folders, as Path.rglob does not
-    return [[path] for path in sorted(paths) if is_video(path) and not (folder / path).is_dir()]
+def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
+    try:
+        found = os.stat(folder)
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith('.')]
+    except OSError as error:
+        warnings.warn(f'{folder} is left out: {error.strerror}', stacklevel=2)
+        return
+    if (found.st_dev, found.st_ino) in above:
+        warnings.warn(f'{folder} is left out: by a link it leads to a folder that holds it', stacklevel=2)
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path):
+            yield from _walk(entry.path, [*above, (found.st_dev, found.st_ino)])
+        elif is_video(entry.name):
+            if len(entry.path.splitlines()) == 1:
+                yield entry.path
+            else:
+                warnings.warn(f'{entry.path!r} is left out: no list can hold its line break', stacklevel=2)
 
 
 def videos_of(path: str) -> list[str]:
     """Videos below a folder; the path itself, if it is a file or a folder of frames."""
-    below = [str(Path(path, name)) for (name,) in list_folder(Path(path))] if Path(path).is_dir() else []
+    below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
     return below or [path]
 
 
-def read_list(file: Path) -> list[list[str]]:
-    """Rows ``[path, labels...]`` of an annotation list, with the header if there is one.
+def list_source(source: Path, root: Path | None = None, allow_outside: bool = False) -> tuple[Path, AnnotationList]:
+    """What a tool is given to go through: a folder of videos, or an annotation list.
+
+    Args:
+        source (Path): The folder or list.
+        root (Path, optional): Folder of a list's videos. Defaults to None: that of the list.
+        allow_outside (bool): Whether paths of a list may lead out of it. Defaults to False.
 
     Raises:
-        ValueError: If a row does not begin with the path of a video file.
+        ValueError: If it is a list that cannot be read.
+
+    Returns:
+        tuple[Path, AnnotationList]: Folder of the videos, and the videos.
     """
-    with file.open(encoding='utf-8-sig', newline='') as lines:
-        if file.suffix == '.csv':
-            rows = [row for row in csv.reader(lines) if row]
-        else:
-            stripped = [line.strip() for line in lines if line.strip()]
-            rows = [[*filter(None, found.groups())] if (found := LINE.fullmatch(s)) else [s] for s in stripped]
-    rows = [[str(Path(row[0].strip())), *row[1:]] for row in rows]
-    has_header = bool(rows) and rows[0][-1].strip().lower() in CSV_HEADER
-    for row in rows[has_header:]:
-        if not is_video(row[0]):
-            raise ValueError(f'{file}: {row[0]!r} is no video file ({SUFFIXES}); take it out of the list')
-    return rows
-
-
-def write_list(file: Path, rows: list[list[str]], targets: dict[str, str], broken: dict[str, str]) -> None:
-    """Write the rows with their new paths and without the broken videos."""
-    kept = [[targets.get(row[0], row[0]), *row[1:]] for row in rows if row[0] not in broken]
-    with file.open('w', encoding='utf-8', newline='') as lines:
-        if file.suffix == '.csv':
-            csv.writer(lines, lineterminator='\n').writerows(kept)
-        else:
-            lines.writelines(f'{" ".join(row)}\n' for row in kept)
+    if source.is_dir():
+        return source, AnnotationList([], [Row(str(source), name, []) for name in list_folder(source)])
+    folder = root or source.parent
+    return folder, read_list(source, folder, allow_outside)

@@ -6,25 +6,10 @@ from pathlib import Path
 
 from mmtsf.registry import DATASETS
 
+from .annotation_list import SUFFIXES, is_video
 from .decoders.local_file import IMAGES
 from .video_list import VideoListDataset
 
-VIDEOS = {
-    '.3gp',
-    '.avi',
-    '.flv',
-    '.gif',
-    '.m4v',
-    '.mkv',
-    '.mov',
-    '.mp4',
-    '.mpeg',
-    '.mpg',
-    '.ogv',
-    '.ts',
-    '.webm',
-    '.wmv',
-}
 SPLITS = ('train', 'val', 'test')
 #: Of every class, the shares that go to validation and to testing
 SHARES = (0.1, 0.2)
@@ -90,7 +75,7 @@ class VideoFolderDataset(VideoListDataset):
         if not data_list:
             raise ValueError(
                 f'{self.data_root} holds no videos for the split {self.split!r}; expected a folder for each class '
-                f'with video files ({" ".join(sorted(VIDEOS))}) or folders of frames in it'
+                f'with video files ({SUFFIXES}) or folders of frames in it'
             )
         return data_list
 
@@ -138,7 +123,7 @@ def find_videos(folder: Path) -> list[Path]:
 def _is_video(path: Path) -> bool:
     if path.is_dir():
         return any(p.suffix.lower() in IMAGES for p in path.iterdir())
-    return path.suffix.lower() in VIDEOS
+    return is_video(path.name)
 
 
 def _split_folder(root: Path, split: str) -> tuple[Path, bool]:

@@ -1,6 +1,5 @@
 """Videos named in an annotation file."""
 
-import csv
 import hashlib
 import logging
 import os
@@ -8,7 +7,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
 
+from .annotation_list import read_list
 from .decoders import ArrayReader, BrokenVideoError
 from .in_hand import InHand
 
@@ -25,8 +25,8 @@ from .in_hand import InHand
 MAX_BROKEN_IN_A_ROW = 20
 #: Seconds to wait for a folder that is gone
 PATIENCE = 600
-#: Last word of a csv file's first line, where that is a header
-CSV_HEADER = {'label', 'labels', 'class'}
+#: Folders that are watched; each is looked at once when a list is read
+MAX_FOLDERS = 10_000
 NUMBER = re.compile('-?[0-9]+')
 
 
@@ -105,7 +105,7 @@ class VideoListDataset(BaseActionDataset):
         self.in_hand = InHand()
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir)
-        self.was_there = self._is_there()
+        self.were_there: dict[Path, int] = {}
         names = class_names(classes, data_root, num_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         super().__init__(
@@ -135,24 +135,22 @@ class VideoListDataset(BaseActionDataset):
                 'for each video, or point data.root at the folder that holds it'
             )
         data_list = []
-        for number, path, words in self._rows(file):
-            labels = [self._label(word, f'{file}, line {number}') for word in words]
+        for where, path, words in read_list(file, self.video_dir, self.allow_outside, self._split).rows:
+            labels = [self._label(word, where) for word in words]
             if not labels or (len(labels) > 1 and not self.multi_class):
                 raise ValueError(
-                    f'{file}, line {number}: {path!r} has {len(labels)} labels, expected one; for several '
-                    'labels a video set multi_class=True'
+                    f'{where}: {path!r} has {len(labels)} labels, expected one; for several labels a video set '
+                    'multi_class=True'
                 )
-            self._check_path(path, f'{file}, line {number}')
-            # without '..', which a link in the folder would give another meaning
-            filename = str(self.video_dir / os.path.normpath(path))
+            filename = str(self.video_dir / path)
             data_list.append(dict(filename=filename, label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
         return data_list
 
     def filter_data(self) -> list[dict]:
-        """Keep all videos, and note a digest of their paths and labels, by which a resume knows them again, wherever
-        their folder lies."""
+        """Keep all videos, and note their folders and a digest of their paths and labels, by which a resume knows them
+        again, wherever their folder lies."""
         digest = hashlib.sha256()
         for info in self.data_list:
             digest.update(
@@ -161,28 +159,8 @@ class VideoListDataset(BaseActionDataset):
                 )
             )
         self.digest = digest.hexdigest()
+        self._note_folders(self.data_list)
         return self.data_list
-
-    def _check_path(self, path: str, where: str) -> None:
-        """Refuse a path that leaves the folder; links in it are the owner's, and may."""
-        if not self.allow_outside and os.path.relpath(self.video_dir / path, self.video_dir).split(os.sep)[0] == '..':
-            raise ValueError(
-                f'{where}: {path!r} leads out of {self.video_dir}; write paths relative to it, or where the list can '
-                'be trusted set data.allow_outside=True'
-            )
-
-    def _rows(self, file: Path) -> Iterator[tuple[int, str, list[str]]]:
-        """Number, path and labels of every line that is not empty, nor the header of a csv file."""
-        with file.open(encoding='utf-8-sig', newline='') as lines:
-            if file.suffix == '.csv':
-                reader = csv.reader(lines)
-                for row in reader:
-                    if row and not (reader.line_num == 1 and row[-1].strip().lower() in CSV_HEADER):
-                        yield reader.line_num, row[0].strip(), [word.strip() for word in row[1:]]
-                return
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, *self._split(line.strip())
 
     def _split(self, line: str) -> tuple[str, list[str]]:
         """Path and labels of a line; both paths and class names may hold spaces."""
@@ -221,7 +199,7 @@ class VideoListDataset(BaseActionDataset):
             try:
                 return self._read(place, info, broken)
             except BrokenVideoError as error:
-                if self._has_come_back():
+                if self._has_come_back(info['filename']):
                     return self[index]  # with the same seed
                 if self.test_mode and not self.skip_broken:
                     raise
@@ -246,26 +224,42 @@ class VideoListDataset(BaseActionDataset):
         """Take a video for broken from now on; workers that run already do not learn of it."""
         self.left_out[video] = reason
 
-    def _has_come_back(self) -> bool:
-        """Whether the folder of the videos was gone and came back: a server that is restarted, say.
+    def _has_come_back(self, video: str) -> bool:
+        """Whether a folder of the video was gone and came back: a server that is restarted, say.
 
         Raises:
             RuntimeError: If it does not come back within ``PATIENCE`` seconds.
         """
-        if not self.was_there or self._is_there():
+        gone = [folder for folder in self._folders(video) if folder in self.were_there and not self._is_there(folder)]
+        if not gone:
             return False
-        print_log(f'{self.video_dir} is gone; waiting {PATIENCE} s for it', 'current', logging.WARNING)
+        print_log(f'{gone[-1]} is gone; waiting {PATIENCE} s for it', 'current', logging.WARNING)
         deadline = time.monotonic() + PATIENCE
-        while not self._is_there():
+        while not all(map(self._is_there, gone)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f'{self.video_dir} is gone and did not come back within {PATIENCE} s')
+                raise RuntimeError(f'{gone[-1]} is gone and did not come back within {PATIENCE} s')
             time.sleep(1)
         return True
 
-    def _is_there(self) -> bool:
-        """Whether the folder of the videos holds anything: where a server is gone, its mount point is empty."""
+    def _note_folders(self, data_list: list[dict]) -> None:
+        """Remember which folders of videos are there, and on which device; of very many, the outer ones."""
+        inner = {os.path.dirname(info['filename']) for info in data_list}
+        folders = {folder for path in inner for folder in self._folders(os.path.join(path, 'video'))}
+        outer = sorted(folders, key=lambda folder: len(folder.parts))[:MAX_FOLDERS]
+        self.were_there = {folder: os.stat(folder).st_dev for folder in outer if self._is_there(folder)}
+
+    def _folders(self, video: str) -> list[Path]:
+        """Folders that hold a video, from the next one up to that of all videos."""
+        above = list(Path(video).parents)
+        inside = above[: above.index(self.video_dir)] if self.video_dir in above else above[:1]
+        return [*inside, self.video_dir]
+
+    def _is_there(self, folder: Path) -> bool:
+        """Whether a folder holds anything: where a server is gone, its mount point is empty. A folder that is empty and
+        on the device on which it was had its videos deleted; that of all videos must hold some."""
         try:
-            with os.scandir(self.video_dir) as entries:
-                return any(entries)
+            with os.scandir(folder) as entries:
+                stays = folder != self.video_dir and os.stat(folder).st_dev == self.were_there.get(folder)
+                return stays or any(entries)
         except OSError:
             return False

@@ -189,9 +189,9 @@ def test_broken_videos_are_named_and_tried_again_and_the_others_are_done(transco
     assert transcode(source, out) == 1
     reasons = dict(line.split('\t') for line in (out / 'broken.txt').read_text().splitlines())
     assert reasons == {
-        'one/empty.mp4': 'Invalid data found when processing input',
-        'silence.mp4': 'it has no video that PyAV can decode',
-        'two words/text.webm': 'Invalid data found when processing input',
+        'one/empty.mp4': 'the file is empty',
+        'silence.mp4': 'PyAV finds no video that it can decode',
+        'two words/text.webm': 'PyAV finds no video that it can decode',
     }
     printed = capsys.readouterr()
     assert all(f'broken: {path}: {reason}\n' in printed.err for path, reason in reasons.items())
@@ -281,8 +281,9 @@ def test_a_list_is_written_again_with_the_new_paths_and_the_same_labels(transcod
 @pytest.mark.parametrize(
     ('lines', 'error'),
     [
-        ('/videos/a.mp4 0', '/videos/a.mp4 would be written outside of the new folder; list paths below --root'),
-        ('one/../../a.mp4 0', 'one/../../a.mp4 would be written outside of the new folder'),
+        ('/videos/a.mp4 0', "list.txt, line 1: '/videos/a.mp4' leads out of "),
+        ('one/../../a.mp4 0', "'one/../../a.mp4' leads out of "),
+        ('http://host/a.mp4 0', "'http://host/a.mp4' is an address or a path of another system"),
         ('one/a.mp4 0\nframes/0001 1', "'frames/0001 1' is no video file (.3gp .avi"),
         ('', 'list.txt holds no videos; give a folder or a list of files .3gp'),
     ],

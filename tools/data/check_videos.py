@@ -11,8 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.check_files import add_arguments, check_all, refuse_mistakes
-from mmtsf.datasets.list_files import is_video, list_folder, read_list, write_list
+from mmtsf.datasets.list_files import list_source
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
     parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--out', type=Path, help='folder to write to (default: SOURCE.checked)')
+    parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_arguments(parser)
     return parser.parse_args()
 
@@ -30,14 +32,15 @@ def main() -> int:
     if not args.source.exists():
         raise FileNotFoundError(f'{args.source} does not exist; give a folder of videos or an annotation list')
     is_folder = args.source.is_dir()
-    root = args.source if is_folder else args.root or args.source.parent
-    rows = list_folder(args.source) if is_folder else read_list(args.source)
+    if is_folder and (args.root or args.allow_outside):
+        raise ValueError(f'--root and --allow-outside are for lists, and {args.source} is a folder; leave them out')
+    root, videos = list_source(args.source, args.root, args.allow_outside)
     out = args.out or args.source.with_name(f'{args.source.name}.checked')
     out.mkdir(parents=True, exist_ok=True)
-    names = [name for name in dict.fromkeys(row[0] for row in rows) if is_video(name)]
+    names = list(dict.fromkeys(row.path for row in videos.rows))
     reasons = check_all(names, root, out / 'checked.tsv', args)
     bad = {name: reason for name, reason in reasons.items() if reason}
-    write_list(out / f'good{".txt" if is_folder else args.source.suffix}', rows, {}, bad)
+    write_list(out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad)
     lines = (f'{name}\t{reason}\n' for name, reason in bad.items())
     (out / 'bad.txt').write_text(''.join(lines), encoding='utf-8', errors='surrogateescape')
     print(f'{len(names) - len(bad)} good videos, {len(bad)} bad; the lists lie in {out}')

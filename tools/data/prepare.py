@@ -54,7 +54,7 @@ def main() -> int:
     for warning in annotations.warnings:
         print(f'warning: {warning}', file=sys.stderr)
     refuse_other_classes(args.out / 'classes.txt', annotations)
-    paths = [path for (path,) in list_folder(args.videos)]
+    paths = list_folder(args.videos)
     matches = match_files(annotations.clips, paths, dataset.name_of_file)
     names = list(dict.fromkeys(path for found in matches.values() for path in found))
     unmatched = sorted(set(paths) - set(names))

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,9 +23,12 @@ from av.video.stream import VideoStream
 from rich.filesize import decimal
 from rich.progress import track
 
-from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.annotation_list import SUFFIXES, write_list
+from mmtsf.datasets.check_files import add_limits
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
+from mmtsf.datasets.decoders.local_file import reason
 from mmtsf.datasets.each_apart import each_apart
-from mmtsf.datasets.list_files import SUFFIXES, is_video, list_folder, read_list, write_list
+from mmtsf.datasets.list_files import list_source
 from mmtsf.launch import num_cores
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
@@ -41,24 +45,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--keyframe-distance', type=int, default=32, help='frames, at most (default: 32)')
     parser.add_argument('--crf', type=int, default=18, help='quality, 0 (lossless) to 51 (default: 18)')
     parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
+    add_limits(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
     check(args)
-    root = args.source if args.source.is_dir() else args.root or args.source.parent
-    rows = list_folder(args.source) if args.source.is_dir() else read_list(args.source)
-    targets = match_targets([row[0] for row in rows if is_video(row[0])])
+    root, videos = list_source(args.source, args.root)
+    targets = match_targets([row.path for row in videos.rows])
     if not targets:
         raise ValueError(f'{args.source} holds no videos; give a folder or a list of files {SUFFIXES}')
     settings = {name: getattr(args, name) for name in SETTINGS}
     begin(args.out, settings)
     left = [name for name in targets if not (args.out / targets[name]).exists()]
-    jobs = transcode_all([(name, root / name, args.out / targets[name]) for name in left], settings, args.workers)
+    paths = [(name, root / name, args.out / targets[name]) for name in left]
+    jobs = transcode_all(paths, settings | dict(limits=Limits(**args.limits)), args.workers)
     broken = report(jobs, len(left), args.out)
     if args.source.is_file():
-        write_list(args.out / args.source.name, rows, targets, broken)
+        write_list(args.out / args.source.name, videos, targets, broken)
     whole = [name for name in targets if name not in broken]
     before, after = size(root / name for name in whole), size(args.out / targets[name] for name in whole)
     counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
@@ -88,14 +93,11 @@ def match_targets(names: list[str]) -> dict[str, str]:
     """New path of every video, both relative to their folders.
 
     Raises:
-        ValueError: If a path leaves its folder, or two videos would get the same one.
+        ValueError: If two videos would get the same one.
     """
     targets, sources = {}, {}
     for name in names:
-        path = Path(name)
-        if path.is_absolute() or '..' in path.parts:
-            raise ValueError(f'{name} would be written outside of the new folder; list paths below --root')
-        targets[name] = str(path.with_suffix('.mp4'))
+        targets[name] = str(Path(name).with_suffix('.mp4'))
         if sources.setdefault(targets[name], name) != name:
             raise ValueError(f'{sources[targets[name]]} and {name} would both become {targets[name]}; rename one')
     return targets
@@ -137,7 +139,7 @@ def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, 
 
 
 def transcode_all(
-    videos: list[tuple[str, Path, Path]], settings: dict[str, int], workers: int
+    videos: list[tuple[str, Path, Path]], settings: dict[str, Any], workers: int
 ) -> Iterator[tuple[str, str]]:
     """Transcode ``(name, source, target)``, so many at a time; yields names, with a reason if a video is broken."""
     parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
@@ -152,14 +154,16 @@ def transcode_all(
             part.unlink(missing_ok=True)
 
 
-def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, int]) -> None:
+def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, Any]) -> None:
     """Write a file aside, and rename it when it is whole."""
     part.parent.mkdir(parents=True, exist_ok=True)
     transcode(source, part, **settings)
     part.replace(target)
 
 
-def transcode(source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int) -> None:
+def transcode(
+    source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int, limits: Limits = Limits()
+) -> None:
     """Rewrite a video as H.264 in MP4, without sound.
 
     Args:
@@ -168,13 +172,14 @@ def transcode(source: Path, target: Path, short_side: int, keyframe_distance: in
         short_side (int): Short side in pixels, unless that of the source is smaller.
         keyframe_distance (int): Frames from a key frame to the next, at most.
         crf (int): Quality of x264, from 0 (lossless) to 51.
+        limits (Limits): Sizes above which the source is refused. Defaults to generous ones.
 
     Raises:
         BrokenVideoError: If the source cannot be read.
     """
-    stream = open_stream(source)
+    stream = open_stream(str(source), limits)
     options = {'crf': str(crf), 'preset': 'medium', 'x264-params': 'open-gop=0'}
-    with stream.container, av.open(str(target), 'w', format='mp4', options={'movflags': 'faststart'}) as out:
+    with stream.container, av.open(file_url(target), 'w', format='mp4', options={'movflags': 'faststart'}) as out:
         video = out.add_stream('libx264', rate=stream.average_rate or 25, options=options)
         encoder = video.codec_context
         encoder.pix_fmt, encoder.gop_size, encoder.thread_count = 'yuv420p', keyframe_distance, 1
@@ -185,18 +190,6 @@ def transcode(source: Path, target: Path, short_side: int, keyframe_distance: in
                 encoder.color_range, encoder.colorspace = frame.color_range, frame.colorspace
             out.mux(video.encode(frame))
         out.mux(video.encode())
-
-
-def open_stream(path: Path) -> VideoStream:
-    """Open the video stream that decoders choose, for one thread."""
-    try:
-        stream = av.open(str(path), metadata_errors='ignore').streams.best('video')
-    except av.FFmpegError as error:
-        raise BrokenVideoError(str(path), error.strerror) from error
-    if stream is None or stream.codec_context is None:
-        raise BrokenVideoError(str(path), 'it has no video that PyAV can decode')
-    stream.codec_context.thread_count = 1
-    return stream
 
 
 def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]:
@@ -217,7 +210,8 @@ def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]
             frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
             yield frame
     except (av.FFmpegError, ValueError) as error:
-        raise BrokenVideoError(stream.container.name, getattr(error, 'strerror', None) or str(error)) from error
+        otherwise = getattr(error, 'strerror', None) or str(error)
+        raise BrokenVideoError(stream.container.name, reason(error, otherwise)) from error
 
 
 def decode(stream: VideoStream) -> Iterator[av.VideoFrame]:

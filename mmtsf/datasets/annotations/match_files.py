@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtsf.datasets.list_files import is_video
+from mmtsf.datasets.annotation_list import is_video
 
 from .clips import Clip
 

@@ -63,7 +63,7 @@ class FrameFolderReader(VideoReader):
 
 def _is_file(entry: os.DirEntry) -> bool:
     """Whether this may be opened without waiting; what may not is named once."""
-    if entry.is_file():
+    if entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path):
         return True
     warnings.warn(f'{entry.path} is no regular file, and is not taken for a frame', stacklevel=2)
     return False

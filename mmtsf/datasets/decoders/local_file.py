@@ -85,16 +85,16 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
             with _best(path, _open(path, limits), limits).container as container:
                 next(container.decode(stream.index), None)
     except av.FFmpegError as error:
-        raise BrokenVideoError(path, reason(error, NO_VIDEO, limits)) from error
+        raise BrokenVideoError(path, reason(error, NO_VIDEO)) from error
     limits.check_frame(path, stream.width, stream.height)
     limits.check_frames(path, stream.frames)
     return stream
 
 
-def reason(error: av.FFmpegError, otherwise: str, limits: Limits) -> str:
+def reason(error: Exception, otherwise: str) -> str:
     """Why FFmpeg could not go on, as far as it says so."""
     if TOO_LARGE in str(error):
-        return f'a frame has more pixels than limits.frame_pixels allows, {limits.frame_pixels}'
+        return 'a frame has more pixels than limits.frame_pixels allows'
     return otherwise
 
 
@@ -118,7 +118,7 @@ def _open(path: str, limits: Limits) -> InputContainer:
         _check_streamed(path, limits)
         return _open_as(path, STREAMED)
     except av.ArgumentError as error:
-        raise BrokenVideoError(path, reason(error, PLAYLIST if _is_text(path) else NO_VIDEO, limits)) from error
+        raise BrokenVideoError(path, reason(error, PLAYLIST if _is_text(path) else NO_VIDEO)) from error
 
 
 def _is_text(path: str) -> bool:

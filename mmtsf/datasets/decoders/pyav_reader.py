@@ -67,7 +67,7 @@ class PyAVReader(VideoReader):
                 yield self._upright(frame)
         except av.FFmpegError as error:
             otherwise = f'PyAV cannot decode it from frame {left[0]} on'
-            raise BrokenVideoError(self.path, reason(error, otherwise, self.limits)) from error
+            raise BrokenVideoError(self.path, reason(error, otherwise)) from error
 
     def _by_time(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, decoded from the key frames before them; up to the first one that is missing."""

@@ -3,7 +3,7 @@ from .for_each_clip import ForEachClip, flat_collate
 from .rand_augment import RandAugment
 from .sample_clips import SampleClips
 from .sample_segments import SampleSegments
-from .video import DecodeFrames, OpenVideo
+from .video import DecodeFrames, OpenVideo, open_as
 
 __all__ = [
     'CropViews',
@@ -14,4 +14,5 @@ __all__ = [
     'SampleClips',
     'SampleSegments',
     'flat_collate',
+    'open_as',
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
 
 from mmtsf.registry import TRANSFORMS
 
@@ -54,6 +55,15 @@ class OpenVideo(BaseTransform):
         """
         with blamed_on(video):
             return open_video(video, self.decoder, self.limits)
+
+
+def open_as(pipeline: Compose, video: str) -> VideoReader:
+    """Open a video as a pipeline does: with its decoder and its limits.
+
+    Raises:
+        BrokenVideoError: If it cannot be opened, or is larger than the limits.
+    """
+    return next(t for t in pipeline.transforms if isinstance(t, OpenVideo)).open(video)
 
 
 @TRANSFORMS.register_module()
