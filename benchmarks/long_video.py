@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mmtsf.datasets.decoders import open_video
+from mmtsf.datasets.decoders import file_url, open_stream, open_video
 from mmtsf.datasets.transforms import SampleClips
 
 TOOL = Path(__file__).parents[1] / 'tools/predict.py'
@@ -37,11 +37,11 @@ def parse_args() -> argparse.Namespace:
 
 def lengthen(source: str, target: Path, seconds: float) -> None:
     """Write the packets of a video over and over, with later and later times."""
-    with av.open(str(target), 'w') as out:
+    with av.open(file_url(target), 'w') as out:
         stream = offset = None
         while offset is None or float(offset * stream.time_base) < seconds:
-            with av.open(source) as container:
-                video = container.streams.video[0]
+            video = open_stream(source)
+            with video.container as container:
                 stream = stream or out.add_stream_from_template(video)
                 offset, end = offset or 0, 0
                 for packet in container.demux(video):
@@ -72,9 +72,9 @@ def decoding_rates(video: Path, args: argparse.Namespace) -> tuple[float, float]
         pass
     ours = reader.num_frames / (time.perf_counter() - start)
     start = time.perf_counter()
-    with av.open(str(video)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        frames = sum(1 for _ in container.decode(video=0))
+    stream = open_stream(str(video))
+    with stream.container as container:
+        frames = sum(1 for _ in container.decode(stream))
     return ours, frames / (time.perf_counter() - start)
 
 

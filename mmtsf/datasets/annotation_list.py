@@ -110,8 +110,8 @@ def _split_at_suffix(line: str) -> tuple[str, list[str]]:
 
 
 def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
-    """The path from the folder on, without ``..``, which a link in the folder would give another meaning. Links may lead
-    out of the folder, as they are its owner's.
+    """The path from the folder on, without ``..``, which a link in the folder would give another meaning. Links in the
+    folder are its owner's, and may lead out of it.
 
     Raises:
         ValueError: If the path leads out of it, or is none.

@@ -8,10 +8,12 @@ import av
 import cv2
 import numpy as np
 
+from mmtsf.datasets.decoders import file_url
+
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     """Encode RGB frames ``(H, W, 3)`` uint8 as H.264, one at a time; an odd row or column at the end is left out."""
-    with av.open(str(path), 'w') as container:
+    with av.open(file_url(path), 'w') as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000), options={'crf': '23'})
         for number, frame in enumerate(frames):
             even = np.ascontiguousarray(frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2])

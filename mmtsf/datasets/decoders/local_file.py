@@ -25,7 +25,7 @@ PLAIN = (
 )
 #: The same, but what streams there are is found as they are read
 STREAMED = 'flv,mpeg,mpegts'
-#: Bytes of these that FFmpeg decodes, as it finds that out
+#: Bytes of these that FFmpeg reads to find that out, decoding some
 PROBED = 5_000_000
 NO_VIDEO = 'PyAV finds no video that it can decode'
 PLAYLIST = 'it is no video but text, as playlists and scripts are, which are not opened'
@@ -40,7 +40,7 @@ def file_url(path: str | Path) -> str:
 
 def takes_for_pattern(path: str) -> bool:
     """Whether FFmpeg looks for several images, as for ``%03d.gif``."""
-    return '%' in path and Path(path).suffix.lower() in IMAGES | {'.gif'}
+    return '%' in os.path.abspath(path) and Path(path).suffix.lower() in IMAGES | {'.gif'}
 
 
 def check_file(path: str) -> None:
@@ -142,8 +142,7 @@ def _check_streamed(path: str, limits: Limits) -> None:
         BrokenVideoError: If a frame is too large.
         av.FFmpegError: The same, or it is no such file.
     """
-    quickly = dict(codec_whitelist='none', probesize='65536', analyzeduration='1')  # it decodes nothing
-    with _open_as(path, STREAMED, **quickly) as container:
+    with _open_as(path, STREAMED, codec_whitelist='none') as container:  # none is decoded on opening
         streams = [stream for stream in container.streams.video if stream.codec_context is not None]
         for stream in streams:
             stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
