@@ -159,7 +159,7 @@ def test_a_path_within_the_folder_is_taken_however_it_is_written(path, data):
 def test_a_decoders_own_error_is_a_broken_video_too(data, monkeypatch):
     dataset = list_of(data, test_mode=True)
 
-    def strange(path: str) -> None:
+    def strange(path: str, limits: object) -> None:
         raise UnicodeDecodeError('utf-8', b'', 0, 1, 'no text')
 
     monkeypatch.setitem(DECODERS, 'pyav', strange)
