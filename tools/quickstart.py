@@ -27,7 +27,9 @@ STEPS = 1500
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--data', type=Path, help='folder of class folders (default: a motion data set is generated)')
-    parser.add_argument('--out', type=Path, default=Path('quickstart'), help='folder for all results')
+    parser.add_argument(
+        '--out', type=Path, help='folder for all results (default: quickstart, or quickstart_NAME for a folder NAME)'
+    )
     parser.add_argument('--epochs', type=int, help='epochs of training (default: 25, or about 1500 steps on your data)')
     parser.add_argument(
         '--videos',
@@ -37,7 +39,9 @@ def parse_args() -> argparse.Namespace:
         help='videos a class of the generated data set (default: 150 15 30)',
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the split and of training')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.out = args.out or Path(f'quickstart_{args.data.resolve().name}' if args.data else 'quickstart')
+    return args
 
 
 def choose_settings(data: Path, seed: int) -> list[str]:
