@@ -53,7 +53,7 @@ class FrameFolderReader(VideoReader):
                 self.limits.check_frame(self.path, *image.size)
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except Image.DecompressionBombError:
-            raise BrokenVideoError(self.path, f'{name} has more pixels than Pillow allows') from None
+            raise BrokenVideoError(self.path, f'{name} has more pixels than limits.frame_pixels allows, or than Pillow reads') from None
         except (OSError, SyntaxError, ValueError):
             pass
         if pixels is None:

@@ -76,16 +76,18 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
     Returns:
         VideoStream: The one that FFmpeg takes for the best, which decodes no frame above ``limits.frame_pixels``.
     """
-    if not again:
-        check_file(path)
-        check_index(path, limits)
+    check_file(path)
     try:
-        stream = _best(path, _open(path, limits), limits)
+        if not again:
+            check_index(path, limits)
+        stream = _best(path, _open(path, limits, again), limits)
         if not stream.width:  # FFmpeg does not tell it, or has met a frame that is too large
-            with _best(path, _open(path, limits), limits).container as container:
+            with _best(path, _open(path, limits, again=True), limits).container as container:
                 next(container.decode(stream.index), None)
     except av.FFmpegError as error:
         raise BrokenVideoError(path, reason(error, NO_VIDEO)) from error
+    except OSError as error:
+        raise BrokenVideoError(path, f'the file cannot be opened: {error.strerror}') from error
     limits.check_frame(path, stream.width, stream.height)
     limits.check_frames(path, stream.frames)
     return stream
@@ -108,14 +110,15 @@ def _best(path: str, container: InputContainer, limits: Limits) -> Any:
     return stream
 
 
-def _open(path: str, limits: Limits) -> InputContainer:
+def _open(path: str, limits: Limits, again: bool) -> InputContainer:
     max_pixels = str(limits.frame_pixels)
     try:
         return _open_as(path, PLAIN, max_pixels=max_pixels)
     except av.ArgumentError:  # how FFmpeg refuses a demuxer
         pass
     try:
-        _check_streamed(path, limits)
+        if not again:
+            _check_streamed(path, limits)
         return _open_as(path, STREAMED)
     except av.ArgumentError as error:
         raise BrokenVideoError(path, reason(error, PLAYLIST if _is_text(path) else NO_VIDEO)) from error
