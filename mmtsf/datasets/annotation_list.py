@@ -83,9 +83,9 @@ def read_list(
             if file.suffix.lower() == '.csv' and not rows and not header and [path, *labels][-1].lower() in CSV_HEADER:
                 header = [path, *labels]
                 continue
+            rows.append(Row(where, _inside(path, folder, where, allow_outside), labels))
             if split is _split_at_suffix and not is_video(path):
                 raise ValueError(f'{where}: {path!r} is no video file ({SUFFIXES}); take it out of the list')
-            rows.append(Row(where, _inside(path, folder, where, allow_outside), labels))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'{file}: expected text in UTF-8 ({error}); write it anew so') from None
     return AnnotationList(header, rows)

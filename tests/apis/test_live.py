@@ -1,8 +1,11 @@
 """A live source that is faster than the model: the delay stays, frames are dropped."""
 
+import contextlib
+import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from videos import grey_frames, numbers_of, write_greys, write_video
 
 from mmtsf.apis import ClipPacker, LiveWindows, build_pipeline, covering, watch
+from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.datasets.transforms import SampleClips
 
 FPS = 25
@@ -100,3 +104,67 @@ def test_a_source_shorter_than_a_window_is_one_window(packer, tmp_path):
 def test_a_source_that_is_not_there_is_named(packer, source):
     with pytest.raises(ConnectionError, match=f'{source} cannot be opened, expected the number of a camera'):
         LiveWindows(source, packer, SampleClips(4, 5, 'cover'))
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list]]:
+    """Address of a socket on this machine, and the connections that were made to it."""
+    connections: list = []
+    server = socket.create_server(('127.0.0.1', 0))
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connections.append(connection)
+                connection.close()
+
+    threading.Thread(target=listen, daemon=True).start()
+    yield f'127.0.0.1:{server.getsockname()[1]}', connections
+    server.close()
+
+
+@pytest.mark.parametrize('name', ['x.m3u8', 'x.mp4', '12:30'])
+def test_a_playlist_in_a_file_is_not_followed(name, packer, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    address, connections = asked
+    Path(name).write_text(f'#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://{address}/a.ts\n#EXT-X-ENDLIST\n')
+    with pytest.raises(BrokenVideoError, match='it is no video but text|PyAV finds no video'):
+        LiveWindows(name, packer, SampleClips(4, 5, 'cover'))
+    assert connections == []
+
+
+def test_a_file_that_is_there_wins_over_an_address(packer, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    address, connections = asked
+    path = Path(f'http:/{address}/video.mp4')
+    path.parent.mkdir(parents=True)
+    write_greys(path.resolve(), 12, height=48, width=48, fps=FPS)
+    with closing(LiveWindows(f'http://{address}/video.mp4', packer, SampleClips(4, 5, 'cover'))) as windows:
+        assert [numbers_of(np.stack(frames)) for _, frames in windows] == [[0, 5, 10, 10]]
+    assert connections == []
+
+
+def test_an_address_is_asked(packer, asked):
+    address, connections = asked
+    with pytest.raises(ConnectionError, match='cannot be opened'):
+        LiveWindows(f'http://{address}/video.mp4', packer, SampleClips(4, 5, 'cover'))
+    assert connections
+
+
+def test_what_is_no_file_is_refused_at_once(packer, tmp_path):
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'loop.mp4').symlink_to('loop.mp4')
+    for name in ('fifo', 'loop.mp4'):
+        with pytest.raises(BrokenVideoError, match='no regular file|cannot be opened'):
+            LiveWindows(str(tmp_path / name), packer, SampleClips(4, 5, 'cover'))
+
+
+def test_a_file_that_breaks_off_says_so_after_its_last_window(packer, tmp_path):
+    path = Path(write_video(tmp_path / 'x.mp4', grey_frames(40), fps=FPS, movflags='faststart', gop_size=5))
+    path.write_bytes(path.read_bytes()[: int(0.7 * path.stat().st_size)])
+    with closing(LiveWindows(str(path), packer, SampleClips(2, 1, 'cover'))) as windows:
+        moments = iter(windows)
+        assert len(next(moments)[1]) == 2
+        with pytest.raises(BrokenVideoError, match=r'x\.mp4: '):
+            list(moments)

@@ -1,5 +1,8 @@
 """Lists of videos: what they may hold, what they may not, and videos that cannot be read."""
 
+import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 import torch
 from videos import clip_pipeline, grey_frames, numbers_of, write_greys
 
-from mmtsf.datasets import VideoListDataset
+from mmtsf.datasets import VideoFolderDataset, VideoListDataset, video_list
 from mmtsf.datasets.decoders import BrokenVideoError
 
 CLASSES = ['cat', 'dog', 'playing guitar']
@@ -193,3 +196,100 @@ def test_a_data_set_of_broken_videos_stops_with_the_likely_reason(tmp_path):
     )
     with pytest.raises(RuntimeError, match=words):
         dataset[0]
+
+
+@pytest.fixture
+def in_folders(tmp_path: Path, monkeypatch) -> Path:
+    """Root of ``train/CLASS/NUMBER.mp4`` and ``val/CLASS/NUMBER.mp4``, of a list of them, and of one more video."""
+    monkeypatch.setattr(video_list, 'PATIENCE', 20)
+    root = tmp_path / 'root'
+    names = [f'{split}/{name}/{number}.mp4' for split in ('train', 'val') for name in 'ab' for number in range(2)]
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_greys(root / name, 4 + number, 32, 32)
+    write_greys(root / 'more.mp4', 3, 32, 32)
+    (root / 'list.txt').write_text(''.join(f'{name} 0\n' for name in names[:4]))
+    return root
+
+
+def data_sets(root: Path, source: str, **more) -> VideoListDataset:
+    if source == 'folder':
+        return VideoFolderDataset(clip_pipeline(), 'train', 2, str(root), **more)
+    return VideoListDataset('list.txt', clip_pipeline(), 2, data_root=str(root), **more)
+
+
+@pytest.mark.parametrize('mount_point_stays', [False, True])
+@pytest.mark.parametrize('gone', ['train', 'train/a', '.'])
+@pytest.mark.parametrize('source', ['list', 'folder'])
+def test_a_folder_of_videos_that_vanishes_is_waited_for(
+    source, gone, mount_point_stays, in_folders, tmp_path, monkeypatch, caplog
+):
+    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[(0, 0, 0), 0]
+    folder, away = (in_folders / gone).resolve(), tmp_path / 'away'
+    folder.rename(away)
+    if mount_point_stays:  # which then lies on another device, as far as this machine can have one
+        folder.mkdir()
+        dataset.were_there = dict.fromkeys(dataset.were_there, -1)
+
+    def come_back() -> None:
+        if mount_point_stays:
+            folder.rmdir()
+        away.rename(folder)
+
+    threading.Timer(0.5, come_back).start()
+    got = dataset[(0, 0, 0), 0]
+    assert got['data_samples'].broken == []
+    assert got['data_samples'].filename == expected['data_samples'].filename
+    assert got['inputs'].equal(expected['inputs'])
+
+
+@pytest.mark.parametrize('source', ['list', 'folder'])
+def test_a_folder_that_vanishes_while_a_video_is_read_is_waited_for(source, in_folders, tmp_path):
+    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[(0, 0, 0), 0]
+
+    def leave_once(results: dict) -> dict:
+        if not (tmp_path / 'left').exists():
+            (tmp_path / 'left').touch()
+            (in_folders / 'train').rename(tmp_path / 'away')
+            threading.Timer(0.5, (tmp_path / 'away').rename, [in_folders / 'train']).start()
+        return results
+
+    dataset.pipeline.transforms.insert(2, leave_once)  # after the clip was chosen
+    got = dataset[(0, 0, 0), 0]
+    assert got['data_samples'].broken == []
+    assert got['inputs'].equal(expected['inputs'])
+
+
+@pytest.mark.parametrize('source', ['list', 'folder'])
+def test_a_folder_of_videos_that_stays_away_is_one_error(source, in_folders, monkeypatch):
+    monkeypatch.setattr(video_list, 'PATIENCE', 1)
+    dataset = data_sets(in_folders, source)
+    shutil.rmtree(in_folders / 'train')
+    with pytest.raises(RuntimeError, match=f'{in_folders}/train is gone and did not come back within 1 s'):
+        dataset[(0, 0, 0), 0]
+
+
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('source', ['list', 'folder'])
+def test_videos_that_are_deleted_are_broken_and_not_waited_for(source, count, in_folders):
+    dataset = data_sets(in_folders, source)
+    for number in range(count):  # with the second, the folder of the class is empty
+        (in_folders / f'train/a/{number}.mp4').unlink()
+    start = time.monotonic()
+    sample = dataset[(0, 0, 0), 0]['data_samples']
+    assert time.monotonic() - start < 1
+    assert sample.broken[0] == (f'{in_folders}/train/a/0.mp4', f'{in_folders}/train/a/0.mp4: the file does not exist')
+
+
+def test_a_folder_that_was_never_there_is_not_waited_for(in_folders):
+    (in_folders / 'list.txt').write_text('none/x.mp4 0\nmore.mp4 0\n')
+    start = time.monotonic()
+    assert data_sets(in_folders, 'list')[(0, 0, 0), 0]['data_samples'].filename == f'{in_folders}/more.mp4'
+    assert time.monotonic() - start < 1
+
+
+def test_a_playlist_in_a_list_is_a_broken_video(in_folders):
+    (in_folders / 'x.mp4').write_text(f"ffconcat version 1.0\nfile '{in_folders}/more.mp4'\n")
+    (in_folders / 'list.txt').write_text('x.mp4 0\n')
+    with pytest.raises(BrokenVideoError, match='it is no video but text, as playlists and scripts are'):
+        data_sets(in_folders, 'list', test_mode=True)[0]

@@ -1,9 +1,12 @@
 """Broken videos are found beforehand, and checking them survives what they do."""
 
+import importlib.util
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -108,3 +111,68 @@ def test_an_interrupted_check_goes_on_where_it_was(source, tmp_path):
 )
 def test_mistakes_are_named(words, error, source):
     assert error in run_tool(TOOL, *(word.format(source=source) for word in words), fails=True)
+
+
+@pytest.fixture
+def check_videos(monkeypatch) -> Callable[..., int]:
+    """The tool, in this process: returns its exit status."""
+    spec = importlib.util.spec_from_file_location('check_videos', ROOT / TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr(sys, 'argv', ['check_videos.py', *map(str, words), '--workers', '2'])
+        return tool.main()
+
+    return run
+
+
+def test_what_is_no_file_is_named_and_does_not_end_the_check(check_videos, source, tmp_path):
+    os.mkfifo(source / 'fifo.mp4')
+    (source / 'loop.mp4').symlink_to('loop.mp4')
+    (source / 'none.mp4').symlink_to('nothing')
+    (source / 'zero.mp4').symlink_to('/dev/zero')
+    (source / 'two words/again').symlink_to(source)
+    (source / 'x.mp4').write_text('ffconcat version 1.0\nfile a.mp4\n')
+    start = time.monotonic()
+    with pytest.warns(UserWarning, match='two words/again is left out: by a link it leads to a folder that holds it'):
+        assert check_videos(source, '--out', tmp_path / 'out') == 1
+    assert time.monotonic() - start < 20
+    assert (tmp_path / 'out/good.txt').read_text() == 'a.mp4\ntwo words/b 1.avi\n'
+    assert dict(line.split('\t') for line in (tmp_path / 'out/bad.txt').read_text().splitlines()) == {
+        'empty.mp4': 'the file is empty',
+        'fifo.mp4': 'it is no regular file',
+        'loop.mp4': 'the file cannot be opened: Too many levels of symbolic links',
+        'none.mp4': 'the file does not exist',
+        'text.webm': 'PyAV finds no video that it can decode',
+        'x.mp4': 'it is no video but text, as playlists and scripts are, which are not opened',
+        'zero.mp4': 'it is no regular file',
+    }
+
+
+@pytest.mark.parametrize('path', ['../outside/o.mp4', '{outside}/o.mp4'])
+def test_a_list_cannot_lead_out_of_its_folder_unless_allowed(path, check_videos, source, tmp_path):
+    (tmp_path / 'outside').mkdir()
+    write_greys(tmp_path / 'outside/o.mp4', 4)
+    (source / 'list.txt').write_text(f'a.mp4 0\n{path.format(outside=tmp_path / "outside")} 0\n')
+    with pytest.raises(ValueError, match=f'list.txt, line 2: .* leads out of {source}'):
+        check_videos(source / 'list.txt')
+    assert not (tmp_path / 'source/list.txt.checked').exists()
+    assert check_videos(source / 'list.txt', '--allow-outside') == 0
+    assert (tmp_path / 'source/list.txt.checked/good.txt').read_text().count('o.mp4 0\n') == 1
+
+
+def test_limits_are_options_and_what_was_found_with_others_is_found_anew(check_videos, source, tmp_path):
+    (source / 'empty.mp4').unlink()
+    (source / 'text.webm').unlink()
+    assert check_videos(source, '--out', tmp_path / 'out') == 0
+    assert check_videos(source, '--out', tmp_path / 'out', '--limits', 'frames=19') == 1
+    assert (tmp_path / 'out/bad.txt').read_text() == 'a.mp4\tit has more frames than limits.frames allows, 19\n'
+    assert check_videos(source, '--out', tmp_path / 'out', '--limits', 'frames=20') == 0
+    with pytest.raises(TypeError, match='frame_pixel'):
+        check_videos(source, '--limits', 'frame_pixel=20')
+
+
+def test_options_of_lists_are_refused_for_folders(check_videos, source):
+    with pytest.raises(ValueError, match='--root and --allow-outside are for lists, and .* is a folder'):
+        check_videos(source, '--allow-outside')

@@ -283,3 +283,16 @@ def test_a_checkpoint_may_be_an_address(run, inputs, tmp_path, monkeypatch):
     shutil.copy(inputs['checkpoint'], cached(words[2]))
     run(*words, '--root', root)
     assert (tmp_path / 'f.npy').exists()
+
+
+@pytest.mark.parametrize('path', ['../o.mp4', '{outside}/o.mp4', 'http://127.0.0.1:9/o.mp4', 'sub/../../o.mp4'])
+def test_a_list_cannot_lead_out_of_its_folder(path, motion, tiny_checkpoint, tmp_path):
+    (tmp_path / 'videos').mkdir()
+    shutil.copy(motion / 'test/left/0000.mp4', tmp_path / 'o.mp4')
+    (tmp_path / 'videos/list.txt').write_text(f'{path.format(outside=tmp_path)} 0\n')
+    tool = runpy.run_path(str(ROOT / TOOL))
+    with pytest.raises(ValueError, match='list.txt, line 1: .* (leads out of|is an address)'):
+        tool['known_videos'](tmp_path / 'videos/list.txt', None, allow_outside=False)
+    if '://' not in path:
+        (video,) = tool['known_videos'](tmp_path / 'videos/list.txt', None, allow_outside=True)
+        assert video.samefile(tmp_path / 'o.mp4')

@@ -1,10 +1,15 @@
 """Names for videos from the shell."""
 
 import csv
+import importlib.util
 import json
+import os
 import re
 import runpy
 import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -12,7 +17,7 @@ import pytest
 import torch
 from helpers import MOTION_CLASSES
 from runs import ROOT, TINY, run_tool
-from videos import write_greys
+from videos import grey_frames, write_greys
 
 from mmtsf.apis import inference_recognizer
 from mmtsf.datasets.decoders import open_video
@@ -141,3 +146,65 @@ def test_names_that_would_be_formulas_are_texts_in_both_tables(tiny_checkpoint, 
     written = [row['name'] for row in csv.DictReader((tmp_path / 'all.csv').open(newline=''))]
     assert sorted(written) == sorted(f"'{name}" if name != 'plain' else name for name in names)
     assert {row['name'] for row in read_table(tmp_path / 'all.csv')} == set(names)
+
+
+@pytest.fixture
+def tool(monkeypatch) -> ModuleType:
+    """The tool as a module."""
+    spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools/predict.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+NAMES = ['12:30:00.mp4', '-x.mp4', 'http:/127.0.0.1:9/a.mp4', 'file:/a.mp4', 'subfile,,start,0,end,9,,:a.mp4']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_file_is_found_by_its_name_whatever_that_looks_like(name, tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).touch()
+    assert tool.find_videos(name) == [name]
+    assert not tool.is_camera_or_stream(name.replace(':/', '://'))
+
+
+@pytest.mark.parametrize(
+    ('source', 'expected'),
+    [('0', True), ('rtsp://host/x', True), ('http://host/x.mp4', True), ('x.mp4', False), ('12:30.mp4', False)],
+)
+def test_numbers_and_addresses_are_live(source, expected, tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tool.is_camera_or_stream(source) is expected
+
+
+def test_files_of_every_kind_are_classified_or_named(tool, motion, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(motion / 'test/left/0000.mp4', '12:30:00.mp4')
+    Path('frames').mkdir()
+    for number, frame in enumerate(grey_frames(24, 112, 112)):
+        cv2.imwrite(f'frames/{number}.png', frame)
+    os.mkfifo('frames/24.png')
+    os.mkfifo('fifo.mp4')
+    Path('loop.mp4').symlink_to('loop.mp4')
+    Path('list.mp4').write_text('#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n12:30:00.mp4\n#EXT-X-ENDLIST\n')
+
+    def predict(source: str, *more: str) -> tuple[int, str]:
+        words = ['predict.py', source, str(ROOT / TINY), str(tiny_checkpoint), '--device', 'cpu', *more]
+        monkeypatch.setattr(sys, 'argv', words)
+        return tool.main(), ''.join(capsys.readouterr())
+
+    status, log = predict('.')
+    assert status == 1
+    assert '12:30:00.mp4: ' in log
+    for name, reason in (
+        ('fifo.mp4', 'it is no regular file'),
+        ('loop.mp4', 'the file cannot be opened: Too many levels of symbolic links'),
+        ('list.mp4', 'PyAV finds no video that it can decode'),
+    ):
+        assert f'{name}: not read: {reason}' in log
+    assert predict('12:30:00.mp4')[0] == predict('frames')[0] == 0
+    status, log = predict('12:30:00.mp4', '--timeline', 'over_time', '--cfg-options', 'limits.frames=5')
+    assert (status, 'it has more frames than limits.frames allows, 5' in log) == (1, True)
+    status, log = predict('list.mp4', '--live')
+    assert (status, 'list.mp4: not read: PyAV finds no video' in log) == (1, True)

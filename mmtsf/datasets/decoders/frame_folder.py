@@ -53,7 +53,8 @@ class FrameFolderReader(VideoReader):
                 self.limits.check_frame(self.path, *image.size)
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except Image.DecompressionBombError:
-            raise BrokenVideoError(self.path, f'{name} has more pixels than limits.frame_pixels allows, or than Pillow reads') from None
+            reason = f'{name} has more pixels than limits.frame_pixels allows, or than Pillow reads'
+            raise BrokenVideoError(self.path, reason) from None
         except (OSError, SyntaxError, ValueError):
             pass
         if pixels is None:
