@@ -10,11 +10,15 @@ from .limits import Limits
 
 #: Entries that do no harm: they take 24 bytes each
 HARMLESS = 1_000_000
+#: How many times as many entries there may be where every edit of a video showed all of it
+EDITED = 4
 #: Boxes that FFmpeg looks into, or takes for an index, wherever they lie
 INDEX = set(
     b'moov moof trak traf mdia minf stbl mvex edts udta meta ilst dinf tref wave sinf schi iprp free hoov cmov elst '
     b'stsz stz2 trun'.split()
 )
+#: Boxes of nothing, in which FFmpeg finds an index that was put aside
+SPARE = {b'free', b'hoov'}
 HANDLER = re.compile(rb'hdlr.{8}(.{4})', re.DOTALL)
 #: Samples of the duration 1, as of PCM: FFmpeg makes entries of their chunks instead
 ONE_BY_ONE = re.compile(rb'stts.{4}\0\0\0\x01.{4}\0\0\0\x01', re.DOTALL)
@@ -29,17 +33,18 @@ def check_index(path: str, limits: Limits) -> None:
     Raises:
         BrokenVideoError: If there are more, or the index is compressed.
     """
-    in_fragments, allowed = 0, max(2 * limits.frames, HARMLESS)
+    total, of_one_size, edits, allowed = 0, 0, 1, max(2 * limits.frames, HARMLESS)
     with open(path, 'rb', buffering=0) as file:
-        for part in _parts(file.fileno()):
+        for number, part in enumerate(_parts(file.fileno())):
             if b'cmov' in part:
                 raise BrokenVideoError(path, 'its index is compressed; write it anew, e.g. ffmpeg -i OLD -c copy NEW')
-            edits = max((count for _, count, _ in _tables(part, b'elst')), default=1)
-            sizes = [(size, count) for _, size, count in _tables(part, b'stsz') if not _is_pcm(part)]
-            sizes += [(0, count) for _, _, count in _tables(part, b'stz2')]
-            in_fragments += sum(count for flags, count, _ in _tables(part, b'trun') if not flags & OF_EACH)
-            entries = max((edits * count for size, count in sizes if size or edits > 1), default=0)
-            if max(entries, in_fragments) > allowed:
+            tables = [] if _is_pcm(part) else [*_tables(part, b'stsz'), *_tables(part, b'stz2')]
+            total += sum(count for _, _, count in tables)
+            of_one_size += sum(count for _, size, count in tables if size)
+            of_one_size += sum(count for flags, count, _ in _tables(part, b'trun') if not flags & OF_EACH)
+            edits = max([edits, *(count for _, count, _ in _tables(part, b'elst'))])
+            shown = edits * total // EDITED if edits > 1 else 0
+            if max(number, of_one_size, shown) > allowed:
                 raise BrokenVideoError(path, f'its index is longer than limits.frames allows, {limits.frames}')
 
 
@@ -52,16 +57,17 @@ def _tables(part: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _is_pcm(track: bytes) -> bool:
-    return set(HANDLER.findall(track)) <= {b'soun', b'alis', b'url '} and len(ONE_BY_ONE.findall(track)) == 1
+    handlers = set(HANDLER.findall(track))
+    return b'soun' in handlers and handlers <= {b'soun', b'alis', b'url '} and len(ONE_BY_ONE.findall(track)) == 1
 
 
 def _parts(file: int) -> Iterator[bytes]:
-    """Boxes of the index, whole; those in ``moov``, which are one a track, one after the other."""
+    """Boxes of the index, whole; those in ``moov``, which are one a track, one after the other; of others, nothing."""
     for name, start, end in _boxes(lambda place: os.pread(file, 16, place), 0, os.fstat(file).st_size):
-        if name in INDEX:
-            part = os.pread(file, end - start, start)
-            inner = [*_boxes(lambda place: part[place : place + 16], 8, len(part))]  # noqa: B023  # it is used up here
-            yield from (part[a:b] for _, a, b in inner) if name == b'moov' else [part]
+        may_be_index = name not in SPARE or os.pread(file, 4, start + 12) in (b'mvhd', b'cmov')
+        part = os.pread(file, end - start, start) if name in INDEX and may_be_index else b''
+        inner = [*_boxes(lambda place: part[place : place + 16], 8, len(part))]  # noqa: B023  # it is used up here
+        yield from (part[a:b] for _, a, b in inner) if name == b'moov' else [part]
 
 
 def _boxes(head_at: Callable[[int], bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
