@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import math
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 from mmengine.logging import print_log
 
+from .resume import RunRecord
 from .weights.reader import read_checkpoint
 
 PART = '.part'
@@ -26,7 +28,7 @@ _locks: dict[Path, IO] = {}
 def steps(folder: Path, kind: str) -> dict[int, Path]:
     """Checkpoints ``KIND_N.pth`` by their number N; ``kind`` is ``'epoch'`` or ``'iter'``."""
     names = ((re.fullmatch(rf'{kind}_(\d+)\.pth', path.name), path) for path in folder.glob(f'{kind}_*.pth'))
-    return {int(match[1]): path for match, path in names if match}
+    return {int(match[1]): path for match, path in names if match and path.is_file()}
 
 
 def check_work_dir(folder: Path) -> None:
@@ -44,18 +46,14 @@ def check_work_dir(folder: Path) -> None:
         raise OSError(f'the work dir {folder} cannot be written: {reason}; choose another with --work-dir') from None
 
 
-def enter(folder: Path, resumes: bool) -> None:
+def claim(folder: Path) -> None:
     """Take a work dir for a training, for as long as this process lives.
 
     The lock is POSIX's: it ends with the process, however that ends, data workers do not inherit it, and network file
     systems that lock at all know it.
 
-    Args:
-        folder (Path): Work dir.
-        resumes (bool): Whether the training may go on from the checkpoints in it.
-
     Raises:
-        RuntimeError: If another training lives in it, or it holds checkpoints and the training begins anew.
+        RuntimeError: If another training lives in it.
     """
     check_work_dir(folder)
     if folder.resolve() not in _locks:
@@ -78,8 +76,6 @@ def enter(folder: Path, resumes: bool) -> None:
         lock.truncate(0)
         print(f'process {os.getpid()} on {socket.gethostname()}', file=lock, flush=True)
         _locks[folder.resolve()] = lock
-    if not resumes:
-        refuse_used(folder)
 
 
 def refuse_used(folder: Path) -> None:
@@ -88,19 +84,55 @@ def refuse_used(folder: Path) -> None:
     Raises:
         RuntimeError: If there are any.
     """
-    found = sorted(path.name for path in folder.glob('*.pth') if CHECKPOINT.fullmatch(path.name))
-    if found:
+    if found := _used(folder):
         raise RuntimeError(
             f'the work dir {folder} holds checkpoints of an earlier training ({", ".join(found[:3])}); go on from them '
             'with --resume, choose another folder with --work-dir, or remove them'
         )
 
 
-def name_run(folder: Path, name: str | None) -> str:
-    """Name the run of a work dir: as the checkpoint that is resumed, or anew."""
-    name = name or uuid.uuid4().hex
+def _used(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob('*.pth') if CHECKPOINT.fullmatch(path.name))
+
+
+def name_run(folder: Path, source: str | None, run: RunRecord | None) -> str:
+    """Name the run of a work dir: as the checkpoint that is resumed, or anew.
+
+    Args:
+        folder (Path): Work dir.
+        source (str, optional): Checkpoint that is resumed. Defaults to None: a training begins.
+        run (RunRecord, optional): What it tells of its run.
+
+    Raises:
+        RuntimeError: If the work dir holds checkpoints of another run.
+    """
+    before, name = name_of(folder), run.id if run else None
+    is_inside = source is not None and Path(source).resolve().parent == folder.resolve()
+    if name is not None and name != before and _used(folder) and (before or not is_inside):
+        raise RuntimeError(
+            f'the work dir {folder} holds checkpoints of another run than {source}; choose another folder with '
+            '--work-dir'
+        )
+    name = name or (source and before) or '-'.join(filter(None, [launch(), uuid.uuid4().hex]))
     (folder / RUN).write_text(f'{name}\n')
     return name
+
+
+def name_of(folder: Path) -> str | None:
+    """Name of the run whose checkpoints lie in a work dir; None as version 0.1 left it."""
+    file = folder / RUN
+    return file.read_text(errors='replace').strip() if file.is_file() else None
+
+
+def launch() -> str | None:
+    """Name of the launcher's job, which stays when it starts processes again: of tools/torchrun.py, or of Slurm."""
+    job = os.environ.get('SLURM_JOB_ID')
+    return os.environ.get('MMTSF_LAUNCH') or (job and f'slurm_{job}')
+
+
+def is_of_this_launch(folder: Path) -> bool:
+    """Whether the run of a work dir was begun by this launcher's job, as far as the job has a name."""
+    return launch() is None or (name_of(folder) or '').startswith(f'{launch()}-')
 
 
 def damage(path: Path, run: str | None = None) -> str | None:
@@ -111,15 +143,13 @@ def damage(path: Path, run: str | None = None) -> str | None:
         run (str, optional): Name of the run that it must be of. Defaults to None: of any.
     """
     try:
+        of = run_of(read_checkpoint(str(path)))
         with zipfile.ZipFile(path) as file:  # PyTorch's format, with a CRC-32 for every tensor
             part = file.testzip()
-            # PyTorch reads nothing from what claims to be a folder, and leaves the tensor as it found the memory
-            part = part or next((info.filename for info in file.infolist() if info.external_attr), None)
-        of = run_of(read_checkpoint(str(path)))
     except Exception as error:  # of many kinds, as damage is
         return f'{error or type(error).__name__}'
-    if not part and run and of != run:
-        return f'it is of another run ({of or "without a name"}) than the one of this work dir ({run})'
+    if not part and run and of not in (None, run):
+        return f'it is of another run ({of}) than the one of this work dir ({run})'
     return f'{part} is damaged' if part else None
 
 
@@ -133,11 +163,20 @@ def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:
     """The newest checkpoint to resume from, and the newer ones that are damaged or of another run, with what is wrong.
 
     What ``last_checkpoint`` says is not asked: it may have been written when the file was not."""
-    run = (folder / RUN).read_text().strip() if (folder / RUN).is_file() else None
-    files = [*steps(folder, 'epoch').values(), *steps(folder, 'iter').values()]
+    run = name_of(folder)
+    files = [*steps(folder, 'epoch').items(), *steps(folder, 'iter').items()]
     damaged: dict[Path, str] = {}
-    for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True):
+    for _, path in sorted(files, key=lambda item: _place(*item), reverse=True):
         if (reason := damage(path, run)) is None:
             return path, damaged
         damaged[path] = reason
     return None, damaged
+
+
+def _place(number: int, path: Path) -> tuple[float, float, int]:
+    """Epoch and iteration of a checkpoint, and when it was written; of a damaged one, as its name has it."""
+    try:
+        meta = read_checkpoint(str(path), 'meta')['meta']
+        return float(meta['epoch']), float(meta['iter']), path.stat().st_mtime_ns
+    except Exception:  # of many kinds, as damage is
+        return (number if path.name.startswith('epoch') else math.inf), math.inf, 0

@@ -28,8 +28,13 @@ from .weights.report import shorten
 
 #: Keys of a config in which a run and its continuation may differ without a word
 OWN = ('experiment_name', 'launcher', 'load_from', 'model_wrapper_cfg', 'new_data', 'resume', 'work_dir')
+UNSET = 'not set'
 #: What a message hub holds
 HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
+#: Kinds of numbers that an optimizer counts in
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+#: States that are sums of squares, or counters
+NOT_NEGATIVE = {'acc_delta', 'exp_avg_sq', 'exp_inf', 'max_exp_avg_sq', 'square_avg', 'step', 'sum'}
 #: Shape of a parameter by which the shapes of an optimizer's states are found out
 SIZES = (2, 3, 5, 7, 11)
 START_ANEW = 'start a new run from its weights: load_from instead of --resume'
@@ -89,7 +94,7 @@ class RunRecord:
             videos=_is_count,
             digest=_is_text,
             parameters=lambda value: isinstance(value, list) and all(map(_is_text, value)),
-            states=lambda value: value == 0 or _is_count(value),
+            states=lambda value: _is_count(value, 0),
             settings=lambda value: isinstance(value, dict),
         )
         for name in fits if isinstance(told, dict) else ('run',):
@@ -127,7 +132,7 @@ def check(runner: Runner, checkpoint: dict, weights: Weights) -> RunRecord:
     _check_batch(runner, run)
     _check_seed(runner, meta)
     _check_data(runner, checkpoint, run)
-    _check_progress(runner, meta)
+    _check_progress(runner, meta, run)
     _check_optimizer(runner, checkpoint['optimizer'], run)
     _check_log(runner, checkpoint)
     checkpoint.pop('param_schedulers', None)  # see run_through
@@ -142,8 +147,15 @@ def differences(before: dict | None, now: dict) -> Iterator[str]:
         return
     was, is_now = (dict(_flat({k: v for k, v in values.items() if k not in OWN})) for values in (before, now))
     for key in sorted(was.keys() | is_now.keys()):
-        if was.get(key, 'not set') != is_now.get(key, 'not set'):
-            yield f'{key} is {is_now.get(key, "not set")}, and was {was.get(key, "not set")} in the checkpoint'
+        if was.get(key, UNSET) != is_now.get(key, UNSET):
+            old, new = (_shown(values.get(key, UNSET)) for values in (was, is_now))
+            yield f'{_shown(key)} is {new}, and was {old} in the checkpoint'
+
+
+def _shown(value: Any) -> str:
+    """A value for a line of a log, whatever a file has in its place."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= 300 else f'{text[:300]}...'
 
 
 def next_epoch(epoch: int, iteration: int, run: RunRecord, max_epochs: int) -> int:
@@ -201,14 +213,24 @@ def _check_weights(runner: Runner, checkpoint: dict, weights: Weights) -> None:
 
 
 def _compare(what: str, saved: dict, expected: dict[str, Tensor]) -> None:
-    shapes = {key: tuple(value.shape) if isinstance(value, Tensor) else None for key, value in saved.items()}
-    other = [f'{key} {shapes.get(key)}' for key, value in expected.items() if shapes.get(key) != tuple(value.shape)]
+    kinds = {key: _kind(value) for key, value in saved.items()}
+    other = [f'{key} {kinds.get(key)}' for key, value in expected.items() if kinds.get(key) != _kind(value)]
     other += [f'{key}, which the model lacks' for key in saved if key not in expected]
     if other:
         raise ValueError(
             f'cannot resume: the model of this config has other {what} than the checkpoint, which has '
             f'{shorten(other, 3)}; give the config it was trained with, or {START_ANEW}'
         )
+
+
+def _kind(value: Any) -> Any:
+    """Shape and kind of a tensor: numbers of any width, or counts."""
+    if not isinstance(value, Tensor):
+        return None
+    kind = 'numbers' if value.dtype in FLOATS else str(value.dtype)
+    if value.dtype is torch.int64 and (value < 0).any():  # steps of an average
+        kind = 'negative counts'
+    return tuple(value.shape), kind
 
 
 def _check_batch(runner: Runner, run: RunRecord) -> None:
@@ -228,7 +250,7 @@ def _check_batch(runner: Runner, run: RunRecord) -> None:
 def _check_seed(runner: Runner, meta: dict) -> None:
     """Refuse another seed, by which the rest of an epoch would be other videos; none is the checkpoint's."""
     was, now = meta.get('seed'), (runner.cfg.get('randomness') or {}).get('seed')
-    if was is not None and not (was == 0 or _is_count(was)):
+    if was is not None and not _is_count(was, 0):
         raise ValueError(f'cannot resume: the seed of the checkpoint is {was!r}, expected a number')
     if None not in (was, now) and was != now:
         raise ValueError(f'cannot resume: the seed is {now}, and was {was} in the checkpoint; give --seed {was}')
@@ -247,10 +269,9 @@ def _check_data(runner: Runner, checkpoint: dict, run: RunRecord) -> None:
             f'cannot resume: class {at} is {is_class!r}, and was {was_class!r} in the checkpoint; give the classes in '
             f'the order it was trained with, or {START_ANEW}'
         )
-    was, now, digest = run.videos, len(dataset), getattr(dataset, 'digest', None)
-    same_list = None in (run.digest, digest) or run.digest == digest
-    if runner.cfg.get('new_data') or (was in (None, now) and same_list):
+    if runner.cfg.get('new_data') or not _has_other_data(runner, run):
         return
+    was, now = run.videos, len(dataset)
     changed = f'{now} videos, and had {was}' if was != now else f'other videos or labels than the {was} that it had'
     raise ValueError(
         f'cannot resume: the training set has {changed} when the checkpoint was written; give the one it was trained '
@@ -258,23 +279,37 @@ def _check_data(runner: Runner, checkpoint: dict, run: RunRecord) -> None:
     )
 
 
-def _check_progress(runner: Runner, meta: dict) -> None:
+def takes_new_data(runner: Runner, run: RunRecord) -> bool:
+    """Whether a resume goes on at the next epoch, with data that are not the checkpoint's, as far as it tells."""
+    return bool(runner.cfg.get('new_data')) and (run.videos is None or _has_other_data(runner, run))
+
+
+def _has_other_data(runner: Runner, run: RunRecord) -> bool:
+    """Whether the training set is known to be another one than a checkpoint's."""
+    dataset = runner.train_dataloader.dataset
+    now = (len(dataset), getattr(dataset, 'digest', None))
+    return any(None not in pair and pair[0] != pair[1] for pair in zip((run.videos, run.digest), now))
+
+
+def _check_progress(runner: Runner, meta: dict, run: RunRecord) -> None:
     """Refuse a count of iterations that is not within the epoch it tells, or behind the end."""
     epoch: Any = meta.get('epoch')
     iteration: Any = meta.get('iter')
     length = len(runner.train_dataloader)
-    if not all(number == 0 or _is_count(number) for number in (epoch, iteration)):
+    if not (_is_count(epoch, 0) and _is_count(iteration, 0)):
         raise ValueError(f'cannot resume: the checkpoint is of epoch {epoch!r} and iteration {iteration!r}')
-    if epoch > runner.max_epochs:
+    if takes_new_data(runner, run):
+        return
+    if run.epoch_length not in (None, length) or not epoch * length <= iteration <= (epoch + 1) * length:
         raise ValueError(
-            f'cannot resume: {epoch} epochs are done, and max_epochs is {runner.max_epochs}; set it to more than '
-            f'{epoch}, or {START_ANEW}'
+            f'cannot resume: an epoch has {length} iterations, and iteration {iteration} was in epoch {epoch + 1} of '
+            f'{run.epoch_length or "others"} when the checkpoint was written; give the training set and drop_last it '
+            'was trained with, or for another set --new-data'
         )
-    if not runner.cfg.get('new_data') and not epoch * length <= iteration <= (epoch + 1) * length:
+    if iteration > runner.max_epochs * length:
         raise ValueError(
-            f'cannot resume: iteration {iteration} is not within epoch {epoch + 1} of {length} iterations each, so the '
-            'training set was another one when the checkpoint was written; give that, or go on with this one at the '
-            'next epoch: --new-data'
+            f'cannot resume: {iteration} iterations are done, and max_epochs={runner.max_epochs} ends after '
+            f'{runner.max_epochs * length}; set it to more, or {START_ANEW}'
         )
 
 
@@ -282,7 +317,7 @@ def _check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
     """Compare every state with its parameter; leave the states and the run's own settings in ``saved``."""
     optimizer = runner.optim_wrapper.optimizer
     kind, now = (dict(_flat(x or {})).get('optim_wrapper.optimizer.type') for x in (run.settings, runner.cfg.to_dict()))
-    if None not in (kind, now) and kind != now:
+    if None not in (kind, now) and str(kind).split('.')[-1] != str(now).split('.')[-1]:
         raise ValueError(
             f'cannot resume: the optimizer is {now}, and was {kind} in the checkpoint; give that one, or {START_ANEW}'
         )
@@ -297,7 +332,7 @@ def _check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
             f'written; give the config it was trained with (what is frozen, paramwise_cfg), or {START_ANEW}'
         )
     scaler = _loss_scaler(runner.optim_wrapper, saved)
-    found = 0
+    found, memory = 0, set[int]()
     owners = ((group, parameter) for group in optimizer.param_groups for parameter in group['params'])
     for place, (name, (group, parameter)) in enumerate(zip(names, owners)):
         if (state := states.get(place)) is None:
@@ -305,6 +340,7 @@ def _check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
         found += 1
         if fault := _fault(state, tuple(parameter.shape), _template(optimizer, group, parameter)):
             raise ValueError(f"cannot resume: the optimizer's state of {name} {fault}; {START_ANEW}")
+        states[place] = {key: _own(value, parameter, memory) for key, value in state.items()}
     if len(states) != found or found != (found if run.states is None else run.states):
         raise ValueError(
             f'cannot resume: the checkpoint has optimizer states of {len(states)} parameters, expected '
@@ -337,13 +373,26 @@ def _fault(state: Any, shape: tuple[int, ...], template: dict[str, tuple[int, ..
             if not _is_number(value):
                 return f'has {name} = {value!r}, expected a number'
             continue
-        expected = tuple(size if part == full else part for part, full, size in zip(small, SIZES, shape))
-        if not isinstance(value, Tensor) or tuple(value.shape) != expected or not value.is_floating_point():
+        expected = tuple(dict(zip(SIZES, shape)).get(size, size) for size in small)
+        if not isinstance(value, Tensor) or tuple(value.shape) != expected or value.dtype not in FLOATS:
             found = f'{value.dtype} {tuple(value.shape)}' if isinstance(value, Tensor) else reprlib.repr(value)
             return f'has {name} = {found}, expected numbers {expected}'
-        if not value.isfinite().all():
-            return f'has {name} that is not finite'
+        if not value.isfinite().all() or (name in NOT_NEGATIVE and (value < 0).any()):
+            return f'has {name} that is not finite, or negative'
     return None
+
+
+def _own(value: Any, parameter: Tensor, memory: set[int]) -> Any:
+    """A state in memory of its own that lies as its parameter does: an optimizer goes through both as through one line,
+    and a file may let several share the same numbers."""
+    if not isinstance(value, Tensor):
+        return value
+    like = parameter if value.shape == parameter.shape else value.new_empty(value.shape)
+    storage = value.untyped_storage()
+    if value.stride() != like.stride() or storage.nbytes() != value.nbytes or storage.data_ptr() in memory:
+        value = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
+    memory.add(value.untyped_storage().data_ptr())
+    return value
 
 
 def _loss_scaler(wrapper: Any, saved: dict) -> dict:
@@ -363,13 +412,15 @@ def _check_log(runner: Runner, checkpoint: dict) -> None:
     best checkpoint is removed when a better one is there."""
     hub = checkpoint.setdefault('message_hub', {})
     fits = isinstance(hub, dict) and all(isinstance(hub.setdefault(key, {}), dict) for key in HUB)
+    fits = fits and all(map(_is_text, (key for name in HUB for key in hub[name])))
     fits = fits and all(isinstance(history, HistoryBuffer) for history in hub['log_scalars'].values())
     if not fits or not all(_is_number(v) for k, v in hub['runtime_info'].items() if k.startswith('best_score')):
         raise ValueError('cannot resume: the log of the checkpoint is not one that a run has written')
     for key, path in list(hub['runtime_info'].items()):
         if key.startswith('best_ckpt') and not _is_own_best(path, Path(runner.work_dir)):
             del hub['runtime_info'][key]
-            hub['resumed_keys'].pop(key, None)
+    known = hub['log_scalars'].keys() | hub['runtime_info'].keys()
+    hub['resumed_keys'] = {key: True for key, value in hub['resumed_keys'].items() if key in known and value is True}
 
 
 def _is_own_best(path: Any, work_dir: Path) -> bool:
@@ -378,7 +429,10 @@ def _is_own_best(path: Any, work_dir: Path) -> bool:
 
 def _names(runner: Runner) -> list[str]:
     """Names of the parameters in the order in which the optimizer counts them."""
-    names: dict[Any, str] = {parameter: name for name, parameter in bare_model(runner).named_parameters()}
+    names: dict[Any, str] = {
+        parameter: name if parameter.requires_grad else f'{name} (frozen)'
+        for name, parameter in bare_model(runner).named_parameters()
+    }
     return [names.get(p, '') for group in runner.optim_wrapper.optimizer.param_groups for p in group['params']]
 
 
@@ -404,9 +458,9 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) < 1000
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _is_count(value: Any, least: int = 1) -> bool:
+    return type(value) is int and value >= least
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return type(value) in (int, float) and math.isfinite(value)

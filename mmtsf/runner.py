@@ -14,11 +14,11 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoints import PART, check_work_dir, enter, name_run, newest_whole
+from .checkpoints import PART, check_work_dir, claim, is_of_this_launch, name_run, newest_whole, refuse_used
 from .datasets.video_loader import VideoLoader
 from .files import commit
 from .fsdp import shard, whole_states
-from .resume import RunRecord, next_epoch, run_through
+from .resume import RunRecord, next_epoch, run_through, takes_new_data
 from .weights import not_finite
 from .weights.report import shorten
 
@@ -69,17 +69,19 @@ class Runner(mmengine.runner.Runner):
             RuntimeError: If another training lives in the work dir, or one that begins finds checkpoints in it.
         """
         trains = isinstance(self.optim_wrapper, OptimWrapper)
+        folder, main = Path(self.work_dir), trains and is_main_process()
+        if main:
+            claim(folder)
         named = self._resume is True and self._load_from is not None
-        restarted = trains and _is_restarted()
-        if trains and is_main_process():
-            enter(Path(self.work_dir), bool(self._resume) or restarted)
-        if not self._has_loaded and trains and (restarted or (self._resume and not named)):
+        if not self._has_loaded and trains and (_is_restarted() or (self._resume and not named)):
             newest = self._newest_whole()
             self._resume = named or newest is not None
             self._load_from = newest or self._load_from
+        if main and not self._resume:
+            refuse_used(folder)
         super().load_or_resume()
-        if trains and is_main_process():
-            self.run_id = name_run(Path(self.work_dir), self.resumed_run.id if self.resumed_run else None)
+        if main:
+            self.run_id = name_run(folder, self._load_from if self._resume else None, self.resumed_run)
         if self._is_sharded and trains:  # weights and states are loaded whole
             shard(self.model, self.optim_wrapper.optimizer)
 
@@ -101,8 +103,9 @@ class Runner(mmengine.runner.Runner):
             self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
         super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
         length = len(self.train_dataloader)
-        if self.cfg.get('new_data'):
-            self.train_loop._epoch = next_epoch(self.epoch, self.iter, self.resumed_run or RunRecord(), self.max_epochs)
+        run = self.resumed_run or RunRecord()
+        if takes_new_data(self, run):
+            self.train_loop._epoch = next_epoch(self.epoch, self.iter, run, self.max_epochs)
             self.train_loop._iter = self.epoch * length
         if resume_param_scheduler:
             run_through(self.param_schedulers or [], self.epoch, self.iter, length)
@@ -131,7 +134,8 @@ class Runner(mmengine.runner.Runner):
     def _newest_whole(self) -> str | None:
         found: list = [None, {}]
         if is_main_process():
-            found = list(newest_whole(Path(self.work_dir)))
+            folder = Path(self.work_dir)
+            found = list(newest_whole(folder)) if self._resume or is_of_this_launch(folder) else found
         if is_distributed():
             dist.broadcast_object_list(found)
         path, damaged = found

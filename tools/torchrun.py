@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ LEFT = (75, 130)
 
 
 def main() -> None:
+    os.environ['MMTSF_LAUNCH'] = uuid.uuid4().hex  # processes that are started again know their own checkpoints by it
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, leave)
     try:

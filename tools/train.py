@@ -13,8 +13,9 @@ from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from mmtsf.checkpoints import enter
+from mmtsf.checkpoints import claim, refuse_used
 from mmtsf.dry_run import dry_run
+from mmtsf.hooks.preemption import EXIT_CODES
 from mmtsf.launch import add_common_arguments, may_be_restarted, prepare, rank_of, set_batch
 from mmtsf.runner import Runner
 
@@ -89,18 +90,21 @@ def main() -> None:
             print(*lines, sep='\n')
         return
     if rank_of(args.launcher) == 0:  # before anything is written there
-        enter(Path(config.work_dir), bool(config.get('resume')) or may_be_restarted())
+        claim(Path(config.work_dir))
+        if not (config.get('resume') or may_be_restarted()):
+            refuse_used(Path(config.work_dir))
     Runner.from_cfg(config).train()
 
 
 def leave(number: int, frame: Any) -> None:
-    """Leave at Ctrl-C while nothing is to be saved: until PreemptionHook takes over."""
-    print('interrupted before the first iteration', file=sys.stderr, flush=True)
-    os._exit(130)  # an exception would be met by whatever is being imported or built
+    """Leave at a signal while nothing is to be saved: until PreemptionHook takes over."""
+    print('stopped by a signal before the first iteration', file=sys.stderr, flush=True)
+    os._exit(EXIT_CODES[signal.Signals(number)])  # an exception would be met by whatever is being imported or built
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGINT, leave)
+    for number in EXIT_CODES:
+        signal.signal(number, leave)
     try:
         main()
     except KeyboardInterrupt:

@@ -61,9 +61,11 @@ def _pack(buffer: HistoryBuffer) -> dict:
 def _unpack(packed: Any) -> HistoryBuffer | None:
     """Undo :func:`_pack`; None for what it has not packed."""
     try:
-        values, counts, length = packed['values'].tolist(), packed['counts'].tolist(), packed['max_length']
-        return HistoryBuffer(values, counts, length)
-    except (TypeError, KeyError, ValueError, AttributeError, AssertionError):
+        values, counts, length = packed['values'], packed['counts'], packed['max_length']
+        is_history = values.ndim == 1 and counts.shape == values.shape and 0 < length < 10**9
+        is_history &= not (values.is_complex() or counts.is_complex())
+        return HistoryBuffer(values.tolist(), counts.tolist(), length) if is_history else None
+    except (TypeError, KeyError, AttributeError):
         return None
 
 

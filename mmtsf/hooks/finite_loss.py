@@ -29,6 +29,10 @@ class FiniteLossHook(Hook):
         self.videos: list[str] = []  # since the last update
         self.good: str | None = None  # checkpoint from which an update was made
 
+    def before_train(self, runner: Runner) -> None:
+        """Take the checkpoint that is resumed for good: its weights were looked at."""
+        self.good = runner._load_from if runner._resume else None
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
@@ -57,8 +61,7 @@ class FiniteLossHook(Hook):
         for loss, videos in found:
             runner.logger.warning(f'iteration {runner.iter + 1} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
-            last = self.good or _last_checkpoint(runner)
-            good = f'the last good checkpoint is {last}' if last else 'there is no good checkpoint'
+            good = f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
             raise RuntimeError(
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '
                 f'{good}; a lower learning rate or clip_grad may help'

@@ -45,21 +45,21 @@ class OptimWrapper(FiniteUpdates):
 
     def step(self, **kwargs: Any) -> None:
         """Clip and step, unless the gradient's norm is not finite; it is known where gradients are clipped."""
-        if self.clip_grad_kwargs:
-            self._clip_grad()
-            norms = self.message_hub.log_scalars.get('train/grad_norm')
-            if norms is not None and not math.isfinite(norms.current()):
-                self.skipped = True
-                return
+        norm = self._clip_grad() if self.clip_grad_kwargs else None
+        if norm is not None and not math.isfinite(norm):
+            self.skipped = True
+            return
         self.optimizer.step(**kwargs)
 
-    def _clip_grad(self) -> None:
+    def _clip_grad(self) -> float | None:
         """Clip, and log the norm, of parameters that may be shared out among processes."""
         parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
         norm = self.clip_func(parameters, **self.clip_grad_kwargs)
-        if norm is not None:  # which clip_grad_value_ does not tell
-            whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
-            self.message_hub.update_scalar('train/grad_norm', float(whole))
+        if norm is None:  # which clip_grad_value_ does not tell
+            return None
+        whole = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        self.message_hub.update_scalar('train/grad_norm', whole)
+        return whole
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -1,7 +1,10 @@
 """What a resume takes from a checkpoint, what from the config, and what it refuses before the first step."""
 
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,12 @@ KINDS: dict[str, dict] = {'AdamW': {}, 'SGD': dict(optimizer=SGD), 'EMA': dict(c
 
 def runner_of(work_dir: Path, data: Path, resume: Path | str | None = None, **changes: Any) -> Runner:
     """A runner in this process; ``resume`` is a checkpoint, or ``'auto'``."""
-    optimizer, hooks = (changes.pop(name, None) for name in ('optimizer', 'custom_hooks'))
+    optimizer, hooks, clip = (changes.pop(name, None) for name in ('optimizer', 'custom_hooks', 'clip_grad'))
     config = load_config(str(ROOT / TINY), {'data.root': str(data), **SMALL, **changes})
     if optimizer:
         config.optim_wrapper.optimizer = dict(optimizer, lr=changes.get('lr', 2e-3))
     config.custom_hooks = hooks
+    config.optim_wrapper.clip_grad = clip or config.optim_wrapper.clip_grad
     config.work_dir, config.launcher, config.log_level = str(work_dir), 'none', 'WARNING'
     config.resume = resume if resume == 'auto' else bool(resume)
     config.load_from = None if resume in (None, 'auto') else str(resume)
@@ -124,6 +128,9 @@ def reshaped(shape: tuple) -> Callable[[dict], None]:
         (lambda c: first_state(c).update(exp_avg=first_state(c)['exp_avg'].long()), 'torch.int64'),
         (lambda c: first_state(c).update(exp_avg='abc'), "exp_avg = 'abc'"),
         (lambda c: first_state(c)['exp_avg_sq'].fill_(float('nan')), 'exp_avg_sq that is not finite'),
+        (lambda c: first_state(c).update(exp_avg=first_state(c)['exp_avg'].to(torch.float8_e5m2)), 'float8'),
+        (lambda c: first_state(c)['exp_avg_sq'].fill_(-1), 'exp_avg_sq that is not finite, or negative'),
+        (lambda c: first_state(c)['step'].fill_(-1), 'step that is not finite, or negative'),
         (lambda c: first_state(c).update(step=torch.ones(7)), r'step = torch.float32 \(7,\)'),
         (lambda c: first_state(c).update(more=torch.ones(())), r"has \['exp_avg', .*expected"),
         (lambda c: first_state(c).pop('exp_avg'), r"has \['exp_avg_sq', 'step'\], expected"),
@@ -166,6 +173,15 @@ def test_a_state_that_does_not_fit_its_parameter_is_refused_before_the_first_ste
             lambda c: c['ema_state_dict']['module.backbone.norm.weight'].fill_(float('inf')),
             'the averaged weights .* are not finite',
         ),
+        ('EMA', 'EMA', lambda c: c['ema_state_dict']['steps'].fill_(-2000), 'other averaged weights'),
+        (
+            'EMA',
+            'EMA',
+            lambda c: c['ema_state_dict'].update(
+                {'module.backbone.norm.weight': c['ema_state_dict']['module.backbone.norm.weight'].to(torch.complex64)}
+            ),
+            'other averaged weights .*torch.complex64',
+        ),
         ('EMA', 'AdamW', lambda c: None, 'holds averaged weights .*EMAHook'),
         ('AdamW', 'AdamW', lambda c: c['state_dict']['backbone.norm.weight'].fill_(float('nan')), 'hold NaN'),
     ],
@@ -178,10 +194,18 @@ def test_other_optimizers_and_averages_are_compared_too(kind, now, change, words
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        (lambda c: c['meta'].update(iter=10**9), 'iteration 1000000000 is not within epoch 2 of 4 iterations'),
+        (lambda c: c['meta'].update(iter=10**9), 'an epoch has 4 iterations, and iteration 1000000000 was in epoch 2'),
+        (lambda c: c['meta'].update(epoch=0.0, iter=0.0), 'epoch 0.0 and iteration 0.0'),
+        (lambda c: c['meta'].update(epoch=False), 'epoch False'),
+        (lambda c: c['message_hub']['runtime_info'].update({1: 2}), 'the log of the checkpoint'),
+        (lambda c: c['message_hub']['log_scalars']['train/loss'].update(max_length=0), 'the log of the checkpoint'),
+        (lambda c: c['message_hub']['log_scalars']['train/loss'].update(values=torch.ones(2, 2)), 'the log of the'),
         (lambda c: c['meta'].update(iter=-1), 'epoch 1 and iteration -1'),
         (lambda c: c['meta'].update(epoch='1'), "epoch '1'"),
-        (lambda c: c['meta'].update(epoch=10**9, iter=4 * 10**9), '1000000000 epochs are done, and max_epochs is 2'),
+        (
+            lambda c: c['meta'].update(epoch=10**9, iter=4 * 10**9),
+            '4000000000 iterations are done, and max_epochs=2 ends after 8',
+        ),
         (lambda c: c['meta'].update(seed='x'), "the seed of the checkpoint is 'x'"),
         (lambda c: c['meta'].update(seed=5), 'the seed is 0, and was 5 .* --seed 5'),
         (lambda c: c['message_hub'].update(log_scalars={'train/loss': 3}), 'the log of the checkpoint'),
@@ -192,6 +216,70 @@ def test_other_optimizers_and_averages_are_compared_too(kind, now, change, words
 def test_a_place_or_log_that_no_run_has_written_is_refused(change, words, edited, refusing):
     with pytest.raises(ValueError, match=words):
         refusing().resume(str(edited(change)))
+
+
+@pytest.mark.parametrize('key', ['exp_avg', 'exp_avg_sq'])
+def test_a_state_has_memory_of_its_own_that_lies_as_its_parameter_does(key, trained, edited, motion, tmp_path):
+    def disguise(checkpoint: dict) -> None:
+        """The same numbers transposed in memory, and others that share one."""
+        states = checkpoint['optimizer']['state']
+        for state in states.values():
+            state['step'] = states[0]['step']
+            if state[key].ndim == 2:
+                state[key] = state[key].t().contiguous().t()
+
+    resumed(tmp_path / 'run', motion, edited(disguise))
+    whole, again = (torch.load(f / 'epoch_2.pth', weights_only=True) for f in (trained().parent, tmp_path / 'run'))
+    assert all(torch.equal(again['state_dict'][name], value) for name, value in whole['state_dict'].items())
+
+
+def test_a_state_that_repeats_one_number_leads_nowhere_else_in_memory(edited, motion, tmp_path):
+    def expand(checkpoint: dict) -> None:
+        for state in checkpoint['optimizer']['state'].values():
+            for key in ('exp_avg', 'exp_avg_sq'):
+                count = state[key].numel()
+                state[key] = torch.full((count,), 1e-3).as_strided(state[key].shape, (0,) * state[key].ndim, count - 1)
+
+    path = edited(expand)
+    with ProcessPoolExecutor(1, get_context('fork')) as pool:  # it would end the process
+        assert pool.submit(final_loss, tmp_path / 'run', motion, path).result(timeout=120) < 100
+
+
+def final_loss(*words: Any) -> float:
+    return resumed(*words).message_hub.get_scalar('train/loss').current()
+
+
+def test_the_words_of_a_checkpoint_forge_no_line_of_the_log(edited, motion, tmp_path, capfd):
+    def forge(checkpoint: dict) -> None:
+        checkpoint['meta']['run']['settings'] = {'a\n\x1b[31mFORGED': 'x' * 3000}
+
+    resumed(tmp_path / 'run', motion, edited(forge))
+    log = capfd.readouterr().out
+    assert '\x1b[31m' not in log
+    assert 'x' * 400 not in log
+
+
+def test_a_norm_of_before_skips_no_update(edited, motion, tmp_path):
+    def spoil(checkpoint: dict) -> None:
+        checkpoint['message_hub']['log_scalars']['train/grad_norm']['values'][-1] = float('nan')
+
+    runner = resumed(tmp_path / 'run', motion, edited(spoil), clip_grad=dict(type='value', clip_value=1.0))
+    assert first_state(torch.load(tmp_path / 'run/epoch_2.pth', weights_only=True))['step'] == 8
+    assert runner.iter == 8
+
+
+def test_an_optimizer_with_states_of_fewer_dimensions_is_resumed(motion, tmp_path):
+    kind = dict(type='Adafactor', relative_step=False, scale_parameter=False)
+    runner_of(tmp_path / 'whole', motion, optimizer=kind, lr=1e-3).train()
+    resumed(tmp_path / 'run', motion, tmp_path / 'whole/epoch_1.pth', optimizer=kind, lr=1e-3)
+    whole, again = (torch.load(tmp_path / f / 'epoch_2.pth', weights_only=True) for f in ('whole', 'run'))
+    assert all(torch.equal(again['state_dict'][name], value) for name, value in whole['state_dict'].items())
+
+
+@pytest.mark.parametrize('lr', [1e12, 1e30])
+def test_a_training_that_goes_wrong_from_the_start_has_no_good_checkpoint(lr, motion, tmp_path):
+    with pytest.raises(RuntimeError, match='there is no good checkpoint'):
+        runner_of(tmp_path / 'run', motion, lr=lr, max_epochs=6).train()
 
 
 def test_a_checkpoint_names_no_file_that_a_better_one_removes(edited, motion, tmp_path):
@@ -296,10 +384,39 @@ def test_other_classes_of_the_same_number_are_refused_even_with_new_data(trained
         runner_of(tmp_path / 'run', other_data, trained(), new_data=True).train()
 
 
-def test_new_data_needs_an_epoch_that_is_left(edited, motion, tmp_path):
+def test_new_data_needs_an_epoch_that_is_left(edited, other_data, tmp_path):
     checkpoint = edited(lambda c: c['meta'].update(iter=6))
+    exchange(other_data)
     with pytest.raises(ValueError, match='no epoch is left of 2'):
-        runner_of(tmp_path / 'run', motion, checkpoint, new_data=True).train()
+        runner_of(tmp_path / 'run', other_data, checkpoint, new_data=True).train()
+
+
+def test_new_data_that_are_the_same_go_on_in_the_epoch(edited, motion, tmp_path):
+    checkpoint = edited(lambda c: c['meta'].update(iter=6))  # within the second epoch
+    runner = resumed(tmp_path / 'run', motion, checkpoint, new_data=True)
+    assert (runner.epoch, runner.iter) == (2, 8)
+    assert first_state(torch.load(tmp_path / 'run/epoch_2.pth', weights_only=True))['step'] == 4 + 2
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (
+            {'train_dataloader.drop_last': True, 'global_batch_size': 6, 'train_dataloader.batch_size': 6},
+            'an iteration was',
+        ),
+        ({'model.type': 'VideoRecognizer', 'model.frozen': True}, 'other parameters'),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_honoured_are_refused(changes, words, trained, motion, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        runner_of(tmp_path / 'run', motion, trained(), **changes).train()
+
+
+def test_a_resume_behind_its_end_is_refused(edited, motion, tmp_path):
+    with pytest.raises(ValueError, match='6 iterations are done, and max_epochs=1 ends after 4; set it to more'):
+        runner_of(tmp_path / 'run', motion, edited(lambda c: c['meta'].update(iter=6)), max_epochs=1).train()
 
 
 def test_a_run_that_is_at_its_end_stays_there(trained, motion, tmp_path):
@@ -319,6 +436,60 @@ def test_a_checkpoint_of_another_run_is_not_the_newest(trained, motion, tmp_path
     assert 'it is of another run' in passed_over[tmp_path / 'run/epoch_9.pth']
     (tmp_path / 'run' / RUN).unlink()  # as version 0.1 left it
     assert newest_whole(tmp_path / 'run')[0] == tmp_path / 'run/epoch_9.pth'
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob('*.pth')}
+
+
+def test_a_resume_that_finds_nothing_to_take_writes_over_nothing(trained, motion, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    (tmp_path / 'run' / RUN).write_text('another')
+    before = contents(tmp_path / 'run')
+    with pytest.raises(RuntimeError, match='holds checkpoints of an earlier training'):
+        runner_of(tmp_path / 'run', motion, 'auto').train()
+    assert contents(tmp_path / 'run') == before
+
+
+@pytest.mark.parametrize('run_file', [True, False])
+def test_a_named_checkpoint_of_another_run_does_not_come_into_a_used_work_dir(run_file, trained, motion, tmp_path):
+    shutil.copytree(trained('SGD').parent, tmp_path / 'run')
+    if not run_file:
+        (tmp_path / 'run' / RUN).unlink()
+    before = contents(tmp_path / 'run')
+    with pytest.raises(RuntimeError, match='holds checkpoints of another run than'):
+        runner_of(tmp_path / 'run', motion, trained()).train()
+    assert contents(tmp_path / 'run') == before
+
+
+def test_the_newest_checkpoint_is_the_furthest_whatever_the_clock_says(trained, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    os.utime(tmp_path / 'run/epoch_1.pth')
+    assert newest_whole(tmp_path / 'run') == (tmp_path / 'run/epoch_2.pth', {})
+
+
+def test_what_is_no_checkpoint_is_passed_over_without_waiting(trained, tmp_path):
+    shutil.copytree(trained().parent, tmp_path / 'run')
+    os.mkfifo(tmp_path / 'run/epoch_9.pth')
+    (tmp_path / 'run/epoch_8.pth').symlink_to(tmp_path / 'nowhere.pth')
+    (tmp_path / 'run/epoch_7.pth').mkdir()
+    (tmp_path / 'run/epoch_6.pth').write_text('no checkpoint')
+    found, passed_over = newest_whole(tmp_path / 'run')
+    assert found == tmp_path / 'run/epoch_2.pth'
+    assert [path.name for path in passed_over] == ['epoch_6.pth']
+    (tmp_path / 'run' / RUN).write_bytes(b'\xff\xfe')
+    assert newest_whole(tmp_path / 'run')[0] is None
+
+
+def test_a_run_of_version_0_1_is_resumed_twice(trained, edited, motion, tmp_path):
+    def as_before(checkpoint: dict) -> None:
+        checkpoint['meta']['batch'] = checkpoint['meta'].pop('run')['batch']
+
+    edited(as_before).rename((tmp_path / 'run').mkdir() or tmp_path / 'run/epoch_1.pth')
+    stopped = runner_of(tmp_path / 'run', motion, 'auto')
+    stopped.train_loop.stop_training = True  # before its first checkpoint
+    stopped.train()
+    assert resumed(tmp_path / 'run', motion, 'auto').iter == 8
 
 
 def test_a_training_that_begins_leaves_the_checkpoints_of_another_alone(trained, motion, tmp_path):

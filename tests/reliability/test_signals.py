@@ -55,14 +55,17 @@ def test_a_signalled_run_leaves_a_checkpoint_and_goes_on_bit_for_bit(
     assert difference(result(whole), result(run)) is None
 
 
-def test_ctrl_c_before_the_first_iteration_is_one_line(whole, tmp_path):
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGINT, 130), pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.long)]
+)
+def test_a_signal_before_the_first_iteration_is_one_line(number, code, whole, tmp_path):
     run = Run(whole.config, tmp_path / 'run')
     run.start()
     wait_for(run, 'System environment')
-    run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(timeout=60) == 130
+    run.process.send_signal(number)
+    assert run.process.wait(timeout=60) == code
     assert 'Traceback' not in run.log.read_text()
-    assert run.log.read_text().splitlines()[-1].startswith('interrupted')
+    assert run.log.read_text().splitlines()[-1] == 'stopped by a signal before the first iteration'
 
 
 def test_a_second_training_in_a_work_dir_is_refused_while_the_first_one_lives(whole, tmp_path):
@@ -111,6 +114,17 @@ def test_a_signal_to_one_process_of_torchrun_is_its_code_too(motion, tmp_path):
     run, _ = started(motion, tmp_path)
     os.kill(children(run.pid)[-1], signal.SIGTERM)
     assert run.wait(timeout=60) == 75
+
+
+@pytest.mark.long
+def test_a_launcher_that_starts_again_resumes_nothing_of_an_earlier_one(motion, tmp_path):
+    words = options(motion, max_epochs=1)
+    assert start(tmp_path / 'run', *words, processes=1).wait(120) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.pth')}
+    again = start(tmp_path / 'run', *words, 'max_epochs=2', processes=1, MAX_RESTARTS=2)
+    assert again.wait(240) == 1
+    assert 'holds checkpoints of an earlier training' in (tmp_path / 'run.log').read_text()
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.pth')} == before
 
 
 @pytest.fixture
