@@ -7,45 +7,119 @@ import json
 import os
 import re
 import shutil
-import time
+import socket
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
-#: Times that a connection may break after it brought something
+#: Times that a connection may break which brought less than ``SLOWEST``
 TRIES = 5
 #: Seconds without a byte after which a connection counts as broken
 TIMEOUT = 30
-#: Bytes that must arrive in every so many seconds
+#: Bytes of the file that must arrive in every so many seconds
 SLOWEST = (60_000, 60)
-#: The largest file that is taken
-MAX_BYTES = 100_000_000_000
-
-# build_opener would add handlers for ftp:, file: and data:, to which a server could then lead
-_OPENER = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.ProxyHandler(),
-    urllib.request.UnknownHandler(),
-    urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),
-    urllib.request.HTTPDefaultErrorHandler(),
-    urllib.request.HTTPRedirectHandler(),
-    urllib.request.HTTPErrorProcessor(),
-):
-    _OPENER.add_handler(_handler)
+#: The largest file that is taken, and the largest if the server does not say how long it is
+MAX_BYTES, MAX_UNTOLD = 100_000_000_000, 10_000_000_000
+#: Bytes of the disk that stay free
+RESERVE = 500_000_000
 
 
-def without_secrets(url: str) -> str:
-    """An address for messages: no user, no password, no long value behind ``?``, which may be a key."""
-    if '://' not in url:
-        return url
-    parts = urllib.parse.urlsplit(url)
-    user, at, host = parts.netloc.rpartition('@')
-    query = re.sub(r'(?<==)[^&;]{8,}', '***', parts.query)
-    return parts._replace(netloc=f'***@{host}' if at else host, query=query, fragment='').geturl()
+def split(url: str) -> urllib.parse.SplitResult:
+    """Split an address of a web server into its parts.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    with suppress(ValueError):  # brackets without an end, a port that is no number
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0:
+            return parts
+    raise ValueError(
+        f'{without_secrets(url)} is no address of a web server, expected http(s)://HOST[:PORT]/PATH; write / ? # @ in '
+        'a password as %2F %3F %23 %40'
+    ) from None
+
+
+def without_secrets(source: str) -> str:
+    """Name a source in messages: of an address no user, no password, and nothing behind ``?``, ``;`` and ``#``."""
+    is_address = re.match(r'\s*([a-z][\w+.-]*:|//)', source, re.IGNORECASE)
+    return cleaned(re.sub(r'\s', '%20', source.strip())) if is_address else source
+
+
+def cleaned(text: object) -> str:
+    """Remove from a message what may be secret in the addresses in it, and what steers a terminal."""
+    shown = re.sub(r'(\b[a-z][\w+.-]*:/*|//)\S*@', r'\1***@', str(text), flags=re.IGNORECASE)
+    shown = re.sub(r'\s+', ' ', re.sub(r'([?;#])\S+', r'\1***', shown))
+    return ''.join(sign if sign.isprintable() else '�' for sign in shown)[:1000]
+
+
+class Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens the connections of a download, and ends them when too little of the file comes, whatever comes instead.
+
+    A socket's timeout begins anew with each byte, and headers, ``100 Continue`` and trailers are read until they end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opener = urllib.request.build_opener(self, _Redirects())
+        self.got, self.late = 0, False
+        self.socket = socket.socket()  # the last one's, until there is one a dummy
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch, args=SLOWEST, daemon=True)
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **options: Any) -> Any:
+        def watched(host: str, **words: Any) -> http.client.HTTPConnection:
+            connection = http_class(host, **words)
+            connection._create_connection = self._connect  # below proxies and TLS, whose handshakes may not end either
+            return connection
+
+        return super().do_open(watched, req, **options)  # type: ignore[arg-type]
+
+    def _connect(self, *words: Any, **options: Any) -> socket.socket:
+        connection = socket.create_connection(*words, **options)
+        self.socket.close()
+        self.socket = connection.dup()  # TLS takes the other for itself
+        if self.late:
+            raise TimeoutError
+        return connection
+
+    def _watch(self, least: int, seconds: float) -> None:
+        seen = 0
+        while not self.ended.wait(seconds):
+            if self.got - seen < least:
+                self.late = True
+                with suppress(OSError):  # it is closed already
+                    self.socket.shutdown(socket.SHUT_RDWR)
+                return
+            seen = self.got
+
+    def __enter__(self) -> 'Connections':
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self.socket.close()
+        if self.late and not isinstance(error, KeyboardInterrupt):
+            raise TimeoutError('less than {:,} bytes of the file came in {} seconds'.format(*SLOWEST)) from None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to web servers, not from https to http, and reads nothing of the page that leads there."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        fp.close()  # it would be read to its end, which may not come
+        new = split(newurl)
+        if '@' in new.netloc or (req.full_url.startswith('https:') and new.scheme != 'https'):
+            raise OSError(f'a redirect to {without_secrets(newurl)} is not followed')
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(url: str, part: Path, checked: bool) -> bool:
@@ -59,25 +133,33 @@ def download(url: str, part: Path, checked: bool) -> bool:
             server does not tell one version from another.
 
     Returns:
-        bool: Whether bytes of an earlier connection are in it.
+        bool: Whether bytes of several connections may be in it.
 
     Raises:
         OSError: If the server cannot be reached, has no such file, or the connection broke.
         http.client.HTTPException: If it does not speak HTTP.
         ValueError: If what it sends cannot be a file of weights.
     """
-    for left in reversed(range(TRIES)):
-        before = _size(part)
-        try:
-            return _transfer(url, part, checked) or left < TRIES - 1
-        except (OSError, http.client.HTTPException):
-            if not left or _size(part) == before:
-                raise
-    raise AssertionError('the last try returns or raises')
+    tries = TRIES
+    best = before = _size(part)
+    spliced = before > 0
+    with Connections() as connections:
+        while True:
+            try:
+                if _transfer(connections, url, part, checked):
+                    return spliced
+            except (OSError, http.client.HTTPException) as error:
+                if full := isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    part.unlink(missing_ok=True)
+                tries -= _size(part) < best + SLOWEST[0]
+                if full or connections.late or not tries or _size(part) == before:
+                    raise
+            spliced, before = True, _size(part)
+            best = max(best, before)
 
 
-def _transfer(url: str, part: Path, checked: bool) -> bool:
-    """Take one connection's share; whether what was there stays."""
+def _transfer(connections: Connections, url: str, part: Path, checked: bool) -> bool:
+    """Take one connection's share; whether the file is whole then."""
     there, known = _size(part), _known(part)
     if there and there == known['length']:
         return True
@@ -88,26 +170,25 @@ def _transfer(url: str, part: Path, checked: bool) -> bool:
     if there and version:
         asked['If-Range'] = version
     try:
-        answer = _OPENER.open(_request(url, asked), timeout=TIMEOUT)
+        answer = connections.opener.open(_request(url, asked), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not there:  # 416: what is there reaches beyond the server's file
             raise
         part.unlink()
-        return _transfer(url, part, checked)
+        return _transfer(connections, url, part, checked)
     with answer:
         goes_on = answer.status == 206
         if goes_on and not (there and _continues(answer.headers, there, version)):
             if not there:
                 raise OSError('the server sent a part of the file, though all of it was asked for')
             part.unlink()
-            return _transfer(url, part, checked)
-        _append(answer, part, there if goes_on else 0, checked)
-    return goes_on
+            return _transfer(connections, url, part, checked)
+        return _append(connections, answer, part, there if goes_on else 0, checked)
 
 
 def _request(url: str, headers: dict[str, str]) -> urllib.request.Request:
     """A request for the bytes as they are, with what the address holds of user and password as its header."""
-    parts = urllib.parse.urlsplit(urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"))
+    parts = split(urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"))
     user, at, host = parts.netloc.rpartition('@')
     headers = {'Accept-Encoding': 'identity', 'User-Agent': 'mmtsf', **headers}
     request = urllib.request.Request(parts._replace(netloc=host, fragment='').geturl(), headers=headers)
@@ -123,8 +204,8 @@ def _continues(headers: Message, there: int, version: str | None) -> bool:
     return begins is not None and (version is None or _version(headers) == version)
 
 
-def _append(answer: http.client.HTTPResponse, part: Path, start: int, checked: bool) -> None:
-    """Write an answer's body behind the first ``start`` bytes."""
+def _append(connections: Connections, answer: http.client.HTTPResponse, part: Path, start: int, checked: bool) -> bool:
+    """Write an answer's body behind the first ``start`` bytes; whether the file is whole then."""
     encoding = answer.headers.get('Content-Encoding', 'identity')
     if encoding.lower() != 'identity':
         raise ValueError(f'the server sent the file as {encoding}, expected it as it is')
@@ -133,30 +214,33 @@ def _append(answer: http.client.HTTPResponse, part: Path, start: int, checked: b
         raise ValueError('the server does not say how long the file is, so that a part cannot be told from the whole')
     if length is not None and not 0 < length <= MAX_BYTES:
         raise ValueError(f'the server announces {length:,} bytes, expected 1 to {MAX_BYTES:,}')
-    if shutil.disk_usage(part.parent).free < (length or 0) - start:
-        raise OSError(errno.ENOSPC, f'{os.strerror(errno.ENOSPC)} for {length:,} bytes')
+    _check_disk(part.parent, 0 if length is None else length - start)
     if not start:  # what is known of a file is written before the file is, so that it is never known of another
         part.unlink(missing_ok=True)
         state_of(part).write_text(json.dumps(dict(version=_version(answer.headers), length=length)))
-    got = _copy(answer, part, start, MAX_BYTES if length is None else length)
-    if length is not None and got < length:
+    got = _copy(connections, answer, part, start, MAX_UNTOLD if length is None else length)
+    if length is not None and got < length and (answer.length or got == start):  # else the server caps what it sends
         raise OSError(f'the connection broke after {got} of {length} bytes; try again to go on')
+    return length is None or got == length
 
 
-def _copy(answer: http.client.HTTPResponse, part: Path, start: int, limit: int) -> int:
+def _check_disk(folder: Path, size: int) -> None:
+    """Refuse to fill a disk: ``size`` more bytes leave the reserve free."""
+    if shutil.disk_usage(folder).free < size + RESERVE:
+        raise OSError(errno.ENOSPC, f'{os.strerror(errno.ENOSPC)} for {size:,} bytes beside {RESERVE:,} that stay free')
+
+
+def _copy(connections: Connections, answer: http.client.HTTPResponse, part: Path, start: int, limit: int) -> int:
     """Copy a body to the end of a file, not faster than it comes and not longer than ``limit``; bytes in the file."""
-    got, (least, seconds) = start, SLOWEST
-    seen, clock = got, time.monotonic()
+    got = start
     with part.open('ab' if start else 'wb') as file:
         while chunk := answer.read1(1 << 20):
             got += len(chunk)
+            connections.got += len(chunk)
             if got > limit:
                 raise ValueError(f'the server sends more than {limit:,} bytes')
+            _check_disk(part.parent, len(chunk))
             file.write(chunk)
-            if time.monotonic() - clock > seconds:
-                if got - seen < least:
-                    raise TimeoutError(f'less than {least:,} bytes came in {seconds} seconds')
-                seen, clock = got, time.monotonic()
     return got
 
 

@@ -6,6 +6,7 @@ import http.client
 import re
 import ssl
 import urllib.parse
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,20 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
+from safetensors import SafetensorError, safe_open
 
 from mmtsf.files import commit
 
-from .download import download, state_of, without_secrets
+from .download import cleaned, download, split, state_of, without_secrets
 
 MODEL_INDEX = Path(__file__).parents[1] / 'model-index.yml'
+#: Bytes of the header of a safetensors file
+MOST_HEADER = 8 * 2**20
 #: Errors that are the cache's, not the network's
 OF_THE_DISK = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS),  # of locks
 }
 
 
@@ -40,12 +45,17 @@ def local_path(source: str) -> Path:
     """
     if re.match('https?://', source, re.IGNORECASE):
         return fetch(source)
-    path = Path(source).expanduser()
-    if path.exists():
-        return path
-    if '://' in source:
+    shown = without_secrets(source)
+    try:
+        path = Path(source).expanduser()
+        if source.strip() and path.exists():
+            return path
+    except (OSError, RuntimeError) as error:  # too long, in a folder that may not be read; of a user that is none
+        reason = getattr(error, 'strerror', None) or error
+        raise FileNotFoundError(f'the checkpoint {shown[:200]!r} cannot be found: {reason}; correct its path') from None
+    if shown != source or '://' in source:
         raise FileNotFoundError(
-            f'{without_secrets(source)} is no address that is fetched; give one that begins with http:// or https://, '
+            f'{shown} is no address that is fetched; give one that begins with http:// or https://, '
             'or the path of a file'
         )
     models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
@@ -53,18 +63,18 @@ def local_path(source: str) -> Path:
     if source in published:
         return fetch(published[source]['Weights'], published[source].get('SHA256'))
     if path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f'the checkpoint {path} does not exist')
+        raise FileNotFoundError(f'the checkpoint {source} does not exist')
     raise FileNotFoundError(
-        f'the checkpoint {path} does not exist, and there are no published weights of that name; known are '
+        f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
         f'{", ".join(published)}'
     )
 
 
 def cached(url: str) -> Path:
     """Path of an address's file in the cache: a folder for each address below PyTorch's, and the file's own name."""
-    address = urllib.parse.urldefrag(url).url
-    name = re.sub(r'[^\w.-]', '_', Path(urllib.parse.urlsplit(address).path).name, flags=re.ASCII)[-100:]
-    digest = hashlib.sha256(address.encode()).hexdigest()[:32]
+    name = urllib.parse.unquote(Path(split(url).path).name).partition(';')[0]  # behind it may be a key
+    name = re.sub(r'[^\w.-]', '_', name, flags=re.ASCII)[-100:]
+    digest = hashlib.sha256(urllib.parse.urldefrag(url).url.encode()).hexdigest()[:32]
     return Path(torch.hub.get_dir(), 'checkpoints/mmtsf', digest, name.lstrip('.') or 'weights')
 
 
@@ -81,7 +91,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
         OSError: If the cache cannot be written.
         ValueError: If the checksum is another one, or what comes cannot be a file of weights.
     """
-    target, name = cached(url), Path(urllib.parse.urlsplit(url).path).name
+    target, name = cached(url), Path(split(url).path).name
     sha256 = sha256 or _checksum_in(name)
     if _is_whole(target, sha256):
         return target
@@ -102,7 +112,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
                 'TORCH_HOME name a folder that can be written, or fetch the file and give its path'
             ) from None
         raise FileNotFoundError(
-            f'cannot fetch {shown} ({error}){damaged}; fetch it on another machine and put it at {target}'
+            f'cannot fetch {shown} ({cleaned(error)}){damaged}; fetch it on another machine and put it at {target}'
         ) from None
     return target
 
@@ -119,6 +129,29 @@ def checksum(path: Path) -> str:
 def is_web_page(start: bytes) -> bool:
     """Whether a file that starts so is HTML."""
     return start.lstrip().lower().startswith((b'<!doctype', b'<html'))
+
+
+def check_format(path: Path) -> None:
+    """See that a file starts as files of weights do, and is whole as far as its format tells without reading all.
+
+    Raises:
+        ValueError: If it does not, or is not.
+    """
+    with path.open('rb') as file:
+        start = file.read(64)
+    if is_web_page(start):
+        raise ValueError('the server sent a web page, as many do in the place of an error')
+    if start[8:9] == b'{' and int.from_bytes(start[:8], 'little') <= MOST_HEADER:
+        try:
+            with safe_open(path, 'numpy'):
+                return
+        except SafetensorError:
+            raise ValueError('the server sent a safetensors file that is damaged or cut off') from None
+    if start.startswith(b'PK'):
+        if not zipfile.is_zipfile(path):
+            raise ValueError('the server sent an archive that is damaged or cut off')
+    elif not start.startswith(b'\x80'):  # as pickles do
+        raise ValueError(f'the server sent what begins with {start[:30]!r}, expected a .pth, .safetensors or .npz file')
 
 
 def _checksum_in(name: str) -> str | None:
@@ -147,7 +180,7 @@ def _record(path: Path) -> Path:
 def _alone(target: Path, shown: str) -> Iterator[None]:
     """Let one process at a time into an entry of the cache. A process that dies leaves it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.parent / 'lock')
+    lock = FileLock(target.parent / '.lock')  # no file's name begins so
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -166,13 +199,10 @@ def _fill(url: str, target: Path, sha256: str | None) -> None:
         if download(url, part, bool(sha256)) and not checksum(part).startswith(expected):
             part.unlink()  # it was taken up again, of two versions
             download(url, part, bool(sha256))
-        with part.open('rb') as file:
-            start = file.read(64)
-        if is_web_page(start):
-            raise ValueError('the server sent a web page, as many do in the place of an error')
+        check_format(part)
     except ValueError as error:
         part.unlink(missing_ok=True)
-        raise ValueError(f'{shown} is not taken: {error}; fetch it by other means and give its path') from None
+        raise ValueError(f'{shown} is not taken: {cleaned(error)}; fetch it by other means and give its path') from None
     if not (found := checksum(part)).startswith(expected):
         part.unlink()
         raise ValueError(

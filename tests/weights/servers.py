@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-CONTENT = bytes(range(256)) * 4000
+#: Begins as a file of weights does
+CONTENT = b'\x80\x02' + bytes(range(256)) * 3999 + bytes(254)
 
 
 @dataclass
@@ -112,6 +113,27 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
     handler.end_headers()
     while True:
         handler.wfile.write(b'%x\r\n%s\r\n' % (50_000, bytes(50_000)))
+
+
+def forever(first: bytes, again: bytes, wait: float = 0.001) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer that begins in one way and then repeats the other."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(first)
+        while True:
+            handler.wfile.write(again)
+            time.sleep(wait)
+
+    return answer
+
+
+def capped(handler: BaseHTTPRequestHandler, most: int) -> None:
+    """No more than so many bytes of CONTENT at once."""
+    first = int(re.search(r'\d+', handler.headers.get('Range', '0'))[0])
+    piece = CONTENT[first : first + most]
+    span = f'bytes {first}-{first + len(piece) - 1}/{len(CONTENT)}'
+    headers = dict(ETag='"one"', Content_Range=span, Content_Length=str(len(piece)))
+    plain(206, piece, **headers)(handler)
 
 
 def in_chunks(handler: BaseHTTPRequestHandler, content: bytes = CONTENT, whole: bool = True) -> None:

@@ -1,14 +1,18 @@
 """Checkpoints from a server, by URL and by published name."""
 
 import base64
+import errno
 import gzip
 import hashlib
 import multiprocessing
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import tempfile
 import threading
 import time
@@ -17,17 +21,20 @@ from email.utils import formatdate
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from mmengine.runner import CheckpointLoader
 from runs import ROOT, TINY, free_port, options, run_tool
-from servers import CONTENT, Served, endless, in_chunks, plain, serving, wait_for
+from safetensors.torch import save_file
+from servers import CONTENT, Served, capped, endless, forever, in_chunks, plain, serving, wait_for
 
 from mmtsf.weights import Pretrained, download, read_checkpoint
+from mmtsf.weights.download import cleaned, without_secrets
 from mmtsf.weights.sources import MODEL_INDEX, cached, fetch, local_path
 
-OTHER = CONTENT[::-1]
+OTHER = CONTENT[:2] + CONTENT[:1:-1]
 FORK = multiprocessing.get_context('fork')
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
@@ -48,7 +55,7 @@ def server(cache):
 
 def rest(url: str) -> set[str]:
     """Names of what lies in the cache for an address, but the lock."""
-    return {path.name for path in cached(url).parent.iterdir()} - {'lock'}
+    return {path.name for path in cached(url).parent.iterdir()} - {'.lock'}
 
 
 def test_a_file_is_fetched_once(server, cache):
@@ -220,8 +227,8 @@ def test_a_part_that_is_longer_than_the_file_is_fetched_anew(server):
     served.breaks = [300_000, 0]
     with pytest.raises(FileNotFoundError):
         fetch(server.url())
-    served.content = b'short'
-    assert fetch(server.url()).read_bytes() == b'short'
+    served.content = b'\x80hort'
+    assert fetch(server.url()).read_bytes() == b'\x80hort'
     assert server.ranges[-2:] == ['bytes=300000-', None]
 
 
@@ -267,11 +274,24 @@ def test_a_length_that_is_not_told_is_refused_unless_a_checksum_is_known(server)
 
 
 def test_a_body_without_end_is_stopped(server, monkeypatch):
-    monkeypatch.setattr(download, 'MAX_BYTES', 3_000_000)
+    monkeypatch.setattr(download, 'MAX_UNTOLD', 3_000_000)
     server.files['/model.pth'].instead = endless
     with pytest.raises(ValueError, match='the server sends more than 3,000,000 bytes; fetch it by other means'):
         fetch(server.url())
     assert not list(cached(server.url()).parent.glob('*.part'))
+
+
+def test_a_disk_is_not_filled(server, monkeypatch):
+    monkeypatch.setattr(download, 'RESERVE', shutil.disk_usage('.').free - 3_000_000)
+    server.files['/model.pth'].instead = endless
+    with pytest.raises(OSError, match='cannot be kept in .*: No space left on device .* that stay free; make room'):
+        fetch(server.url())
+    assert rest(server.url()) <= {'model.pth.part.json'}
+    monkeypatch.setattr(download, 'RESERVE', shutil.disk_usage('.').free + 10**9)
+    server.files['/told.pth'] = Served()
+    with pytest.raises(OSError, match='No space left on device for 1,024,000 bytes'):
+        fetch(server.url('/told.pth'))
+    assert not rest(server.url('/told.pth'))
 
 
 @pytest.mark.parametrize('length', ['100000000001', '999999999999999999999', '0'])
@@ -313,6 +333,61 @@ def test_a_web_page_in_the_place_of_a_file_is_not_kept(server):
     assert fetch(server.url()).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('zip', 'an archive that is damaged or cut off'),
+        ('npz', 'an archive that is damaged or cut off'),
+        ('safetensors', 'a safetensors file that is damaged or cut off'),
+        ('json', 'what begins with b\'."error":1.\', expected a .pth, .safetensors or .npz file'),
+        ('text', "what begins with b'Rate limit"),
+    ],
+)
+def test_what_is_seen_to_be_broken_is_not_kept(server, tmp_path, name, said):
+    whole = tmp_path / 'whole'
+    if name == 'npz':
+        with whole.open('wb') as file:
+            np.savez(file, a=np.zeros(1000))
+    elif name == 'safetensors':
+        save_file(dict(a=torch.zeros(1000)), whole)
+    else:
+        torch.save(dict(a=torch.zeros(1000)), whole)
+    broken = dict(json=b'{"error":1}', text=b'Rate limit').get(name, whole.read_bytes()[:-200])
+    server.files['/model.pth'].content = broken
+    with pytest.raises(ValueError, match=f'{server.url()} is not taken: the server sent {said}'):
+        fetch(server.url())
+    server.files['/model.pth'].content = whole.read_bytes()
+    assert read_checkpoint(server.url()).get('state_dict', {}).keys() <= {'a'}
+
+
+def test_a_broken_file_that_only_reading_tells_is_named_with_its_address(server, tmp_path):
+    torch.save(dict(a=torch.zeros(1000)), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    server.files['/model.pth'].content = (tmp_path / 'old.pth').read_bytes()[:-200]
+    said = f'{cached(server.url())} is not a checkpoint, or a truncated one; remove it to fetch {server.url()} again'
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_checkpoint(server.url())
+    server.files['/model.pth'].content = (tmp_path / 'old.pth').read_bytes()
+    cached(server.url()).unlink()
+    assert read_checkpoint(server.url()).keys() == {'a'}
+
+
+@pytest.mark.parametrize('path', ['/weights?file=x.npz', '/away', '/x.bin'])
+def test_arrays_are_known_by_content(server, tmp_path, path):
+    np.savez(tmp_path / 'x.npz', **{'Transformer/block': np.ones(3)})
+    server.files['/real.npz'] = Served((tmp_path / 'x.npz').read_bytes())
+    server.files[path] = Served((tmp_path / 'x.npz').read_bytes())
+    server.files['/away'] = Served(instead=plain(302, Location='/real.npz', Content_Length='0'))
+    assert read_checkpoint(server.url(path))['state_dict']['Transformer/block'].sum() == 3
+
+
+@pytest.mark.parametrize('name', ['lock', '.lock', 'model.pth.sha256', 'weights.part', 'x.part.json'])
+def test_no_name_is_one_of_the_caches_own(server, name):
+    server.files[f'/{name}'] = Served()
+    assert fetch(server.url(f'/{name}')).read_bytes() == CONTENT
+    assert fetch(server.url(f'/{name}')).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
 def test_a_part_that_nobody_asked_for_is_refused(server):
     part = dict(Content_Length='100', Content_Range='bytes 0-99/1024000')
     server.files['/model.pth'].instead = plain(206, CONTENT[:100], **part)
@@ -328,7 +403,7 @@ def test_redirects_are_followed_to_web_servers_alone(server, tmp_path):
     asked = len(server.asked)
     for place in (secret.as_uri(), f'ftp://127.0.0.1:{free_port()}/model.pth', 'data:text/plain,secret'):
         server.files['/away.pth'] = Served(instead=plain(302, Location=place, Content_Length='0'))
-        with pytest.raises(FileNotFoundError, match='not allowed|unknown url type'):
+        with pytest.raises((FileNotFoundError, ValueError), match='not allowed|no address of a web server'):
             fetch(server.url('/away.pth'))
     server.files['/round.pth'] = Served(instead=plain(302, Location='/round.pth', Content_Length='0'))
     with pytest.raises(FileNotFoundError, match='infinite loop'):
@@ -349,8 +424,109 @@ def test_a_server_that_drips_is_given_up(server, monkeypatch):
     monkeypatch.setattr(download, 'SLOWEST', (200_000, 0.2))
     monkeypatch.setattr(download, 'TRIES', 1)
     server.files['/model.pth'].each = lambda: time.sleep(0.15)
-    with pytest.raises(FileNotFoundError, match=r'less than 200,000 bytes came in 0\.2 seconds'):
+    with pytest.raises(FileNotFoundError, match=r'less than 200,000 bytes of the file came in 0\.2 seconds'):
         fetch(server.url())
+
+
+CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ('first', 'again', 'wait'),
+    [
+        pytest.param(CHUNKED + b'2\r\n\x80\x02\r\n0\r\n', b'X-A: b\r\n', 0.001, id='trailers'),
+        pytest.param(b'', b'HTTP/1.1 100 Continue\r\nA: b\r\n\r\n', 0.001, id='100 Continue'),
+        pytest.param(b'HTTP/1.1 200 OK\r\nX-A: ', b'a', 0.05, id='a header byte by byte'),
+        pytest.param(b'HTTP', b'/', 0.05, id='a status line byte by byte'),
+        pytest.param(CHUNKED + b'5;', b'a', 0.05, id='a chunk extension byte by byte'),
+        pytest.param(CHUNKED, b'1;%s\r\na\r\n' % (b'x' * 1000), 0.05, id='chunks that are mostly extension'),
+    ],
+)
+@pytest.mark.parametrize('sha256', [None, DIGEST])
+def test_no_part_of_an_answer_can_go_on_for_ever(server, monkeypatch, first, again, wait, sha256):
+    monkeypatch.setattr(download, 'SLOWEST', (1000, 0.4))
+    server.files['/model.pth'].instead = forever(first, again, wait)
+    begin = time.monotonic()
+    with pytest.raises(FileNotFoundError, match=r'less than 1,000 bytes of the file came in 0\.4 seconds'):
+        fetch(server.url(), sha256)
+    assert time.monotonic() - begin < 5
+    server.files['/model.pth'].instead = None
+    assert fetch(server.url()).read_bytes() == CONTENT  # the lock is free
+
+
+def test_a_page_without_end_that_leads_elsewhere_is_not_read(server):
+    head = b'HTTP/1.1 302 Found\r\nLocation: /model.pth\r\n\r\n'
+    server.files['/away.pth'] = Served(instead=forever(head, bytes(50_000)))
+    assert fetch(server.url('/away.pth')).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('proxy', [False, True])
+def test_a_handshake_can_not_go_on_for_ever(cache, monkeypatch, proxy):
+    monkeypatch.setattr(download, 'SLOWEST', (1000, 0.4))
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+
+        def talk() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b'HTTP/1.1 200 OK\r\nX: ' if proxy else b'\x16\x03\x03\x40\x00')
+                for _ in range(400):
+                    connection.sendall(b'a')
+                    time.sleep(0.05)
+
+        threading.Thread(target=talk, daemon=True).start()
+        place = f'127.0.0.1:{listener.getsockname()[1]}'
+        if proxy:
+            monkeypatch.setenv('https_proxy', f'http://{place}')
+        begin = time.monotonic()
+        with pytest.raises(FileNotFoundError, match='less than 1,000 bytes'):
+            fetch('https://elsewhere.invalid/model.pth' if proxy else f'https://{place}/model.pth')
+        assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize('most', [1000, 300_000])
+def test_a_server_that_sends_no_more_than_so_much_at_once_is_asked_again(server, most):
+    opened = len(os.listdir('/proc/self/fd'))
+    server.files['/model.pth'].breaks = [300_000, 0]
+    with pytest.raises(FileNotFoundError):
+        fetch(server.url())
+    server.files['/model.pth'] = Served(instead=partial(capped, most=most))
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert len(server.asked) >= 2 + 724_000 // most
+    assert len(os.listdir('/proc/self/fd')) < opened + 20
+
+
+def test_breaks_after_much_was_brought_are_not_counted(server):
+    server.files['/model.pth'].breaks = [100_000] * 9
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert len(server.asked) == 10
+
+
+def test_a_server_that_starts_again_and_again_is_given_up(server):
+    served = server.files['/model.pth']
+    served.ranges, served.breaks = False, [300_000, 200_000] * 20
+    with pytest.raises(FileNotFoundError, match='the connection broke'):
+        fetch(server.url())
+    assert len(server.asked) == 6
+
+
+def test_nothing_leads_from_https_to_http(server, monkeypatch, tmp_path):
+    if not shutil.which('openssl'):
+        pytest.skip('a certificate is made with openssl')
+    pem = tmp_path / 'server.pem'
+    words = '-x509 -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1'
+    subprocess.run(['openssl', 'req', *words.split(), '-keyout', pem, '-out', tmp_path / 'cert.pem'], check=True)
+    pem.write_text(pem.read_text() + (tmp_path / 'cert.pem').read_text())
+    monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'cert.pem'))
+    with serving() as safe:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        safe.socket = context.wrap_socket(safe.socket, server_side=True)
+        url = safe.url('/away.pth').replace('http', 'https')
+        assert fetch(url.replace('away', 'model')).read_bytes() == CONTENT
+        safe.files['/away.pth'] = Served(instead=plain(302, Location=server.url(), Content_Length='0'))
+        with pytest.raises(FileNotFoundError, match=f'a redirect to {server.url()} is not followed'):
+            fetch(url)
+    assert not server.asked
 
 
 def test_what_is_no_web_server_is_said(cache):
@@ -385,7 +561,7 @@ def test_user_and_password_go_to_the_server_and_nowhere_else(server, caplog, cap
     server.files['/model.pth?token=another-secret&dl=1'] = server.files['/model.pth']
     fetch(url)
     assert server.heard[0]['Authorization'] == f'Basic {base64.b64encode(b"ann:s@cret-word").decode()}'
-    shown = server.url().replace('//', '//***@') + '?token=***&dl=1'
+    shown = server.url().replace('//', '//***@') + '?***'
     said = []
     for served in (
         Served(instead=plain(404, Content_Length='0')),
@@ -408,6 +584,100 @@ def test_user_and_password_go_to_the_server_and_nowhere_else(server, caplog, cap
     texts += [str(path) for path in cache.rglob('*')] + [caplog.text, *capsys.readouterr()]
     for text in texts:
         assert not re.search('s(%40|@)cret|another-secret', text)
+
+
+@pytest.mark.parametrize(
+    'address',
+    [
+        'http://h:0/m.pth?AKIASECRET',
+        'http://h:0/m.pth?token=SECRET',
+        'http://h:0/m.pth?a=b&SECRET#SECRET',
+        'http://h:0/m.pth;k=SECRET',
+        'http://h:0/m.pth#SECRET',
+        'http://u:SECRET/SECRET@h/m.pth',
+        'http://u:SECRET?SECRET@h/m.pth',
+        'http://u:SECRET#SECRET@h/m.pth',
+        'http://u:SECRET@SECRET@h:x/m.pth',
+        'http://u:SECRET SECRET@h:x/m.pth',
+        '//u:SECRET@h/m.pth',
+        'http:/u:SECRET@h/m.pth',
+        'http:u:SECRET@h/m.pth',
+        's3://u:SECRET@h/m.pth?SECRET',
+        ' http://u:SECRET@h/m.pth',
+    ],
+)
+def test_no_secret_of_an_address_that_is_refused_is_shown(cache, address):
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        local_path(address)
+    assert 'SECRET' not in ''.join(traceback.format_exception_only(error.value))
+    assert 'SECRET' not in without_secrets(address)
+
+
+def test_no_key_gets_into_a_name(server, caplog):
+    for path in ('/model.pth;k=SECRET', '/model.pth%3Bk=SECRET'):
+        server.files[path] = Served()
+        assert 'SECRET' not in str(fetch(server.url(path)))
+    assert 'k=SECRET' not in caplog.text.replace('%3Bk=SECRET', '')  # there it is a part of the path
+
+
+@pytest.mark.parametrize(
+    'place',
+    ['http://u:SECRET@127.0.0.1:9/x', 'http://127.0.0.1:9/x?sig=SECRET', 'file:///x?SECRET', 'http://u:SECRET@h:x/'],
+)
+def test_no_secret_of_a_redirect_is_shown(server, place):
+    server.files['/model.pth'].instead = plain(302, Location=place, Content_Length='0')
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        fetch(server.url())
+    assert 'SECRET' not in str(error.value)
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(server):
+    for head in (
+        b'HTTP/1.1 403 \x1b[31mBAD /model.pth?k=SECRET\x1b[0m\r\nContent-Length: 0\r\n\r\n',
+        b'HTTP/1.1 \x1b[31m no\r\n\r\n',
+        b'HTTP/1.1 200 OK\r\nContent-Encoding: \x1b[31m\r\nContent-Length: 9\r\n\r\n',
+    ):
+        server.files['/model.pth'].instead = lambda handler, head=head: handler.wfile.write(head)
+        with pytest.raises((FileNotFoundError, ValueError)) as error:
+            fetch(server.url())
+        assert str(error.value).isprintable()
+        assert 'SECRET' not in str(error.value)
+    assert cleaned('a\u202eb\nc') == 'a�b c'
+
+
+@pytest.mark.parametrize(
+    'address', ['http://[::1/x.pth', 'http://h:99999/x.pth', 'http://h:-1/x', 'http:///x.pth', 'https://']
+)
+def test_what_is_no_address_is_said(cache, address):
+    for read in (read_checkpoint, cached):
+        with pytest.raises(ValueError, match='is no address of a web server, expected http'):
+            read(address)
+
+
+@pytest.mark.parametrize(
+    ('source', 'said'),
+    [
+        ('~nosuchuser/x.pth', 'cannot be found: Could not determine home directory'),
+        ('x' * 5000, 'cannot be found: File name too long'),
+        ('', 'does not exist'),
+        (' ', 'does not exist'),
+        ('\0.pth', 'does not exist'),
+    ],
+)
+def test_paths_that_can_be_none_are_said(source, said):
+    with pytest.raises(FileNotFoundError, match=f'the checkpoint .*{said}') as error:
+        read_checkpoint(source)
+    assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_not_blamed_on_the_network(server, monkeypatch, number):
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    with pytest.raises(OSError, match=f'cannot be kept in .*: {os.strerror(number)}; make room there, let TORCH_HOME'):
+        fetch(server.url())
 
 
 def test_a_redirect_elsewhere_does_not_get_the_password(server):
