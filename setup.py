@@ -69,6 +69,7 @@ setup(
         'jinja2',
         'av>=17.1',
         'matplotlib',
+        'pillow>=11',
         'pyyaml',
         'rich',
         'safetensors',
