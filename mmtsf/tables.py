@@ -1,7 +1,6 @@
 """Tables for people: csv files whose texts a spreadsheet takes as texts, whatever they begin with."""
 
 import csv
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,8 +8,12 @@ from decimal import Decimal
 from numbers import Number
 from pathlib import Path
 
-#: How a text begins that a spreadsheet takes as a formula: as OWASP lists them, behind spaces and apostrophes, too
-FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\ufeff\u200b-\u200f\u2060]*[=+\-−@])")
+#: How a text begins that a spreadsheet takes as a formula, as OWASP lists them
+SIGNS = ('=', '+', '-', '−', '@')
+BREAKS = ('\t', '\r', '\n')
+#: Kinds of characters that are not seen before a sign: control, format, spaces, marks; and letters without a shape
+UNSEEN = {'Cc', 'Cf', 'Cs', 'Mn', 'Zl', 'Zp', 'Zs'}
+FILLERS = "'\u115f\u1160"
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable]
         path (Path): The file.
         header (Iterable[str]): Names of the columns.
     """
-    with path.open('w', encoding='utf-8', newline='') as file:
+    with path.open('w', encoding='utf-8', newline='', errors='surrogateescape') as file:  # names of files are bytes
         writer = csv.writer(file)
 
         def write(row: Iterable) -> None:
@@ -36,7 +39,7 @@ def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable]
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Rows of a file that :func:`new_table` wrote, with the texts as they were."""
-    with path.open(encoding='utf-8', newline='') as file:
+    with path.open(encoding='utf-8', newline='', errors='surrogateescape') as file:
         rows = ([_as_it_was(cell) for cell in row] for row in csv.reader(file))
         header = next(rows, [])
         return [dict(zip(header, row)) for row in rows]
@@ -44,7 +47,9 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def as_text(text: str) -> str:
     """``text``, with an apostrophe before it if it would be a formula; wide and small signs count as plain ones."""
-    return f"'{text}" if FORMULA.match(unicodedata.normalize('NFKC', text)) else text
+    normal = unicodedata.normalize('NFKC', text)
+    seen = (c for c in normal if c not in FILLERS and unicodedata.category(c) not in UNSEEN)
+    return f"'{text}" if next(seen, '') in SIGNS or normal.lstrip("'").startswith(BREAKS) else text
 
 
 def rounded(number: float, digits: int = 4) -> Decimal:

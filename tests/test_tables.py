@@ -37,6 +37,7 @@ FORMULAS = [
     '−5',
     "'=1+1",
     "''=1+1",
+    *(f'{unseen}=1' for unseen in '\x00\x01\x7f\xad\u061c\u202a\u2066\u2061\u180e\ufe0f\ufff9\U000e0001\u3164\u115f'),
 ]
 PLAIN = ['jumping = falling', 'a-b', 'x@y', "'quoted'", 'cat, wild', '"said"', '5', ' ', 'tai chi', '射箭', "'", "'a"]
 
@@ -66,6 +67,13 @@ def test_numbers_stay_numbers(tmp_path):
         write(numbers)
     written = (tmp_path / 'table.csv').read_text().splitlines()[1]
     assert written == '-1,-0.5,-0.25,-7,-1.50,-0.0000,-2.0000,True,'
+
+
+def test_names_of_files_that_are_no_text_are_written_as_their_bytes(tmp_path):
+    with new_table(tmp_path / 'table.csv', ['video']) as write:
+        write(['\udcff=a.mp4'])
+    assert (tmp_path / 'table.csv').read_bytes().splitlines()[1].endswith(b'\xff=a.mp4')
+    assert read_table(tmp_path / 'table.csv') == [{'video': '\udcff=a.mp4'}]
 
 
 def test_an_empty_table_has_no_rows(tmp_path):

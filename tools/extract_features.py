@@ -190,7 +190,7 @@ def open_parts(folder: Path, settings: str) -> None:
         ValueError: If it was not.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, digest = folder / 'settings', hashlib.sha256(settings.encode()).hexdigest()
+    file, digest = folder / 'settings', hashlib.sha256(settings.encode(errors='surrogateescape')).hexdigest()
     if file.exists() and file.read_text() != digest:
         raise ValueError(
             f'{folder} was begun with another list, level, config or checkpoint; finish that, remove it with '
@@ -217,6 +217,8 @@ def merge(parts: Path, videos: list[Path], out: Path) -> str:
         shutil.rmtree(parts)
         raise RuntimeError(f'none of the {len(videos)} videos could be read')
     names = [str(videos[number]) for number in read]
+    if out.suffix != '.npy':  # which hold no bytes of names that are no text
+        names = [name.encode(errors='backslashreplace').decode() for name in names]
     broken = [str(video) for number, video in enumerate(videos) if number not in set(read)]
     features = (np.load(part_of(parts, number)) for number in read)
     aside = out.with_name(f'{out.name}.part')
@@ -224,11 +226,15 @@ def merge(parts: Path, videos: list[Path], out: Path) -> str:
     writers[out.suffix](aside, names, features)
     commit(aside, out)
     if out.suffix == '.npy':
-        out.with_suffix('.txt').write_text('\n'.join(names) + '\n')
+        write_names(out.with_suffix('.txt'), names)
     if broken:
-        out.with_suffix('.broken.txt').write_text('\n'.join(broken) + '\n')
+        write_names(out.with_suffix('.broken.txt'), broken)
     shutil.rmtree(parts)
     return f'wrote features of {len(names)} videos to {out}; {len(broken)} could not be read'
+
+
+def write_names(file: Path, names: list[str]) -> None:
+    file.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8', errors='surrogateescape')
 
 
 def write_npy(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:

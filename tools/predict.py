@@ -230,7 +230,9 @@ def report(prediction: dict) -> None:
 
 def write_predictions(predictions: list[dict], args: argparse.Namespace) -> None:
     if args.json:
-        args.json.write_text(json.dumps(predictions, indent=2, ensure_ascii=False), encoding='utf-8')
+        args.json.write_text(
+            json.dumps(predictions, indent=2, ensure_ascii=False), encoding='utf-8', errors='surrogateescape'
+        )
     if args.csv:
         with new_table(args.csv, ['video', 'rank', 'label', 'name', 'score', 'error']) as write:
             for found in predictions:

@@ -95,10 +95,14 @@ def test_paths_may_hold_spaces_and_accents(decoder, tmp_path):
     assert numbers_of(reader.read(np.array([3, 1]))) == [3, 1]
 
 
-def test_frames_that_decord_cannot_decode_are_an_error_with_it_and_read_without(tmp_path):
+def test_frames_that_decord_cannot_decode_on_some_processors_are_an_error_with_it_and_read_without(tmp_path):
     path, indices = write_greys(tmp_path / 'narrow.mp4', 20, 64, 96), np.array([2, 19, 7])
-    with pytest.raises(BrokenVideoError, match='decord cannot decode frames'):
-        open_video(path, 'decord').read(indices)
+    try:
+        frames = open_video(path, 'decord').read(indices)
+    except BrokenVideoError as error:
+        assert 'decord cannot decode frames' in str(error)  # noqa: PT017
+    else:
+        assert numbers_of(frames) == [2, 19, 7]
     assert numbers_of(open_video(path).read(indices)) == [2, 19, 7]
 
 

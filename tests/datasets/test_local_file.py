@@ -347,6 +347,20 @@ def test_8k_passes_and_a_square_of_8000_does_not():
 
 
 @decoders
+def test_a_line_that_scaling_makes_huge_is_refused(decoder, tmp_path):
+    path = tmp_path / 'wide.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 60000, 1, 'bgr0'
+        for _ in range(4):
+            frame = av.VideoFrame.from_ndarray(np.zeros((1, 60000, 3), np.uint8), 'rgb24')
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(BrokenVideoError, match='60000 x 1 pixels, limits.aspect allows sides of 1 to 32'):
+        open_video(str(path), decoder)
+
+
+@decoders
 @pytest.mark.parametrize('source', ['file', 'folder'])
 @pytest.mark.parametrize(
     ('limits', 'words'),

@@ -14,6 +14,8 @@ class Limits:
         sample_pixels (int): Pixels of all frames that are read at once, for one sample. Defaults to 2**32: 2071 frames
             of 1920 x 1080.
         frames (int): Frames of a video. Defaults to 2,000,000: 18 hours at 30 a second.
+        aspect (int): Longer side of a frame as a multiple of the shorter one, which pipelines scale to a size of their
+            own. Defaults to 32.
 
     Raises:
         ValueError: If one is not an integer of at least 1.
@@ -22,6 +24,7 @@ class Limits:
     frame_pixels: int = 8192 * 4320
     sample_pixels: int = 2**32
     frames: int = 2_000_000
+    aspect: int = 32
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
@@ -37,6 +40,10 @@ class Limits:
         if width * height > self.frame_pixels:
             raise BrokenVideoError(
                 path, f'its frames have {width} x {height} pixels, limits.frame_pixels allows {self.frame_pixels}'
+            )
+        if max(width, height) > self.aspect * min(width, height):
+            raise BrokenVideoError(
+                path, f'its frames have {width} x {height} pixels, limits.aspect allows sides of 1 to {self.aspect}'
             )
 
     def check_sample(self, path: str, frames: int, width: int, height: int) -> None:
