@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from mmtsf.apis.timeline import Scene
 
 
+def literal(text: str) -> str:
+    """``text`` as matplotlib draws it letter by letter: a class or a file may have a name that is a broken formula."""
+    return text.encode(errors='replace').decode().replace('$', r'\$')
+
+
 def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) -> None:
     """Draw counts ``(K, K)``, rows the labels and columns the predictions, coloured by share of the row."""
-    num_classes = len(classes)
+    num_classes, names = len(classes), list(map(literal, classes))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     size = max(4.0, min(0.5 * num_classes + 2, 30))
     figure, axes = plt.subplots(figsize=(size, size), layout='constrained')
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     axes.set(xlabel='predicted', ylabel='label')
     if num_classes <= 60:
-        axes.set_xticks(range(num_classes), classes, rotation=45, ha='right')
-        axes.set_yticks(range(num_classes), classes)
+        axes.set_xticks(range(num_classes), names, rotation=45, ha='right')
+        axes.set_yticks(range(num_classes), names)
     if num_classes <= 30:
         for row, column in np.ndindex(*matrix.shape):
             color = 'white' if shares[row, column] > 0.5 else 'black'
@@ -74,14 +79,14 @@ def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, 
     size = (1.6 * len(shown) + 0.6, 1.65 * len(rows) * height / width + 0.5)
     figure, axes = plt.subplots(len(rows), len(shown), figsize=size, layout='constrained', squeeze=False)
     for row, (name, images) in zip(axes, rows.items()):
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(literal(name))
         for axis, frame in zip(row, shown):
             axis.imshow(images[frame])
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
     for axis, frame in zip(axes[0], shown):
         axis.set_title(f'{frame}', fontsize=8)
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     _save(figure, path)
 
 
@@ -93,7 +98,7 @@ def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -
         axis.imshow(
             np.concatenate([np.pad(clip[i], ((0, 0), (0, 2), (0, 0)), constant_values=255) for i in shown], axis=1)
         )
-        axis.set_title(title, fontsize=9, loc='left')
+        axis.set_title(literal(title), fontsize=9, loc='left')
         axis.axis('off')
     _save(figure, path)
 
@@ -124,14 +129,15 @@ def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path,
     wins = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
     drawn = np.lexsort((scores.mean(axis=0), wins))[::-1][:topk]
     figure, axes = plt.subplots(figsize=(12, 4), layout='constrained')
-    for label in drawn:
-        axes.stairs(scores[:, label], edges, baseline=None, linewidth=2, label=classes[label])
+    steps = [axes.stairs(scores[:, label], edges, baseline=None, linewidth=2) for label in drawn]
     if edges[-1] > 60:
         axes.xaxis.set_major_formatter(lambda seconds, _: f'{int(seconds // 60)}:{seconds % 60:02.0f}')
     unit = 'min:s' if edges[-1] > 60 else 's'
     axes.set(xlabel=f'time, {unit}', ylabel='score', ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
+    legend = axes.legend(steps, ['class'] * len(steps), loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
+    for text, label in zip(legend.get_texts(), drawn):
+        text.set_text(literal(classes[label]))  # a name that begins with _ would be left out
     _save(figure, path)
 
 

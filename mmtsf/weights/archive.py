@@ -9,6 +9,8 @@ from typing import BinaryIO
 #: An archive may unpack to this many times its size, and to a little more where it is small
 MOST_TIMES = 10
 SMALL = 16 * 2**20
+#: Bytes of the list of an archive's parts; that of a training of base size has 0.1 million
+MOST_LISTED = 8 * 2**20
 #: Other methods unpack without asking how much is wanted
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -24,6 +26,9 @@ def open_archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     Raises:
         Refused: If they do not.
     """
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile itself goes by
+    if end and end[zipfile._ECD_SIZE] > MOST_LISTED:  # type: ignore[attr-defined]
+        raise Refused(f'the list of its parts is larger than {MOST_LISTED:,} bytes')
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         if len({part.filename for part in parts}) < len(parts):

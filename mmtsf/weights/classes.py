@@ -2,12 +2,17 @@
 
 import reprlib
 import unicodedata
+from collections import Counter
 from typing import Any
+
+from .report import shorten
 
 #: Characters of a name
 LONGEST = 500
-#: Line ends, escape codes, halves of characters
-CONTROL = {'Cc', 'Cs', 'Zl', 'Zp'}
+#: Line ends, escape codes, halves of characters, and those that are not seen or turn others round
+CONTROL = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
+#: A tab, and those that join and part letters or emoji
+ALLOWED = '\t\u200c\u200d'
 
 
 def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
@@ -29,10 +34,12 @@ def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
     if odd:
         raise ValueError(
             f'the class names in this checkpoint are not taken: {reprlib.repr(odd[0])}, expected a list of texts of '
-            f'one line and at most {LONGEST} characters'
+            f'one line that can be seen, of at most {LONGEST} characters'
         )
     if len(names) != num_classes:
         raise ValueError(f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class')
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f'class names in this checkpoint are there twice: {shorten(twice)}; expected one for each')
     return list(names)
 
 
@@ -55,6 +62,6 @@ def _inner(value: dict, name: str) -> dict:
 
 
 def _is_name(value: Any) -> bool:
-    if not isinstance(value, str) or len(value) > LONGEST:
+    if not isinstance(value, str) or len(value) > LONGEST or not value.strip():
         return False
-    return not any(unicodedata.category(character) in CONTROL for character in value if character != '\t')
+    return not any(unicodedata.category(character) in CONTROL for character in value if character not in ALLOWED)

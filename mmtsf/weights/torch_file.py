@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from .archive import Refused, open_archive
-from .unpickler import NOTHING, Storage, Unpickler, View
+from .unpickler import MOST_PICKLED, NOTHING, Storage, Unpickler, View
 
 #: Values in a file, and how deep they may lie; a training of base size has 10 thousand, 5 deep
 MOST_VALUES, DEEPEST = 1_000_000, 64
-#: Tensors may share numbers, as tied weights do: together they are no more than this many times those of the file
-MOST_SHARED = 4
+#: Tensors may share numbers, as tied weights and averages do at their start. As they may be copied later, together they
+#: are no more than this many times those of the file
+MOST_SHARED = 64
 #: First words of the format of before PyTorch 1.6
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
 PLAIN = (type(None), bool, int, float, str)
@@ -46,7 +47,10 @@ def _read_archive(file: BinaryIO, archive: zipfile.ZipFile, map_location: Any) -
     """Today's format: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``."""
     parts = {part.filename.partition('/')[2]: part for part in archive.infolist()}
     if 'byteorder' in parts:
-        _check_order(archive.read(parts['byteorder']).decode())
+        with archive.open(parts['byteorder']) as order:
+            _check_order(order.read(10).decode())
+    if parts['data.pkl'].file_size > MOST_PICKLED:
+        raise Refused(f'its pickle is larger than {MOST_PICKLED:,} bytes')
     unpickler = Unpickler(BytesIO(archive.read(parts['data.pkl'])))
     content = unpickler.load()
     for storage in unpickler.storages.values():
@@ -71,9 +75,11 @@ def _read_stream(file: BinaryIO, map_location: Any) -> Any:
     _check_order('little' if Unpickler(file).load()['little_endian'] else 'big')
     unpickler = Unpickler(file)
     content = unpickler.load()
-    places = {}
+    places: dict[str, int] = {}
     for key in Unpickler(file).load():
-        storage = unpickler.storages[key if type(key) is str else '']
+        if type(key) is not str or key in places:
+            raise pickle.UnpicklingError
+        storage = unpickler.storages[key]
         _check_length(storage, struct.unpack('<q', file.read(8))[0] * storage.dtype.itemsize)
         places[key] = file.tell()
         file.seek(storage.bytes, 1)
@@ -115,8 +121,12 @@ class _Content:
         self.numbers: dict[str, Tensor] = {}
         self.tensors: dict[int, Tensor] = {}
         there = sum(storage.bytes for storage in unpickler.storages.values())
-        if (asked := sum(view.bytes for view in unpickler.views.values())) > MOST_SHARED * there:
-            raise Refused(f'its tensors have {asked:,} bytes, and there are {there:,} for them')
+        asked = sum(view.bytes for view in unpickler.views if view.bytes <= view.storage.bytes)
+        if asked > MOST_SHARED * there:
+            raise Refused(
+                f'its tensors have {asked:,} bytes, and share {there:,}, which is more than {MOST_SHARED} times over; '
+                'save clones of them (tensor.clone())'
+            )
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         self.values += 1
@@ -126,6 +136,8 @@ class _Content:
             )
         if isinstance(value, View):
             return self._tensor(value)
+        if isinstance(value, Tensor):
+            return value
         if isinstance(value, dict):
             kept = {key: self.plain(item, depth + 1) for key, item in value.items()}
             return type(value)({key: item for key, item in kept.items() if item is not NOTHING})

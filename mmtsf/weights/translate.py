@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +14,14 @@ from .origins import ORIGINS, POSITIONS, Origin, State
 from .report import Report, shorten
 
 #: Where checkpoints keep their weights
-CONTAINERS = ('state_dict', 'model_state', 'model', 'state_dict_ema')
+CONTAINERS = (
+    *('state_dict', 'model_state', 'model_state_dict', 'model', 'module', 'net', 'state_dict_ema', 'ema_state_dict'),
+    *('model_ema', 'ema', 'teacher'),
+)
+#: What wrappers put before names: of several devices, of a compiler, of averages; Lightning's is put before all of them
+WRAPPERS, LIGHTNING = re.compile(r'^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.'), 'model.'
+#: Numbers that averages count in
+COUNTERS = ('n_averaged', 'steps')
 OURS = 'mmtsf'
 #: Weights of a model; one of 1,000 blocks with two steps has 18,000
 MOST_WEIGHTS = 50_000
@@ -55,16 +63,18 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         ValueError: If no origin has these keys, or some are left over.
     """
     state = tensors_of(checkpoint)
-    if origin in (None, OURS) and any(mark in state for mark in MARKS):
+    inner = _inside_model(state)
+    if origin in (None, OURS) and any(mark in inner for mark in MARKS):
         meta = checkpoint.get('meta')
         known = meta.get('backbone', {}) if isinstance(meta, dict) else {}
-        weights = Weights(_with_prefix(state, 'backbone.'), OURS, '', known, Report(matched=len(state)))
+        weights = Weights(_with_prefix(inner, 'backbone.'), OURS, '', known, Report(matched=len(state)))
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
     candidates = [ORIGINS[origin]] if origin else list(ORIGINS.values())
     tables = [(candidate, scheme) for candidate in candidates for scheme in candidate.tables]
-    readings = [reading for one in tables if (reading := _read(state, *one, allow)) is not None]
+    states = [state] if inner is state else [state, inner]  # the released code's have the prefix, too
+    readings = [reading for one in states for table in tables if (reading := _read(one, *table, allow)) is not None]
     readings.sort(key=lambda reading: (len(reading.report.left_over), len(reading.report.missing)))
     if not readings or not readings[0].report.matched or len(readings[0].report.left_over) > len(state) / 2:
         names = ', '.join([OURS, *ORIGINS])
@@ -101,13 +111,12 @@ def translate_back(state: State, origin: str, scheme: str) -> State:
 
 
 def tensors_of(checkpoint: dict) -> State:
-    """The weights in a checkpoint, wherever it keeps them, without the prefix of a parallel wrapper.
+    """The weights in a checkpoint, wherever it keeps them, without the prefixes of wrappers.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or they are no dense tensors with names of their own.
     """
-    inner = next((checkpoint[name] for name in CONTAINERS if isinstance(checkpoint.get(name), dict)), checkpoint)
-    tensors = {key: value for key, value in inner.items() if isinstance(value, Tensor)}
+    tensors = _tensors_in(checkpoint)
     if not tensors:
         raise ValueError(f'there are no weights in this checkpoint; its keys are {shorten(checkpoint)}')
     if len(tensors) > MOST_WEIGHTS:
@@ -117,7 +126,33 @@ def tensors_of(checkpoint: dict) -> State:
     odd = [key for key, value in tensors.items() if not isinstance(key, str) or value.layout != torch.strided]
     if odd := odd or [key for key, value in tensors.items() if value.is_quantized or value.is_meta]:
         raise ValueError(f'the weights {shorten(odd)} have no name, or are sparse, quantised or without numbers')
-    return {re.sub(r'^module\.', '', key): value for key, value in tensors.items()}
+    if odd := [key for key, value in tensors.items() if value.nbytes > value.untyped_storage().nbytes()]:
+        raise ValueError(
+            f'the weights {shorten(odd)} repeat their numbers, as expand() does; save clones of them (tensor.clone())'
+        )
+    tensors = {key: value for key, value in tensors.items() if key not in COUNTERS or value.ndim}
+    names = [WRAPPERS.sub('', name) for name in tensors]
+    if len(set(names)) < len(names):
+        raise ValueError(f'weights of this checkpoint have the same names: {shorten(_twice(names))}')
+    return dict(zip(names, tensors.values()))
+
+
+def _tensors_in(checkpoint: dict, depth: int = 2) -> State:
+    inner = [checkpoint[name] for name in CONTAINERS if isinstance(checkpoint.get(name), dict)]
+    found = (_tensors_in(one, depth - 1) for one in inner if depth)
+    tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    return next((one for one in found if one), tensors)
+
+
+def _inside_model(state: State) -> State:
+    """``state`` without Lightning's prefix, if all names have it."""
+    if not all(key.startswith(LIGHTNING) for key in state):
+        return state
+    return {WRAPPERS.sub('', key.removeprefix(LIGHTNING)): value for key, value in state.items()}
+
+
+def _twice(names: list[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def _checked(weights: Weights) -> Weights:
@@ -130,8 +165,8 @@ def _checked(weights: Weights) -> Weights:
         )
     if odd := not_finite(weights.state):
         raise ValueError(
-            f'{len(odd)} weights hold NaN or an infinity: {shorten(odd)}; take an earlier checkpoint, from before the '
-            'training went wrong'
+            f'{len(odd)} weights hold NaN, an infinity or a number too large for float32: {shorten(odd)}; take an '
+            'earlier checkpoint, from before the training went wrong'
         )
     return weights
 

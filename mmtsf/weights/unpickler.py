@@ -1,6 +1,8 @@
 """Pickles as data: names in them stand for functions of this file alone, and tensors are described, not made."""
 
 import pickle
+import pickletools
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +10,22 @@ from math import prod
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from .archive import Refused
 
-#: Reads that a pickle may take; that of a training of base size takes 70 thousand
-MOST_READS = 1_000_000
+#: Reads that a pickle may take, and values that its calls may be given; a training of base size has 70 thousand
+MOST_READS, MOST_GIVEN = 1_000_000, 500_000
+#: Bytes of a pickle
+MOST_PICKLED = 256 * 2**20
+#: Characters of a text, and bytes of a whole number, that is looked up or shown
+LONGEST_KEY, LONGEST_NUMBER = 10_000, 1_000
+#: Numbers as keys of dicts. They can be chosen so that finding them takes as many steps as there are; texts cannot
+MOST_NUMBERS, LARGEST_NUMBER = 20_000, 2**53
 #: Takes the place of an object that is left out
 NOTHING = object()
+#: Takes the place of a tensor that is sparse, quantised or nested, so that it is named if it is a weight
+NOT_DENSE = torch.empty(0).to_sparse()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +39,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A tensor over a storage, not made yet."""
+    """A tensor over a storage, not made yet. It may have more elements than its storage, if it repeats them."""
 
     storage: Storage
     dtype: torch.dtype
@@ -40,10 +51,10 @@ class View:
         numbers = [self.offset, *self.size, *self.stride]
         if len(self.size) != len(self.stride) or len(self.size) > 64:
             raise Refused('a tensor in it has as many sizes as no tensor has')
-        if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
+        if any(type(one) is not int or not 0 <= one < 2**63 for one in (*numbers, prod(self.size))):
             raise Refused('a tensor in it has a size that is no size')
         reach = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride)) + 1
-        if self.bytes and max(reach * self.dtype.itemsize, self.bytes) > self.storage.bytes:
+        if self.bytes and reach * self.dtype.itemsize > self.storage.bytes:
             raise Refused(f'a tensor in it, {" x ".join(map(str, self.size))}, is larger than its storage')
 
     @property
@@ -55,64 +66,115 @@ def _nothing(*_: Any) -> Any:
     return NOTHING
 
 
-def _record(*_: Any) -> dict:
-    return {}
+def _not_dense(*_: Any) -> Tensor:
+    return NOT_DENSE
 
 
-def _ordered(pairs: Any = ()) -> OrderedDict:
-    return OrderedDict((_key(key), value) for key, value in pairs)
+def _record(unpickler: 'Unpickler', content: Any = None, *_: Any) -> dict:
+    return content if isinstance(content, dict) else {}
 
 
-def _counter(counts: Any = ()) -> Counter:
-    return Counter(counts if isinstance(counts, dict) else _ordered(counts))
+def _ordered(unpickler: 'Unpickler', pairs: Any = ()) -> OrderedDict:
+    made: OrderedDict = OrderedDict()
+    for key, value in pairs:
+        unpickler.set_item(made, key, value)
+    return made
 
 
-def _tuple(values: Any = ()) -> tuple:
+def _counter(unpickler: 'Unpickler', counts: Any = ()) -> Counter:
+    return Counter(counts if isinstance(counts, dict) else _ordered(unpickler, counts))
+
+
+def _tuple(unpickler: 'Unpickler', values: Any = ()) -> tuple:
     if type(values) not in (tuple, list):
         raise TypeError  # a text of a hundred million characters is no size
     return tuple(values)
 
 
-def _view(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> View:
+def _view(unpickler: 'Unpickler', storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> View:
     """What ``torch._utils._rebuild_tensor_v2`` is told of a tensor; version 3 adds the dtype."""
     dtype = rest[2] if len(rest) > 2 and isinstance(rest[2], torch.dtype) else storage.dtype
-    return View(storage, dtype, offset, _tuple(size), _tuple(stride))
+    view = View(storage, dtype, offset, _tuple(unpickler, size), _tuple(unpickler, stride))
+    unpickler.views.append(view)
+    return view
 
 
-def _first(value: Any, *_: Any) -> Any:
+def _first(unpickler: 'Unpickler', value: Any, *_: Any) -> Any:
     return value
 
 
-def _called(function: Any, kind: Any, words: Any, *_: Any) -> Any:
-    return function(*_tuple(words))
+def _called(unpickler: 'Unpickler', function: Any, kind: Any, words: Any, *_: Any) -> Any:
+    return unpickler.call(function, words)
 
 
-NUMPY = [
-    f'{name}.multiarray.{function}' for name in ('numpy.core', 'numpy._core') for function in ('_reconstruct', 'scalar')
-]
-CONFIGS = (
+#: Dicts of other libraries, whose items are taken
+RECORDS = (
+    'builtins.dict',
+    'collections.defaultdict',
     'mmengine.config.config.ConfigDict',
     'mmcv.utils.config.ConfigDict',
+    'addict.addict.Dict',
+    'easydict.EasyDict',
     'fvcore.common.config.CfgNode',
     'yacs.config.CfgNode',
     'timm.utils.model_ema.ModelEma',
+    'lightning_fabric.utilities.data.AttributeDict',
+    'lightning.fabric.utilities.data.AttributeDict',
+    'pytorch_lightning.utilities.parsing.AttributeDict',
 )
-LEFT_OUT = (
-    'mmengine.logging.history_buffer.HistoryBuffer',
-    'builtins.getattr',  # HistoryBuffer pickles its methods so
-    *NUMPY,
-    'numpy.ndarray',
-    'numpy.dtype',
-    'pathlib.PosixPath',
-    'pathlib.WindowsPath',
-    'argparse.Namespace',
-    '_codecs.encode',  # bytes
-    'builtins.bytearray',
-    'builtins.set',
-    'builtins.complex',
-    'torch.device',
-    'torch.Tensor',
-    'torch.nn.parameter.Parameter',
+#: Harmless objects, which are left out: module, and names in it
+LEFT_OUT = {
+    'builtins': 'bool bytearray bytes complex float frozenset int list object range set slice str tuple type '
+    'getattr',  # HistoryBuffer pickles its methods so
+    '_codecs': 'encode',  # bytes
+    'argparse': 'Namespace',
+    'collections': 'deque',
+    'copyreg': '__newobj__ _reconstructor',
+    'datetime': 'date datetime time timedelta timezone',
+    'decimal': 'Decimal',
+    'functools': 'partial',
+    'pathlib': 'Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath',
+    'pathlib._local': 'Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath',
+    're': '_compile',
+    'time': 'struct_time',
+    'types': 'SimpleNamespace',
+    'uuid': 'SafeUUID UUID',
+    'zoneinfo': 'ZoneInfo ZoneInfo._unpickle',
+    'mmengine.config.config': 'Config',
+    'mmcv.utils.config': 'Config',
+    'mmengine.logging.history_buffer': 'HistoryBuffer HistoryBuffer.current HistoryBuffer.max HistoryBuffer.mean '
+    'HistoryBuffer.min',
+    'numpy': 'bool bool_ bytes_ complex128 complex64 datetime64 dtype float16 float32 float64 int16 int32 int64 int8 '
+    'ndarray object_ str_ timedelta64 uint16 uint32 uint64 uint8',
+    'numpy.core.multiarray': '_reconstruct scalar',
+    'numpy._core.multiarray': '_reconstruct scalar',
+    'numpy.core.numeric': '_frombuffer',
+    'numpy._core.numeric': '_frombuffer',
+    'numpy.random._pickle': '__bit_generator_ctor __generator_ctor __randomstate_ctor',
+    'numpy.random._mt19937': 'MT19937',
+    'numpy.random._pcg64': 'PCG64 PCG64DXSM',
+    'numpy.random._philox': 'Philox',
+    'numpy.random._sfc64': 'SFC64',
+    'numpy.random.bit_generator': 'SeedSequence __pyx_unpickle_SeedSequence',
+    'omegaconf.base': 'ContainerMetadata Metadata',
+    'omegaconf.dictconfig': 'DictConfig',
+    'omegaconf.listconfig': 'ListConfig',
+    'omegaconf.nodes': 'AnyNode BooleanNode FloatNode IntegerNode StringNode',
+    'torch': 'Generator Tensor channels_last channels_last_3d contiguous_format device jagged per_channel_affine '
+    'per_channel_affine_float_qparams per_channel_symmetric per_tensor_affine per_tensor_symmetric preserve_format '
+    'sparse_bsc sparse_bsr sparse_coo sparse_csc sparse_csr strided',
+    'torch._C': 'Generator',
+    'torch.nn.parameter': 'Buffer Parameter',
+    'torch.serialization': '_get_layout',
+    'torch.torch_version': 'TorchVersion',
+    'typing': 'Any',
+}
+#: Functions of torch that make tensors which are not dense
+MAKERS_NOT_DENSE = (
+    '_rebuild_sparse_tensor',
+    '_rebuild_sparse_csr_tensor',
+    '_rebuild_qtensor',
+    '_rebuild_nested_tensor',
 )
 DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 STORAGES = dict(
@@ -129,11 +191,18 @@ STORAGES = dict(
     ComplexFloat=torch.complex64,
     ComplexDouble=torch.complex128,
     Untyped=torch.uint8,
+    QUInt8=torch.quint8,
+    QInt8=torch.qint8,
+    QInt32=torch.qint32,
+    QUInt4x2=torch.quint4x2,
+    QUInt2x4=torch.quint2x4,
 )
 #: All that a pickle may name, and what it gets. Nothing is imported, and nothing but these functions is called.
 NAMES: dict[str, Any] = {
-    **dict.fromkeys(LEFT_OUT, _nothing),
-    **dict.fromkeys(CONFIGS, _record),
+    **{f'{module}.{name}': _nothing for module, names in LEFT_OUT.items() for name in names.split()},
+    **{f'torch.{place}{name}Tensor': _nothing for place in ('', 'cuda.') for name in STORAGES},
+    **{f'torch._utils.{name}': _not_dense for name in MAKERS_NOT_DENSE},
+    **dict.fromkeys(RECORDS, _record),
     'collections.OrderedDict': _ordered,
     'collections.Counter': _counter,
     'torch.Size': _tuple,
@@ -150,24 +219,13 @@ NAMES: dict[str, Any] = {
         for name, dtype in STORAGES.items()
     },
 }
-#: Names that Python 2 had
-MODULES = {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}
-
-
-def _key(key: Any) -> Any:
-    """A dict's key, if it is a text or a number: hashing anything else may not come back."""
-    if type(key) not in (str, int, float, bool, type(None)):
-        raise Refused(f'a dict in it has a {type(key).__name__} as key, expected a text or a number')
-    if type(key) is str:
-        key.encode()  # or it is no text
-    return key
 
 
 class _File:
-    """A file that is read a bounded number of times, and never for more than it has."""
+    """A file that is read a bounded number of times, for a bounded number of bytes, and never for more than it has."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.readline, self.reads = file, file.readline, 0
+        self.file, self.reads, self.bytes = file, 0, 0
         place = file.tell()
         self.size = file.seek(0, 2)
         file.seek(place)
@@ -178,7 +236,22 @@ class _File:
             raise Refused(f'its pickle takes more than {MOST_READS:,} steps')
         if size > self.size:
             raise EOFError
+        self.bytes += size
+        if self.bytes > MOST_PICKLED:
+            raise Refused(f'its pickle is larger than {MOST_PICKLED:,} bytes')
         return self.file.read(size)
+
+    def readline(self) -> bytes:
+        return self.file.readline(LONGEST_KEY)
+
+
+def _refusal(name: str) -> Callable[['Unpickler'], None]:
+    def refuse(unpickler: 'Unpickler') -> None:
+        if unpickler.proto < 2:
+            raise pickle.UnpicklingError  # it is no pickle of PyTorch
+        raise Refused(f'its pickle takes the step {name}, which PyTorch does not write; save it anew with torch.save')
+
+    return refuse
 
 
 class Unpickler(pickle._Unpickler):
@@ -192,14 +265,19 @@ class Unpickler(pickle._Unpickler):
 
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    proto: int
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(_File(file), encoding='utf-8')  # type: ignore[arg-type]
         self.storages: dict[str, Storage] = {}
-        self.views: dict[int, View] = {}
+        self.views: list[View] = []
+        self.given = self.numbers = 0
 
     def find_class(self, module: str, name: str) -> Any:
-        name = f'{MODULES.get(module, module)}.{name}'
+        module, name = NAME_MAPPING.get((module, name), (module, name))  # of Python 2, which protocol 2 goes by
+        name = f'{IMPORT_MAPPING.get(module, module)}.{name}'
         if name not in NAMES:
             shown = name[:100] if name.isprintable() else ascii(name)[:100]
             raise Refused(f'it asks for {shown}, and nothing but tensors and plain values is taken from a checkpoint')
@@ -209,49 +287,132 @@ class Unpickler(pickle._Unpickler):
         kind, dtype, key, _, length, *view = pid
         if kind != 'storage' or any(view) or not isinstance(dtype, torch.dtype):
             raise Refused('it asks for a part that is no storage')
-        if type(length) is not int or type(key) is not str:
+        if type(length) is not int or not 0 <= length < 2**63 or type(key) is not str:
             raise Refused('a storage in it has a length that is none')
         storage = Storage(key, dtype, length * dtype.itemsize)
         if self.storages.setdefault(key, storage).bytes != storage.bytes:
             raise Refused(f'its storage {key[:100]!r} has two lengths')
         return storage
 
-    def _call(self) -> None:
-        words = _tuple(self.stack.pop())
-        self.stack[-1] = made = self.stack[-1](*words)
-        if isinstance(made, View):
-            self.views[id(made)] = made
+    def call(self, function: Any, words: Any) -> Any:
+        """Call a function of this file. Lists that it is given may be copied, so what is in them counts."""
+        words = _tuple(self, words)
+        self.given += sum(len(word) for word in (words, *words) if isinstance(word, (tuple, list, dict)))
+        if self.given > MOST_GIVEN:
+            raise Refused(f'its pickle gives more than {MOST_GIVEN:,} values to calls')
+        return NOTHING if function is NOTHING else function(self, *words)
 
-    def _set(self, target: dict, items: list) -> None:
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_key(key)] = value
+    def set_item(self, target: Any, key: Any, value: Any) -> None:
+        """Set an item whose key is a text or a number. Others are left out: hashing them may not come back."""
+        if type(key) is str:
+            if len(key) > LONGEST_KEY or not key.isascii() and key.encode(errors='ignore').decode() != key:
+                raise Refused(f'a dict in it has a key that is no text, or of more than {LONGEST_KEY:,} characters')
+        elif type(key) in (int, float, bool, type(None)) and abs(key or 0) < LARGEST_NUMBER:
+            self.numbers += 1
+            if self.numbers > MOST_NUMBERS:
+                raise Refused(f'its dicts have more than {MOST_NUMBERS:,} keys that are numbers, expected names')
+        else:
+            return
+        if target is not NOTHING:
+            target[key] = value
+
+    def _call(self) -> None:
+        words = self.stack.pop()
+        self.stack[-1] = self.call(self.stack[-1], words)
+
+    def _call_with_names(self) -> None:
+        self.stack.pop()  # no function here takes any
+        self._call()
 
     def _set_item(self) -> None:
-        items = self.stack[-2:]
-        del self.stack[-2:]
-        self._set(self.stack[-1], items)
+        value, key = self.stack.pop(), self.stack.pop()
+        self.set_item(self.stack[-1], key, value)
 
     def _set_items(self) -> None:
         items = self.pop_mark()
-        self._set(self.stack[-1], items)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self.set_item(self.stack[-1], key, value)
+
+    def _extend(self) -> None:
+        items = self.pop_mark()
+        if self.stack[-1] is not NOTHING:
+            self.stack[-1].extend(items)
+
+    def _append(self) -> None:
+        item = self.stack.pop()
+        if self.stack[-1] is not NOTHING:
+            self.stack[-1].append(item)
 
     def _build(self) -> None:
         self.stack.pop()  # attributes are left out
 
-    dispatch = {  # type: ignore[assignment]
-        step[0]: pickle._Unpickler.dispatch[step[0]]
-        for step in (
-            *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.BINPERSID),
-            *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2),
-            *(pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE, pickle.SHORT_BINSTRING),
-            *(pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
-            *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
-            *(pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
-        )
-    } | {
-        pickle.REDUCE[0]: _call,
-        pickle.NEWOBJ[0]: _call,
-        pickle.BUILD[0]: _build,
-        pickle.SETITEM[0]: _set_item,
-        pickle.SETITEMS[0]: _set_items,
-    }
+    def _frame(self) -> None:
+        self.read(8)  # what it frames follows
+
+    def _long(self) -> None:
+        size = int.from_bytes(self.read(4), 'little')
+        if size > LONGEST_NUMBER:
+            raise Refused(f'a number in it has {size:,} bytes')
+        self.append(int.from_bytes(self.read(size), 'little', signed=True))
+
+    def _empty_set(self) -> None:
+        self.append(NOTHING)
+
+    def _add_items(self) -> None:
+        self.pop_mark()
+
+    def _frozen_set(self) -> None:
+        self.pop_mark()
+        self.append(NOTHING)
+
+    def _short_bytes(self, of_size: int = 1) -> None:
+        self.read(int.from_bytes(self.read(of_size), 'little'))
+        self.append(NOTHING)
+
+    def _bytes(self) -> None:
+        self._short_bytes(4)
+
+    def _long_bytes(self) -> None:
+        self._short_bytes(8)
+
+    dispatch = (
+        {ord(step.code): _refusal(step.name) for step in pickletools.opcodes}
+        | {  # type: ignore[assignment]
+            step[0]: pickle._Unpickler.dispatch[step[0]]
+            for step in (
+                *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.BINPERSID),
+                *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2),
+                *(pickle.LONG1, pickle.BINFLOAT, pickle.BINSTRING, pickle.SHORT_BINSTRING),
+                *(pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8),
+                *(
+                    pickle.EMPTY_DICT,
+                    pickle.EMPTY_LIST,
+                    pickle.POP,
+                    pickle.POP_MARK,
+                    pickle.STACK_GLOBAL,
+                    pickle.MEMOIZE,
+                ),
+                *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+                *(pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
+            )
+        }
+        | {
+            pickle.REDUCE[0]: _call,
+            pickle.NEWOBJ[0]: _call,
+            pickle.NEWOBJ_EX[0]: _call_with_names,
+            pickle.BUILD[0]: _build,
+            pickle.FRAME[0]: _frame,
+            pickle.LONG4[0]: _long,
+            pickle.APPEND[0]: _append,
+            pickle.APPENDS[0]: _extend,
+            pickle.EMPTY_SET[0]: _empty_set,
+            pickle.ADDITEMS[0]: _add_items,
+            pickle.FROZENSET[0]: _frozen_set,
+            pickle.SHORT_BINBYTES[0]: _short_bytes,
+            pickle.BINBYTES[0]: _bytes,
+            pickle.BINBYTES8[0]: _long_bytes,
+            pickle.BYTEARRAY8[0]: _long_bytes,
+            pickle.SETITEM[0]: _set_item,
+            pickle.SETITEMS[0]: _set_items,
+        }
+    )

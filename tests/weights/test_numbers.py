@@ -24,7 +24,10 @@ def test_weights_that_are_not_finite_are_named(number, kind):
     assert translate(state).report.matched == len(state)
     state[KEY] = state[KEY].clone()
     state[KEY][3] = number
-    with pytest.raises(ValueError, match=f'1 weights hold NaN or an infinity: {KEY}; take an earlier checkpoint'):
+    with pytest.raises(
+        ValueError,
+        match=f'1 weights hold NaN, an infinity or a number too large for float32: {KEY}; take an earlier checkpoint',
+    ):
         translate(dict(state_dict=state, meta={}))
 
 
@@ -67,7 +70,9 @@ def test_weights_that_are_not_dense_are_named(odd):
 def test_weights_of_another_origin_are_checked_too():
     state = hugging_face_model().state_dict()
     state['timesformer.layernorm.bias'][0] = float('nan')
-    with pytest.raises(ValueError, match='1 weights hold NaN or an infinity: backbone.norm.bias'):
+    with pytest.raises(
+        ValueError, match='1 weights hold NaN, an infinity or a number too large for float32: backbone.norm.bias'
+    ):
         translate(state)
 
 
@@ -85,9 +90,13 @@ def test_no_reader_takes_weights_that_are_not_finite(tiny_checkpoint, tmp_path):
     torch.save(content, tmp_path / 'nan.pth')
     np.savez(tmp_path / 'nan.npz', **{key: value.numpy() for key, value in content['state_dict'].items()})
     for path in (tmp_path / 'nan.pth', tmp_path / 'nan.npz'):
-        with pytest.raises(ValueError, match='1 weights hold NaN or an infinity: cls_head.fc_cls.bias'):
+        with pytest.raises(
+            ValueError, match='1 weights hold NaN, an infinity or a number too large for float32: cls_head.fc_cls.bias'
+        ):
             init_recognizer(ROOT / TINY, path, 'cpu')
-        with pytest.raises(ValueError, match='1 weights hold NaN or an infinity: cls_head.fc_cls.bias'):
+        with pytest.raises(
+            ValueError, match='1 weights hold NaN, an infinity or a number too large for float32: cls_head.fc_cls.bias'
+        ):
             Pretrained(str(path))(tiny_backbone('DividedAttention'))
 
 
