@@ -73,7 +73,8 @@ class Visitor:
         self.http = httpx.Client(base_url=page.address, timeout=120)
         self.session = uuid.uuid4().hex[:10]
         config = self.http.get('/config').json()
-        self.function = next(f['id'] for f in config['dependencies'] if f['api_name'] == 'classify')
+        self.functions = {f['api_name']: f['id'] for f in config['dependencies']}
+        self.function = self.functions['classify']
         self.samples = [sample[0]['path'] for c in config['components'] for sample in c['props'].get('samples') or ()]
 
     def upload(self, content: Path | str | bytes, name: str | None = None) -> Any:

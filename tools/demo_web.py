@@ -63,6 +63,7 @@ from mmaction.models import BaseRecognizer
 from mmengine.config import DictAction
 from mmengine.dataset import Compose, pseudo_collate
 from starlette.datastructures import MutableHeaders
+from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
@@ -86,6 +87,18 @@ from mmtsf.visualization import draw_timeline
 
 # videos are shown as they are; with a converter at hand, gradio would have it read samples, by rules of its own
 gr.processing_utils.ffmpeg_installed = lambda: False
+
+
+class FilesOnly(gr.route_utils.GradioMultiPartParser):
+    """An upload of files: form fields that are none would be held in memory."""
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file is None:
+            raise MultiPartException('The upload has a part without a file name, expected files alone')
+
+
+gr.route_utils.GradioMultiPartParser = FilesOnly
 
 TOPK = 5
 SAMPLES = 8  # of a folder
@@ -147,7 +160,7 @@ class TimeIsUp(BrokenVideoError):
 
 
 class TimedReader(VideoReader):
-    """A video whose frames are handed out until a time, and shrunk one by one, so that few large ones are held.
+    """A video that is decoded until a time, and whose frames are shrunk one by one, so that few large ones are held.
 
     Args:
         reader (VideoReader): The video.
@@ -158,12 +171,17 @@ class TimedReader(VideoReader):
     def __init__(self, reader: VideoReader, end: float, shrink: Callable | None = None) -> None:
         self.reader, self.end, self.shrink = reader, end, shrink
         self.num_frames, self.fps = reader.num_frames, reader.fps
+        reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
+
+    def check_time(self) -> None:
+        """Raise :class:`TimeIsUp` when it is."""
+        if time.monotonic() > self.end:
+            raise TimeIsUp('video', 'its time is up')
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         with blamed_on('video'):
             for frame in self.reader.stream(indices):
-                if time.monotonic() > self.end:
-                    raise TimeIsUp('video', 'its time is up')
+                self.check_time()
                 yield self.shrink(frame) if self.shrink else frame
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -225,7 +243,7 @@ class Demo:
         shown = Shown()
         with tempfile.TemporaryDirectory(dir=WORK, ignore_cleanup_errors=True) as folder:
             try:
-                reader = TimedReader(self.open(video), end)
+                reader = self.open(video, end)
                 model = self.model_for(settings)
                 for part in (self.name, self.draw_over_time, self.draw_attention):
                     for news in part(model, reader, shown, Path(folder)):
@@ -241,15 +259,15 @@ class Demo:
             except ValueError as error:  # e.g. a number of frames that the attention scheme cannot cut
                 raise refusal(f'{error}.') from error
 
-    def open(self, video: str) -> VideoReader:
-        """Open a video, if it is none that would keep the page busy for long.
+    def open(self, video: str, end: float) -> TimedReader:
+        """Open a video until a time, if it is none that would keep the page busy for long.
 
         Raises:
-            BrokenVideoError: If it cannot be read or is too large.
+            BrokenVideoError: If it cannot be read or is too large, or its time is up.
         """
         if not os.path.isfile(video):
             raise BrokenVideoError(video, 'it is no file')
-        reader = self.opener.open(video)
+        reader = TimedReader(self.opener.open(video), end)
         with blamed_on(video):
             height, width = reader.read(np.array([0])).shape[1:3]
         minutes = reader.num_frames / min(reader.fps or RATE, RATE) / 60
@@ -373,7 +391,7 @@ def check_input(block: gr.components.Component, value: Any) -> Any:
         return int(value)
     if isinstance(block, gr.Video):
         return None if value is None else {'path': str(uploaded(value)), 'meta': {'_type': 'gradio.FileData'}}
-    if type(value) is not int:
+    if type(value) is not int or value not in range(len(block.samples)):
         raise refusal('This is no sample of this page.')
     return value
 
@@ -418,18 +436,26 @@ class Gate:
                     MutableHeaders(scope=message)['Content-Security-Policy'] = 'sandbox'
             await send(message)
 
-        return await self.app(scope, receive, inactive)
+        left = int(dict(scope['headers']).get(b'content-length', 0)) if scope['method'] == 'POST' else 0
+
+        async def no_more_than_said() -> dict:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get('body', b''))
+            return message if left >= 0 else {'type': 'http.disconnect'}
+
+        return await self.app(scope, no_more_than_said, inactive)
 
     def answer(self, scope: dict) -> tuple[int, str]:
         """Why a request is refused; no words if it is not."""
-        path, headers = scope['path'], dict(scope['headers'])
+        path, names = scope['path'], [name for name, _ in scope['headers']]
         file = path.partition('/gradio_api/file=')[2]
         if not ROUTES.fullmatch(path) or file and not Path(os.path.abspath(file)).is_relative_to(CACHE):
             return 404, 'Not found'
         if scope['method'] != 'POST':
             return 200, ''
-        length = headers.get(b'content-length', b'')
-        if not length.isdigit():
+        length = dict(scope['headers']).get(b'content-length', b'')
+        if not length.isdigit() or names.count(b'content-length') > 1 or b'transfer-encoding' in names:
             return 411, 'The request does not say its length'
         is_upload = path.startswith('/gradio_api/upload')
         if int(length) > REQUEST + is_upload * self.max_bytes:
@@ -500,7 +526,7 @@ def samples_of(demo: Demo) -> list[str]:
     samples = []
     for sample in videos_of(demo.args.samples)[:SAMPLES] if demo.args.samples else []:
         try:
-            demo.open(sample)
+            demo.open(sample, time.monotonic() + demo.args.max_seconds)
             samples.append(sample)
         except (BrokenVideoError, gr.Error) as error:
             print(f'{sample} is no sample: {error}')

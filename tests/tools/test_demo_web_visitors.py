@@ -4,13 +4,16 @@ import asyncio
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from runs import ROOT, TINY
@@ -81,7 +84,7 @@ def hasty(tiny_checkpoint, tmp_path_factory) -> Iterator[Served]:
     holders['killed'].kill()
     holders['killed'].wait()
     (folder / 'temporary' / 'mmtsf-page-notes.txt').write_text('mine')
-    words = ['--max-megabytes', 1, '--max-minutes', 10, '--max-seconds', 1, '--keep-minutes', 0.05]
+    words = ['--max-megabytes', 4, '--max-minutes', 10, '--max-seconds', 1, '--keep-minutes', 0.05]
     with served(folder, tiny_checkpoint, *words) as page:
         yield page
     holders['lives'].kill()
@@ -351,7 +354,63 @@ def test_a_body_without_a_length_is_refused(visitor):
     assert answer.status_code == 411
 
 
+@pytest.mark.parametrize('route', ['queue/join', 'upload'])
+@pytest.mark.parametrize(
+    'heads', ['Content-Length: 5', 'Content-Length: 5\r\nTransfer-Encoding: chunked', 'Transfer-Encoding: chunked']
+)
+def test_no_more_comes_in_than_a_request_says(page, route, heads):
+    before, files = page.megabytes(), len(page.files())
+    host, port = page.address.removeprefix('http://').split(':')
+    part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.mp4"\r\n\r\n'
+    kind = 'multipart/form-data; boundary=b' if route == 'upload' else 'application/json'
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = f'POST /gradio_api/{route} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{heads}\r\n\r\n'
+        connection.sendall(head.encode())
+        with suppress(OSError):  # the page hangs up
+            for block in [part if route == 'upload' else b'{"x": "', *[bytes(2**20)] * 100]:
+                connection.sendall(f'{len(block):x}\r\n'.encode() + block + b'\r\n')
+    assert page.megabytes() < before + 50
+    assert len(page.files()) == files
+
+
+@pytest.mark.parametrize('fields', [{'files': 'x' * 900_000}, {'files': '', 'other': 'x'}, {'a': 'x', 'b': 'y'}])
+def test_a_form_field_that_is_no_file_is_refused(page, visitor, fields):
+    before = len(page.files())
+    parts = [(name, (None, text.encode())) for name, text in fields.items()]
+    answer = visitor.http.post('/gradio_api/upload', files=[('files', ('x.mp4', b'a file')), *parts])
+    assert answer.status_code == 400
+    assert 'expected files alone' in answer.text
+    assert len(page.files()) == before
+
+
+@pytest.mark.parametrize('number', [10**9, 2, -1, True, '0', None])
+def test_a_number_of_no_sample_is_one_error(visitor, number):
+    body = dict(data=[number], fn_index=visitor.functions['load_example'], session_hash=visitor.session)
+    assert visitor.http.post('/gradio_api/queue/join', json=body).status_code == 200
+    assert list(visitor.messages())[-1]['output']['error'] == 'This is no sample of this page.'
+
+
 # How long it takes
+
+
+@pytest.mark.parametrize('is_backwards', [False, True])
+def test_time_counts_also_on_the_way_to_a_wanted_frame(hasty, tmp_path, is_backwards):
+    path = tmp_path / 'x.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=30)
+        stream.width, stream.height, stream.pix_fmt = 4096, 2304, 'yuv420p'
+        (packet,) = stream.encode(av.VideoFrame.from_ndarray(np.zeros((2304, 4096, 3), np.uint8)))
+        for number in range(200):  # of 50 ms each, all said to depend on the first
+            copy = av.Packet(bytes(packet))
+            copy.stream, copy.time_base, copy.is_keyframe = stream, packet.time_base, number == 0
+            copy.dts = round(number / 30 / packet.time_base)
+            copy.pts = copy.dts if not is_backwards else round((400 - number) / 30 / packet.time_base)
+            container.mux(copy)
+    visitor = Visitor(hasty)
+    video = visitor.upload(path)
+    begun = time.monotonic()
+    assert '1 seconds' in json.dumps(visitor.ask(video, 1, 1, 2))
+    assert time.monotonic() - begun < 4
 
 
 def test_when_time_is_up_what_is_there_is_shown(hasty, tmp_path):

@@ -1,7 +1,7 @@
 """PyAV: decodes no more than the frames asked for depend on."""
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Any
 
@@ -28,12 +28,16 @@ class PyAVReader(VideoReader):
         path (str): Path of a video file.
         limits (Limits): Sizes above which it is refused. Defaults to generous ones.
 
+    Attributes:
+        check_time (Callable): Called before each packet is decoded, wanted or not; ends the reading by raising.
+
     Raises:
         BrokenVideoError: If the file cannot be opened.
     """
 
     def __init__(self, path: str, limits: Limits = Limits()) -> None:
         self.path, self.limits = path, limits
+        self.check_time: Callable[[], None] = lambda: None
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         try:
             stream = open_stream(path, limits)
@@ -87,13 +91,19 @@ class PyAVReader(VideoReader):
         context = stream.codec_context
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
         needed = self._needed(wanted)
-        for place, packet in enumerate(stream.container.demux(stream)):
+        for place, packet in enumerate(self._packets(stream)):
             if place < len(needed) and needed[place]:
                 context.skip_frame = 'NONREF' if may_skip and packet.pts not in wanted else 'DEFAULT'
                 yield from context.decode(packet)
             elif place and needed[place - 1]:  # the last packet of all is empty
                 yield from context.decode(None)
                 context.flush_buffers()
+
+    def _packets(self, stream: Any) -> Iterator[Any]:
+        """Hand out packets as long as there is time."""
+        for packet in stream.container.demux(stream):
+            self.check_time()
+            yield packet
 
     def _needed(self, wanted: Collection[int]) -> list[bool]:
         """Which packets the frames of the ``wanted`` times depend on: those from a key frame that is shown no later."""
@@ -111,8 +121,8 @@ class PyAVReader(VideoReader):
         """Frames by their number, all decoded and counted from the first on."""
         left, number = deque(wanted), -1
         stream = open_stream(self.path, self.limits, again=True)
-        with stream.container as container:
-            for number, frame in enumerate(container.decode(stream)):
+        with stream.container:
+            for number, frame in enumerate(frame for packet in self._packets(stream) for frame in packet.decode()):
                 if number == left[0]:
                     yield frame
                     left.popleft()
@@ -124,5 +134,6 @@ class PyAVReader(VideoReader):
 
     def _upright(self, frame: av.VideoFrame) -> np.ndarray:
         """RGB pixels ``(H, W, 3)`` turned as the file's rotation flag asks (degrees, counterclockwise)."""
+        self.limits.check_frame(self.path, frame.width, frame.height)
         rgb = self._reformatter.reformat(frame, format='rgb24', threads=1)
         return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
