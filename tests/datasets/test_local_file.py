@@ -346,6 +346,52 @@ def test_8k_passes_and_a_square_of_8000_does_not():
         limits.check_frame('x.mp4', 8000, 8000)
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+
+
+@pytest.mark.parametrize('name', [b'zTXt', b'iCCP'])
+def test_packed_texts_of_an_image_are_not_unpacked(name, tmp_path):
+    packer = zlib.compressobj()
+    packed = b''.join(packer.compress(bytes(2**20)) for _ in range(512)) + packer.flush()
+    image = cv2.imencode('.png', np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    (tmp_path / 'x.mp4').write_bytes(image[:33] + chunk(name, b'a\0\0' + packed) + image[33:])
+    megabytes, reason = growth(lambda: read_all(tmp_path / 'x.mp4', 'pyav'))
+    assert 'its texts and colour profile have more than' in reason
+    assert megabytes < MOST
+
+
+def test_a_file_of_any_length_is_not_read_as_a_frame(tmp_path):
+    (tmp_path / 'frames').mkdir()
+    path = tmp_path / 'frames/1.png'
+    path.write_bytes(cv2.imencode('.png', np.zeros((64, 64, 3), np.uint8))[1].tobytes()[:33])
+    os.truncate(path, 3 * 2**30)
+    megabytes, reason = growth(lambda: read_all(tmp_path / 'frames', 'pyav'))
+    assert '1.png is larger than an image of limits.frame_pixels' in reason
+    assert megabytes < MOST
+
+
+def test_chunks_of_sound_make_no_long_index(tmp_path):
+    path = tmp_path / 'sound.mov'
+    with av.open(str(path), 'w') as out:
+        video, sound = out.add_stream('mpeg4', rate=25), out.add_stream('pcm_s16le', rate=8000, layout='mono')
+        video.width = video.height = 64
+        for _ in range(8):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), 'rgb24')))
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.int16), 's16', 'mono')
+            frame.rate = 8000
+            out.mux(sound.encode(frame))
+        out.mux(video.encode())
+    read_all(path, 'pyav')
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b'stsc')
+    data[place + 16 : place + 20] = (2**31 - 1).to_bytes(4, 'big')
+    path.write_bytes(data)
+    megabytes, reason = growth(lambda: read_all(path, 'pyav'))
+    assert 'its index is longer than limits.frames allows' in reason
+    assert megabytes < MOST
+
+
 @decoders
 def test_a_line_that_scaling_makes_huge_is_refused(decoder, tmp_path):
     path = tmp_path / 'wide.mkv'

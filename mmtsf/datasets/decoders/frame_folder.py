@@ -47,7 +47,10 @@ class FrameFolderReader(VideoReader):
         return stack(self.path, (self._load(self._images[i]) for i in wanted), places, self.limits)
 
     def _load(self, path: str) -> np.ndarray:
-        data, pixels, name = Path(path).read_bytes(), None, os.path.basename(path)
+        pixels, name = None, os.path.basename(path)
+        if os.path.getsize(path) > 8 * self.limits.frame_pixels + 2**20:  # bytes of a pixel, and what stands beside
+            raise BrokenVideoError(self.path, f'{name} is larger than an image of limits.frame_pixels')
+        data = Path(path).read_bytes()
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads no more than its size
                 self.limits.check_frame(self.path, *image.size)

@@ -27,6 +27,9 @@ PLAIN = (
 STREAMED = 'flv,mpeg,mpegts'
 #: Bytes of these that FFmpeg reads to find that out, decoding some
 PROBED = 5_000_000
+PNG = b'\x89PNG\r\n\x1a\n'
+#: Bytes of packed texts and colour profiles, which may become a thousand times as many
+MOST_PACKED = 2**17
 NO_VIDEO = 'PyAV finds no video that it can decode'
 PLAYLIST = 'it is no video but text, as playlists and scripts are, which are not opened'
 #: What FFmpeg says of frames that are larger than it may decode
@@ -59,6 +62,25 @@ def check_file(path: str) -> None:
         raise BrokenVideoError(path, 'it is no regular file')
     if found.st_size == 0:
         raise BrokenVideoError(path, 'the file is empty')
+    _check_texts(path)
+
+
+def _check_texts(path: str) -> None:
+    """Refuse a PNG or APNG whose packed texts or colour profile may unpack to gigabytes, which FFmpeg keeps.
+
+    Raises:
+        BrokenVideoError: If they are longer than ``MOST_PACKED``.
+    """
+    packed = 0
+    with open(path, 'rb') as file:
+        if file.read(8) != PNG:
+            return
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], 'big')
+            packed += length if head[4:] in (b'zTXt', b'iTXt', b'iCCP') else 0
+            if packed > MOST_PACKED:
+                raise BrokenVideoError(path, f'its texts and colour profile have more than {MOST_PACKED} bytes')
+            file.seek(length + 4, 1)
 
 
 def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> Any:

@@ -38,8 +38,10 @@ def check_index(path: str, limits: Limits) -> None:
         for number, part in enumerate(_parts(file.fileno())):
             if b'cmov' in part:
                 raise BrokenVideoError(path, 'its index is compressed; write it anew, e.g. ffmpeg -i OLD -c copy NEW')
-            tables = [] if _is_pcm(part) else [*_tables(part, b'stsz'), *_tables(part, b'stz2')]
+            is_pcm = _is_pcm(part)
+            tables = [] if is_pcm else [*_tables(part, b'stsz'), *_tables(part, b'stz2')]
             total += sum(count for _, _, count in tables)
+            of_one_size += _pcm_entries(part) if is_pcm else 0
             of_one_size += sum(count for _, size, count in tables if size)
             of_one_size += sum(count for flags, count, _ in _tables(part, b'trun') if not flags & OF_EACH)
             edits = max([edits, *(count for _, count, _ in _tables(part, b'elst'))])
@@ -59,6 +61,15 @@ def _tables(part: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
 def _is_pcm(track: bytes) -> bool:
     handlers = set(HANDLER.findall(track))
     return b'soun' in handlers and handlers <= {b'soun', b'alis', b'url '} and len(ONE_BY_ONE.findall(track)) == 1
+
+
+def _pcm_entries(track: bytes) -> int:
+    """Entries for the chunks of PCM, one for every 1024 samples, as if all chunks were as long as the longest."""
+    chunks = max((count for name in (b'stco', b'co64') for _, count, _ in _tables(track, name)), default=0)
+    place = track.find(b'stsc')
+    runs = min(int.from_bytes(track[place + 8 : place + 12], 'big'), (len(track) - place) // 12)
+    longest = max((int.from_bytes(track[place + 16 + 12 * i :][:4], 'big') for i in range(runs)), default=0)
+    return chunks * (longest // 1024 + 1)
 
 
 def _parts(file: int) -> Iterator[bytes]:
