@@ -12,8 +12,8 @@ from .local_file import file_url, open_stream, takes_for_pattern
 from .reader import VideoReader
 
 decord.logging.set_level(decord.logging.QUIET)
-#: Beginnings that an older FFmpeg, as that of decord may be, takes for playlists whatever the file is called, also behind
-#: a tag of music
+#: Beginnings that an older FFmpeg, as that of decord may be, takes for playlists, whatever the file is called; it skips
+#: tags of music
 PLAYLIST = re.compile(rb'#EXTM3U|ffconcat|ID3')
 
 
