@@ -22,6 +22,7 @@ def test_a_terminal_sees_the_time_left_and_a_file_does_not(motion, tmp_path):
     assert process.wait() == 0
     assert b'0/4' in shown
     assert b'left' in shown
+    command[4] = str(tmp_path / 'again')
     log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert '0/4' not in log
     assert 'Epoch(train) [1][4/4]' in log

@@ -256,7 +256,7 @@ def test_an_interrupted_run_leaves_whole_files_only(transcode, source, out, monk
         time.sleep(0.01)
         assert process.is_alive()
     os.kill(process.pid, signal.SIGINT)
-    process.join(timeout=3)
+    process.join(timeout=30)
     assert process.exitcode not in (None, 0)
     done = {path for path in files_in(out) if path.endswith('.mp4')}
     assert files_in(out) == done | {'transcode.json'}
