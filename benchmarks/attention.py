@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Kernels of attention on the CPU, from which mmtsf/models/layers/attend.py chooses: python benchmarks/attention.py
+"""Kernels of attention on the CPU, from which mmtsf/models/kernels/attend.py chooses: python benchmarks/attention.py
 
 Groups, heads and length as the schemes have them at 8 x 224, 16 x 448 and 96 x 224; milliseconds, medians of 7
 interleaved rounds.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from timing import medians
 from torch import Tensor
 
-from mmtsf.models.layers.attend import _Products, _weights
+from mmtsf.models.kernels.attend import _Products, _weights
 
 ROUNDS = 7
 #: (groups, heads, length)

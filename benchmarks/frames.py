@@ -13,7 +13,7 @@ import torch
 from implementations import ours
 from timing import medians
 
-from mmtsf.launch import keep_freed_memory
+from mmtsf.engine.launch import keep_freed_memory
 
 FRAMES = dict(divided=(8, 16, 32, 64, 96), joint=(8, 16, 32))
 

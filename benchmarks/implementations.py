@@ -10,7 +10,7 @@ from mmtsf.config import load_config
 from mmtsf.models.layers import AttentionStep
 from mmtsf.registry import MODELS
 from mmtsf.weights import translate_back
-from mmtsf.weights.writer import hugging_face_config
+from mmtsf.weights.write import hugging_face_config
 
 init_default_scope('mmtsf')
 SCHEMES = dict(

@@ -17,7 +17,7 @@ from timing import medians
 from torch import Tensor
 
 from mmtsf.config import load_config
-from mmtsf.export import ClipClassifier, OnnxClassifier, export_onnx, quantize
+from mmtsf.deploy.export import ClipClassifier, OnnxClassifier, export_onnx, quantize
 from mmtsf.registry import MODELS
 
 

@@ -18,7 +18,7 @@ import torch
 from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, available
 from torch import nn
 
-from mmtsf.launch import keep_freed_memory
+from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.visualization import rollout
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmtsf.launch import add_common_arguments, prepare
-from mmtsf.measure import Iterations, measure, peak_memory, without_traces
-from mmtsf.runner import Runner
+from mmtsf.engine.launch import add_common_arguments, prepare
+from mmtsf.engine.profiling import Iterations, measure, peak_memory, without_traces
+from mmtsf.engine.runner.runner import Runner
 
 TOOL = Path(__file__).parents[1] / 'tools/train.py'
 

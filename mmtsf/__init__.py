@@ -9,6 +9,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     import mmcv.cnn.bricks.transformer  # noqa: F401
 
-from . import hub, registry, weights  # noqa: E402, F401  # from here on checkpoints are read without executing anything
+from . import registry, weights  # noqa: E402, F401  # from here on checkpoints are read without executing anything
+from .config import shipped  # noqa: E402
 
-hub.extend_mmengine()
+shipped.extend_mmengine()

@@ -46,7 +46,7 @@ def exists(key: str, config: Any) -> bool:
 
 @pytest.mark.parametrize('page', PAGES, ids=[page.stem for page in PAGES])
 def test_options_that_a_page_leads_to_exist(page):
-    command_line = ''.join((ROOT / name).read_text() for name in ('tools/train.py', 'mmtsf/launch.py'))
+    command_line = ''.join((ROOT / name).read_text() for name in ('tools/train.py', 'mmtsf/engine/launch.py'))
     for word in cells(page, 1):
         if word.startswith('--'):
             assert f"'{word}'" in command_line, word

@@ -13,11 +13,11 @@ from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
-from mmtsf.weights import backbone_config, build, classes_of, fit, head_config, read_checkpoint, translate
+from mmtsf.weights import backbone_config, build, classes_of, head_config, load_weights, read_checkpoint, translate
 from mmtsf.weights.download import without_secrets
-from mmtsf.weights.fit import ADDED_STEPS, HEAD, RESIZES
+from mmtsf.weights.load import ADDED_STEPS, HEAD, RESIZES
 from mmtsf.weights.origins import ORIGINS
-from mmtsf.weights.writer import FORMATS, write
+from mmtsf.weights.write import FORMATS, write
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,7 +54,7 @@ def main() -> None:
         model.init_weights()
     else:
         backbone, model = backbone_config(weights, args.num_heads), build(weights, args.num_heads)
-    report = fit(weights, model, bool(args.config), args.added_steps, args.resize)
+    report = load_weights(weights, model, bool(args.config), args.added_steps, args.resize)
     head = head_config(weights)
     keeps_head = head and not any(key.startswith(HEAD) for key in report.fresh)
     meta = dict(backbone=backbone, classes=classes_of(checkpoint, head['num_classes']) if head and keeps_head else None)

@@ -79,10 +79,10 @@ from mmtsf.apis import (
     write_attention,
 )
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, VideoReader
-from mmtsf.datasets.list_files import videos_of
 from mmtsf.datasets.transforms import OpenVideo, SampleClips, SampleSegments
-from mmtsf.datasets.transforms.video import blamed_on
-from mmtsf.launch import keep_freed_memory
+from mmtsf.datasets.transforms.read_video import blamed_on
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.preparation.video_paths import videos_of
 from mmtsf.visualization import draw_timeline
 
 # videos are shown as they are; with a converter at hand, gradio would have it read samples, by rules of its own

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import DictAction
 
 from mmtsf.apis import init_recognizer
-from mmtsf.export import (
+from mmtsf.deploy.export import (
     ClipClassifier,
     OnnxClassifier,
     compare,

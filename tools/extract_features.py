@@ -32,9 +32,9 @@ from mmtsf.apis.features import LEVELS
 from mmtsf.config import load_config
 from mmtsf.datasets.annotation_list import is_video
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.list_files import list_source, videos_of
-from mmtsf.files import check_target, commit
-from mmtsf.launch import init_processes, keep_freed_memory
+from mmtsf.engine.launch import init_processes, keep_freed_memory
+from mmtsf.preparation.video_paths import list_source, videos_of
+from mmtsf.utils.files import check_target, commit
 from mmtsf.weights.sources import local_path
 
 FORMATS = ('.npy', '.safetensors', '.parquet')

@@ -38,11 +38,11 @@ from mmtsf.apis import (
 )
 from mmtsf.apis.timeline import Scene
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.list_files import videos_of
 from mmtsf.datasets.transforms import open_as
-from mmtsf.files import check_target
-from mmtsf.launch import keep_freed_memory
-from mmtsf.tables import new_table, rounded
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.preparation.video_paths import videos_of
+from mmtsf.utils.files import check_target
+from mmtsf.utils.tables import new_table, rounded
 from mmtsf.visualization import draw_timeline, with_words, write_video
 
 #: Of a video that is written

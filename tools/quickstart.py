@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from mmtsf.checkpoints import refuse_used
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.video_folder import find_classes, list_videos
-from mmtsf.launch import num_cores
+from mmtsf.engine.launch import num_cores
+from mmtsf.engine.runner.checkpoint_files import refuse_used
 from mmtsf.visualization import draw_curves
 
 ROOT = Path(__file__).resolve().parent.parent

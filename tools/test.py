@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from mmtsf.launch import add_common_arguments, prepare
-from mmtsf.runner import Runner
+from mmtsf.engine.launch import add_common_arguments, prepare
+from mmtsf.engine.runner.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:

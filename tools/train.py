@@ -13,11 +13,11 @@ from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from mmtsf.checkpoints import claim, refuse_used
-from mmtsf.dry_run import dry_run
-from mmtsf.hooks.preemption import EXIT_CODES
-from mmtsf.launch import add_common_arguments, may_be_restarted, prepare, rank_of, set_batch
-from mmtsf.runner import Runner
+from mmtsf.engine.dry_run import dry_run
+from mmtsf.engine.hooks.preemption import EXIT_CODES
+from mmtsf.engine.launch import add_common_arguments, may_be_restarted, prepare, rank_of, set_batch
+from mmtsf.engine.runner.checkpoint_files import claim, refuse_used
+from mmtsf.engine.runner.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:

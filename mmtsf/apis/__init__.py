@@ -1,5 +1,5 @@
-from .attention import attention_maps, middle_clip, write_attention
-from .clips import ClipPacker, covering
+from .attention_maps import attention_maps, middle_clip, write_attention
+from .clip_packer import ClipPacker, covering
 from .features import extract
 from .inferencer import TimeSformerInferencer, best_classes
 from .live import LiveWindows, is_live, watch

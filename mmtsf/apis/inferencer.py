@@ -15,7 +15,7 @@ from mmengine.infer import BaseInferencer
 
 from mmtsf.config import load_config
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.list_files import videos_of
+from mmtsf.preparation.video_paths import videos_of
 from mmtsf.registry import INFERENCERS
 
 from .recognizer import build_pipeline, init_recognizer, to_sample

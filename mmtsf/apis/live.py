@@ -17,7 +17,7 @@ from mmengine.dataset import pseudo_collate
 from mmtsf.datasets.decoders import BrokenVideoError, VideoReader, open_video
 from mmtsf.datasets.transforms import SampleClips
 
-from .clips import ClipPacker
+from .clip_packer import ClipPacker
 
 
 class Moment(NamedTuple):

@@ -15,9 +15,9 @@ from torch import Tensor
 from mmtsf.config import load_config
 from mmtsf.datasets.decoders import ArrayReader
 from mmtsf.datasets.video_list import class_names
-from mmtsf.models.fuse import fuse
+from mmtsf.deploy.fuse import fuse
 from mmtsf.registry import MODELS
-from mmtsf.weights import classes_of, fit, read_checkpoint, translate
+from mmtsf.weights import classes_of, load_weights, read_checkpoint, translate
 
 
 def init_recognizer(
@@ -52,7 +52,7 @@ def init_recognizer(
     state = {}
     if checkpoint is not None:
         state = read_checkpoint(str(checkpoint))
-        fit(translate(state), model, may_start_fresh=False)
+        load_weights(translate(state), model, may_start_fresh=False)
     dataset = config.test_dataloader.dataset
     num_classes = config.model.cls_head.num_classes
     classes = classes_of(state, num_classes) or dataset.get('classes')

@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 
 from mmtsf.datasets.decoders import VideoReader
 
-from .clips import ClipPacker, covering
+from .clip_packer import ClipPacker, covering
 from .recognizer import build_pipeline
 
 

@@ -1,5 +1,5 @@
 from . import transforms
-from .sampler import SeededSampler
+from .loading import SeededSampler
 from .video_folder import VideoFolderDataset
 from .video_list import VideoListDataset
 

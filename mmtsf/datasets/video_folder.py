@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from mmtsf.datasets.decoders.local_file import IMAGES
 from mmtsf.registry import DATASETS
 
 from .annotation_list import SUFFIXES, is_video
-from .decoders.local_file import IMAGES
 from .video_list import VideoListDataset
 
 SPLITS = ('train', 'val', 'test')

@@ -15,11 +15,11 @@ import numpy as np
 from mmaction.datasets import BaseActionDataset
 from mmengine.logging import print_log
 
+from mmtsf.datasets.loading.worker_table import WorkerTable
 from mmtsf.registry import DATASETS
 
 from .annotation_list import read_list
 from .decoders import ArrayReader, BrokenVideoError
-from .in_hand import InHand
 
 #: Broken videos in a row after which a data set is taken for misplaced
 MAX_BROKEN_IN_A_ROW = 20
@@ -102,7 +102,7 @@ class VideoListDataset(BaseActionDataset):
         self.skip_broken = skip_broken
         self.time_limit = time_limit
         self.allow_outside = allow_outside
-        self.in_hand = InHand()
+        self.worker_table = WorkerTable()
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir)
         self.were_there: dict[Path, int] = {}
@@ -217,7 +217,7 @@ class VideoListDataset(BaseActionDataset):
         video = info['filename']
         if video in self.left_out:
             raise BrokenVideoError(video, self.left_out[video])
-        with self.in_hand.hold(index):
+        with self.worker_table.hold(index):
             return self.pipeline(dict(info, broken=broken))
 
     def leave_out(self, video: str, reason: str) -> None:

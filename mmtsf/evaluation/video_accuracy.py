@@ -11,7 +11,7 @@ from mmaction.evaluation import AccMetric
 from mmengine.logging import MMLogger
 
 from mmtsf.registry import METRICS
-from mmtsf.tables import new_table, rounded
+from mmtsf.utils.tables import new_table, rounded
 
 
 @METRICS.register_module()

@@ -1,6 +1,6 @@
-from .attention import attention_of, rollout
+from .attention_rollout import attention_of, rollout
 from .figures import draw_attention, draw_clips, draw_confusion_matrix, draw_curves, draw_timeline, overlay
-from .video import with_words, write_video
+from .video_writer import with_words, write_video
 
 __all__ = [
     'attention_of',

@@ -1,10 +1,10 @@
 from .build import backbone_config, build, head_config
 from .classes import classes_of
-from .fit import fit
+from .finite import not_finite
 from .geometry import Geometry
-from .numbers import not_finite
+from .load import load_weights
 from .pretrained import Pretrained
-from .reader import read_checkpoint
+from .read import read_checkpoint
 from .translate import Weights, translate, translate_back
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     'backbone_config',
     'build',
     'classes_of',
-    'fit',
+    'load_weights',
     'head_config',
     'not_finite',
     'read_checkpoint',

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from mmtsf.registry import MODELS
+from mmtsf.utils.text import shorten
 
 from .geometry import ATTENTIONS, Geometry
 from .origins import State
-from .report import shorten
 from .translate import OURS, Weights
 
 BLOCK = re.compile(r'backbone\.blocks\.(\d{1,6})\.')

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from typing import Any
 
-from .report import shorten
+from mmtsf.utils.text import shorten
 
 #: Characters of a name
 LONGEST = 500

@@ -6,14 +6,14 @@ from torch import nn
 from mmtsf.registry import WEIGHT_INITIALIZERS
 
 from .download import without_secrets
-from .fit import fit
-from .reader import read_checkpoint
+from .load import load_weights
+from .read import read_checkpoint
 from .translate import translate
 
 
 @WEIGHT_INITIALIZERS.register_module()
 class Pretrained:
-    """Start a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`fit`.
+    """Start a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`load_weights`.
 
     Args:
         checkpoint (str, optional): File, folder, URL or published name; None leaves the module at its own start.
@@ -37,5 +37,5 @@ class Pretrained:
         if self.checkpoint is None:
             return
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
-        report = fit(weights, module, added_steps=self.added_steps, resize=self.resize)
+        report = load_weights(weights, module, added_steps=self.added_steps, resize=self.resize)
         print_log(f'{without_secrets(self.checkpoint)} ({weights.origin}): {report}', 'current')

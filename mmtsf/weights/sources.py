@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 
-from mmtsf.files import commit
+from mmtsf.utils.files import commit
 
 from .download import cleaned, download, split, state_of, without_secrets
 

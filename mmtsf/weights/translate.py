@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mmtsf.utils.text import shorten
+
+from .finite import not_finite
 from .geometry import hugging_face_options
-from .numbers import not_finite
+from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
-from .report import Report, shorten
 
 #: Where checkpoints keep their weights
 CONTAINERS = (

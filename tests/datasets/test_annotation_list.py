@@ -9,7 +9,7 @@ from videos import write_greys
 
 from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import read_list, write_list
-from mmtsf.datasets.list_files import list_folder, list_source, videos_of
+from mmtsf.preparation.video_paths import list_folder, list_source, videos_of
 
 OUTSIDE = [
     '../o.mp4',

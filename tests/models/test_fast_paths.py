@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmtsf.config import load_config
-from mmtsf.hooks import FuseHook
+from mmtsf.engine.hooks import FuseHook
+from mmtsf.models.kernels.attend import attend
+from mmtsf.models.kernels.recompute import linear, linear_after_norm
 from mmtsf.models.layers import MLP, GatedMLP
-from mmtsf.models.layers.attend import attend
-from mmtsf.models.layers.linear import linear, linear_after_norm
 from mmtsf.registry import MODELS
 
 ATTENTIONS = [dict(type=scheme) for scheme in SCHEMES]

@@ -12,7 +12,7 @@ from mmaction.models import backbones, heads
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
-from mmtsf.weights import backbone_config, build, fit, read_checkpoint, translate
+from mmtsf.weights import backbone_config, build, load_weights, read_checkpoint, translate
 
 pytest.importorskip('transformers')
 
@@ -27,7 +27,7 @@ def ours(checkpoint: dict, num_heads: int = 4) -> nn.Module:
     """The model that a checkpoint tells, with its weights."""
     weights = translate(checkpoint)
     model = build(weights, num_heads=num_heads)
-    fit(weights, model, may_start_fresh=False)
+    load_weights(weights, model, may_start_fresh=False)
     return model.eval()
 
 
@@ -224,11 +224,11 @@ def test_a_video_model_starts_as_its_image_model(timm, attention: str) -> None:
     theirs = image_model(timm, img_size=64)
     weights = translate(theirs.state_dict())
     image = build(weights, num_heads=4)
-    fit(weights, image)
+    load_weights(weights, image)
     config = dict(backbone_config(weights, num_heads=4), attention=dict(type=attention), num_frames=4)
     video = MODELS.build(config)
     video.init_weights()
-    report = fit(weights, video)
+    report = load_weights(weights, video)
     frame = torch.randn(2, 3, 1, 64, 64)
     copied = {key.split('.steps.')[1].split('.')[0] for key in report.copied}
     steps = video.blocks[0].attention.steps

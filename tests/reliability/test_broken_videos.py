@@ -20,8 +20,8 @@ from videos import clip_pipeline, write_greys
 
 from mmtsf.datasets import SeededSampler, VideoListDataset, video_list
 from mmtsf.datasets.decoders import DECODERS, BrokenVideoError
-from mmtsf.datasets.video_loader import VideoLoader
-from mmtsf.hooks import BrokenVideosHook
+from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.engine.hooks import BrokenVideosHook
 
 AWKWARD = SHARED / 'data' / 'awkward'
 decoders = pytest.mark.parametrize('decoder', ['pyav', 'decord'])

@@ -12,10 +12,10 @@ import pytest
 import torch
 from runs import ROOT, TINY, run_tool
 
-from mmtsf.checkpoints import RUN, newest_whole
 from mmtsf.config import load_config
-from mmtsf.launch import set_batch
-from mmtsf.runner import Runner
+from mmtsf.engine.launch import set_batch
+from mmtsf.engine.runner.checkpoint_files import RUN, newest_whole
+from mmtsf.engine.runner.runner import Runner
 
 #: A training of two epochs of four iterations, in seconds
 SMALL = {

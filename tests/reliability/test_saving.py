@@ -10,7 +10,7 @@ import pytest
 import torch
 from runs import ROOT, TINY, options, run_tool
 
-from mmtsf.checkpoints import damage, newest_whole
+from mmtsf.engine.runner.checkpoint_files import damage, newest_whole
 from mmtsf.weights import read_checkpoint
 
 

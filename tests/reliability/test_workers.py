@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from videos import clip_pipeline, write_video
 
 from mmtsf.datasets import SeededSampler, VideoListDataset
-from mmtsf.datasets.video_loader import VideoLoader
+from mmtsf.datasets.loading.video_loader import VideoLoader
 
 several_workers = pytest.mark.parametrize('num_workers', [1, 3])
 WHOLE = [f'{number}.mp4' for number in range(14)]

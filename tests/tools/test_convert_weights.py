@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 from mmtsf.weights import backbone_config, read_checkpoint, translate
-from mmtsf.weights.writer import write
+from mmtsf.weights.write import write
 
 transformers = pytest.importorskip('transformers')
 

@@ -18,7 +18,7 @@ from runs import ROOT, TINY, free_port, run_tool
 from safetensors.numpy import load_file
 
 from mmtsf.apis import build_pipeline, extract, to_sample
-from mmtsf.files import check_target
+from mmtsf.utils.files import check_target
 from mmtsf.weights.sources import cached
 
 TOOL = 'tools/extract_features.py'

@@ -21,7 +21,7 @@ from videos import grey_frames, write_greys
 
 from mmtsf.apis import inference_recognizer
 from mmtsf.datasets.decoders import open_video
-from mmtsf.tables import read_table
+from mmtsf.utils.tables import read_table
 
 
 def test_a_broken_file_does_not_stop_the_rest(motion, model, tiny_checkpoint, tmp_path):

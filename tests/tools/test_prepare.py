@@ -12,7 +12,7 @@ from videos import write_greys
 
 from mmtsf.config import load_config
 from mmtsf.datasets import VideoListDataset
-from mmtsf.datasets.annotations import FORMATS
+from mmtsf.preparation import FORMATS
 
 TOOL = 'tools/data/prepare.py'
 

@@ -21,7 +21,7 @@ from mmtsf.config import load_config
 from mmtsf.models.attentions.scheme import CLS_TOKENS
 from mmtsf.models.layers.clip_embedding import POSITION_STARTS, POSITIONS
 from mmtsf.registry import MODELS
-from mmtsf.weights import Geometry, backbone_config, build, classes_of, fit, read_checkpoint, translate
+from mmtsf.weights import Geometry, backbone_config, build, classes_of, load_weights, read_checkpoint, translate
 
 TINY = dict(num_frames=4, img_size=(32, 64), patch_size=16, embed_dims=48, num_heads=4, num_layers=2)
 DIVIDED = dict(type='DividedAttention')
@@ -194,7 +194,7 @@ def test_a_model_comes_back_from_what_it_tells(scheme, options, tmp_path):
     told = dict(attention=attention, **TINY, **options)
     weights = translate(read_checkpoint(str(written(tmp_path / 'mine.safetensors', told, state_of(theirs)))))
     ours = build(weights).eval()
-    fit(weights, ours, may_start_fresh=False)
+    load_weights(weights, ours, may_start_fresh=False)
     clips = torch.randn(1, 3, 4, 32, 64)
     with torch.no_grad():
         assert torch.equal(ours.backbone(clips), theirs(clips))

@@ -8,7 +8,7 @@ from runs import ROOT, TINY
 from torch import Tensor
 
 from mmtsf.apis import init_recognizer
-from mmtsf.weights import Pretrained, fit, not_finite, translate
+from mmtsf.weights import Pretrained, load_weights, not_finite, translate
 
 KEY = 'backbone.blocks.0.norm.weight'
 
@@ -80,7 +80,7 @@ def test_weights_of_another_origin_are_checked_too():
 def test_other_floating_numbers_load_as_they_are(kind):
     state = {key: value.to(kind) for key, value in weights().items()}
     model = tiny_backbone('DividedAttention')
-    fit(translate(state), model, may_start_fresh=False)
+    load_weights(translate(state), model, may_start_fresh=False)
     assert all(torch.equal(value, state[f'backbone.{key}'].float()) for key, value in model.state_dict().items())
 
 

@@ -16,8 +16,8 @@ import jinja2
 import numpy as np
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
-from mmtsf.datasets.transforms.video import blamed_on
-from mmtsf.tables import read_table
+from mmtsf.datasets.transforms.read_video import blamed_on
+from mmtsf.utils.tables import read_table
 
 FRAMES, HEIGHT = 4, 96  # of a thumbnail, pixels
 PAGE = """<!doctype html>

@@ -19,7 +19,7 @@ from mmengine.config import DictAction
 from mmengine.dataset import pseudo_collate
 
 from mmtsf.apis import attention_maps, best_classes, init_recognizer, middle_clip, write_attention
-from mmtsf.launch import keep_freed_memory
+from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.visualization import attention_of, draw_attention
 
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from mmtsf.datasets.annotation_list import write_list
-from mmtsf.datasets.check_files import add_arguments, check_all, refuse_mistakes
-from mmtsf.datasets.list_files import list_source
+from mmtsf.preparation.check_videos import add_arguments, check_all, refuse_mistakes
+from mmtsf.preparation.video_paths import list_source
 
 
 def parse_args() -> argparse.Namespace:

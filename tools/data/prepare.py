@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmtsf.datasets.annotations import (
+from mmtsf.preparation import (
     FORMATS,
     AnnotationError,
     Annotations,
@@ -25,9 +25,9 @@ from mmtsf.datasets.annotations import (
     match_files,
     sort_out,
 )
-from mmtsf.datasets.annotations.clips import SPLITS
-from mmtsf.datasets.check_files import NUM_FRAMES, add_arguments, check_all, refuse_mistakes
-from mmtsf.datasets.list_files import list_folder
+from mmtsf.preparation.annotations import SPLITS
+from mmtsf.preparation.check_videos import NUM_FRAMES, add_arguments, check_all, refuse_mistakes
+from mmtsf.preparation.video_paths import list_folder
 
 
 def parse_args() -> argparse.Namespace:

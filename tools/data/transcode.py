@@ -24,12 +24,12 @@ from rich.filesize import decimal
 from rich.progress import track
 
 from mmtsf.datasets.annotation_list import SUFFIXES, write_list
-from mmtsf.datasets.check_files import add_limits
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.local_file import reason
-from mmtsf.datasets.each_apart import each_apart
-from mmtsf.datasets.list_files import list_source
-from mmtsf.launch import num_cores
+from mmtsf.engine.launch import num_cores
+from mmtsf.preparation.check_videos import add_limits
+from mmtsf.preparation.isolated_jobs import run_isolated
+from mmtsf.preparation.video_paths import list_source
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
 #: What all videos of a folder share
@@ -145,7 +145,7 @@ def transcode_all(
     parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
     jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
     try:
-        with closing(each_apart(transcode_whole, jobs, workers)) as done:
+        with closing(run_isolated(transcode_whole, jobs, workers)) as done:
             for name, reason in done:
                 parts.pop(name).unlink(missing_ok=True)
                 yield name, reason

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
-from mmtsf.launch import keep_freed_memory
-from mmtsf.measure import peak_growth
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.engine.profiling import peak_growth
 from mmtsf.registry import MODELS
-from mmtsf.tables import new_table, rounded
+from mmtsf.utils.tables import new_table, rounded
 
 ROOT = Path(__file__).parents[2]
 #: Frames and pixels

@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
-from mmtsf.tables import read_table  # noqa: E402
+from mmtsf.utils.tables import read_table  # noqa: E402
 
 #: Accuracies of the seeds by the value that was compared
 Accuracies = dict[str, list[float]]

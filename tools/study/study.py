@@ -23,8 +23,8 @@ from costs import write_costs
 from grid import Run, all_runs
 from report import write_report
 
-from mmtsf.launch import num_cores
-from mmtsf.tables import new_table
+from mmtsf.engine.launch import num_cores
+from mmtsf.utils.tables import new_table
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'

@@ -1,9 +1,9 @@
 from .crop_views import CropViews
 from .for_each_clip import ForEachClip, flat_collate
 from .rand_augment import RandAugment
+from .read_video import DecodeFrames, OpenVideo, open_as
 from .sample_clips import SampleClips
 from .sample_segments import SampleSegments
-from .video import DecodeFrames, OpenVideo, open_as
 
 __all__ = [
     'CropViews',

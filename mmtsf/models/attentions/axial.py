@@ -1,8 +1,8 @@
 """Axial attention (T+W+H)."""
 
+from mmtsf.models.layers import Grouping
 from mmtsf.registry import MODELS
 
-from ..layers import Grouping
 from .scheme import AttentionScheme
 
 

@@ -1,8 +1,8 @@
 """Divided space-time attention (T+S), the paper's TimeSformer."""
 
+from mmtsf.models.layers import Grouping
 from mmtsf.registry import MODELS
 
-from ..layers import Grouping
 from .scheme import AttentionScheme
 
 

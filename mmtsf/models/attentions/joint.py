@@ -1,8 +1,8 @@
 """Joint space-time attention (ST)."""
 
+from mmtsf.models.layers import Grouping
 from mmtsf.registry import MODELS
 
-from ..layers import Grouping
 from .scheme import AttentionScheme
 
 

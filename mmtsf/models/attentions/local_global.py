@@ -1,8 +1,8 @@
 """Sparse local-global attention (L+G)."""
 
+from mmtsf.models.layers import Grouping
 from mmtsf.registry import MODELS
 
-from ..layers import Grouping
 from .scheme import AttentionScheme
 
 

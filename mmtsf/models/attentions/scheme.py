@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..layers import AttentionStep, Grid, Grouping
+from mmtsf.models.layers import AttentionStep, Grid, Grouping
 
 CLS_TOKENS = ('copies', 'all')
 

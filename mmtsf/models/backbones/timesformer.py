@@ -6,9 +6,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtsf.models.layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, real_tokens
 from mmtsf.registry import MODELS
-
-from ..layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, real_tokens
 
 
 @MODELS.register_module()

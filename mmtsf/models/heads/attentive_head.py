@@ -6,9 +6,9 @@ import torch
 from mmengine.model.weight_init import trunc_normal_init
 from torch import Tensor, nn
 
+from mmtsf.models.kernels.attend import attend
 from mmtsf.registry import MODELS
 
-from ..layers.attend import attend
 from .timesformer_head import TimeSformerHead
 
 

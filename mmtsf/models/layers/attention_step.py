@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .attend import attend
+from mmtsf.models.kernels.attend import attend
+from mmtsf.models.kernels.recompute import linear, linear_after
+
 from .drop_path import DropPath
-from .linear import linear, linear_after
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping, shift_frames
 

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtsf.models.kernels.recompute import linear_after, linear_after_norm
 from mmtsf.registry import MODELS
-
-from .linear import linear_after, linear_after_norm
 
 #: Tokens at a time in inference on a CPU: their hidden layer stays in the caches
 ROWS = 1024

@@ -2,7 +2,8 @@
 
 import re
 
-from ..key_table import KeyTable
+from mmtsf.weights.key_table import KeyTable
+
 from .origin import Origin, State, step_names
 
 

@@ -1,6 +1,7 @@
 """MMAction2's ``TimeSformer`` and ``TimeSformerHead``."""
 
-from ..key_table import KeyTable
+from mmtsf.weights.key_table import KeyTable
+
 from .origin import POSITIONS, Origin, step_names
 
 BLOCK = 'backbone.transformer_layers.layers.{i}'

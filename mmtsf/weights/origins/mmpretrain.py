@@ -1,6 +1,7 @@
 """MMPretrain's (and MMClassification's) ``VisionTransformer``."""
 
-from ..key_table import KeyTable
+from mmtsf.weights.key_table import KeyTable
+
 from .origin import POSITIONS, Origin, step_names
 
 BLOCK = 'backbone.layers.{i}'

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..key_table import KeyTable
+from mmtsf.weights.key_table import KeyTable
 
 State = dict[str, Tensor]
 

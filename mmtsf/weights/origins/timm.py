@@ -2,7 +2,8 @@
 
 import torch
 
-from ..key_table import KeyTable
+from mmtsf.weights.key_table import KeyTable
+
 from .origin import POSITIONS, Origin, State, step_names
 
 

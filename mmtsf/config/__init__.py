@@ -1,0 +1,3 @@
+from .references import load_config
+
+__all__ = ['load_config']

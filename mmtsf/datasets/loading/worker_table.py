@@ -1,0 +1,43 @@
+"""Which video every data worker holds, for the process that waits for them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.utils.data import get_worker_info
+
+MAX_WORKERS = 1024
+
+
+class WorkerTable:
+    """A table in shared memory with the index of the video that each worker is reading; it outlives the worker."""
+
+    def __init__(self) -> None:
+        self._table = torch.zeros(MAX_WORKERS, 2, dtype=torch.int64).share_memory_()  # index + 1, and since when
+
+    @contextmanager
+    def hold(self, index: int) -> Iterator[None]:
+        """Around the reading of a video, in a worker."""
+        if (worker := get_worker_info()) is None:
+            yield
+            return
+        row = self._table[worker.id]
+        row[1] = time.monotonic_ns()  # a clock that processes share
+        row[0] = index + 1
+        try:
+            yield
+        finally:
+            row[0] = 0
+
+    def of(self, worker: int) -> int | None:
+        """Index of the video that a worker holds, or held when it died."""
+        return index - 1 if (index := int(self._table[worker, 0])) else None
+
+    def seconds(self, worker: int) -> float:
+        """How long a worker has held its video; 0 if it holds none."""
+        return (time.monotonic_ns() - int(self._table[worker, 1])) / 1e9 if self.of(worker) is not None else 0
+
+    def clear(self) -> None:
+        """Forget the workers of before."""
+        self._table.zero_()

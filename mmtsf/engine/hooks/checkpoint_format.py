@@ -1,0 +1,87 @@
+"""Checkpoints that hold plain values only, and that fit the model they are loaded into."""
+
+from collections import Counter, OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
+
+from mmtsf.engine.runner.bare_model import bare_model
+from mmtsf.engine.runner.resume import RunRecord, check
+from mmtsf.registry import HOOKS
+from mmtsf.weights import load_weights, translate
+
+
+@HOOKS.register_module()
+class CheckpointFormatHook(Hook):
+    """Write log history as tensors, read it back, and fit a checkpoint of any origin to the model.
+
+    MMEngine's checkpoints pickle ``HistoryBuffer`` objects, which a safe loader does not accept. With this hook they
+    load with ``torch.load(..., weights_only=True)``.
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself.
+
+        The backbone's config goes with its weights, so that the file tells what it is of."""
+        checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
+        checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
+        hub = checkpoint['message_hub']
+        hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
+        for key in checkpoint:
+            checkpoint[key] = _plain(checkpoint[key])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Undo :meth:`before_save_checkpoint`, and bring the weights to the model."""
+        hub = checkpoint.get('message_hub')
+        if isinstance(hub, dict) and isinstance(hub.get('log_scalars'), dict):
+            hub['log_scalars'] = {name: _unpack(buffer) for name, buffer in hub['log_scalars'].items()}
+        # Runner.resume executes this text as a config
+        checkpoint.setdefault('meta', {}).pop('config', None)
+        model = bare_model(runner)
+        weights = translate(checkpoint)
+        if runner._resume:
+            runner.resumed_run = check(runner, checkpoint, weights)
+        fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        report = load_weights(weights, model, may_start_fresh=fine_tunes)
+        runner.logger.info(f'{weights.origin} checkpoint: {report}')
+        checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
+
+
+def _pack(buffer: HistoryBuffer) -> dict:
+    values, counts = buffer.data
+    return dict(values=torch.as_tensor(values), counts=torch.as_tensor(counts), max_length=buffer.max_length)
+
+
+def _unpack(packed: Any) -> HistoryBuffer | None:
+    """Undo :func:`_pack`; None for what it has not packed."""
+    try:
+        values, counts, length = packed['values'], packed['counts'], packed['max_length']
+        is_history = values.ndim == 1 and counts.shape == values.shape and 0 < length < 10**9
+        is_history &= not (values.is_complex() or counts.is_complex())
+        return HistoryBuffer(values.tolist(), counts.tolist(), length) if is_history else None
+    except (TypeError, KeyError, AttributeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with NumPy's numbers and arrays as Python's and PyTorch's, and without dict entries that hold more."""
+    if isinstance(value, dict):
+        items = {key: _plain(item) for key, item in value.items() if _is_plain(item)}
+        return type(value)(items) if type(value) in (OrderedDict, Counter) else items
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (dict, bool, int, float, str, Tensor, np.ndarray, np.generic))

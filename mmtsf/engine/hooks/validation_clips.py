@@ -1,0 +1,60 @@
+"""A few validation clips, with what the model says and where it looks."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmtsf.engine.runner.bare_model import bare_model
+from mmtsf.registry import HOOKS
+
+#: Least height of a shown frame in pixels, for words to be read
+HEIGHT = 112
+
+
+@HOOKS.register_module()
+class ValidationClipsHook(Hook):
+    """Show the first clips of each validation: frames, the prediction, the attention rolled out.
+
+    Args:
+        num_clips (int): Number of clips. Defaults to 4.
+    """
+
+    def __init__(self, num_clips: int = 4) -> None:
+        self.num_clips = num_clips
+        self.clips: list[tuple[Tensor, Any]] = []
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.clips = []
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Keep a clip ``(3, T, H, W)`` uint8 and its prediction."""
+        left = self.num_clips - len(self.clips)
+        if is_main_process() and left > 0:
+            self.clips += [(views[0], sample) for views, sample in zip(data_batch['inputs'][:left], outputs)]
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Draw them."""
+        model = bare_model(runner)
+        for number, (clip, sample) in enumerate(self.clips):
+            picture = _draw(model, clip, sample, runner.val_dataloader.dataset.metainfo['classes'])
+            runner.visualizer.add_image(f'validation_{number}', picture, runner.epoch)
+
+
+def _draw(model: Any, clip: Tensor, sample: Any, classes: list[str]) -> np.ndarray:
+    """Frames over the same frames with their attention, and a line of words, ``(H, W, 3)``."""
+    from mmtsf.visualization import overlay, rollout, with_words  # matplotlib costs every start-up
+
+    data = model.data_preprocessor(dict(inputs=[clip[None]], data_samples=[sample]))
+    weights = rollout(model.backbone, data['inputs'][0]).cpu().numpy()
+    scale = max(HEIGHT / clip.shape[2], 1)
+    frames = [cv2.resize(frame, None, fx=scale, fy=scale) for frame in clip.permute(1, 2, 3, 0).cpu().numpy()]
+    rows = np.concatenate([frames, overlay(np.stack(frames), weights / weights.max())], axis=1)  # (T, 2 H, W, 3)
+    best = int(sample.pred_scores.item.argmax())
+    label = ', '.join(classes[label] for label in sample.gt_labels.item.tolist())
+    words = f'{classes[best]} {sample.pred_scores.item[best]:.0%}, labelled {label}'
+    return with_words(np.concatenate(list(rows), axis=1), [words])

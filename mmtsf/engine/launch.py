@@ -1,0 +1,137 @@
+"""From a config file and a command line to a runner, on GPUs or CPUs, in one process or several."""
+
+import argparse
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import is_cuda_available
+from mmengine.dist import init_dist
+
+from mmtsf.config import load_config
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that training and testing share."""
+    parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='changes to the config, e.g. data.root=/videos clip.num_frames=16',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def prepare(args: argparse.Namespace) -> Config:
+    """Config of a run, with the process group of CPU processes made already.
+
+    Raises:
+        FileNotFoundError: If there is no such config file.
+        RuntimeError: If there are more processes than GPUs.
+    """
+    config = load_config(args.config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
+    config.launcher = args.launcher
+    if not is_cuda_available():
+        keep_freed_memory()
+    if _met_on_cpus(args.launcher):
+        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+    return config
+
+
+def init_processes(launcher: str) -> None:
+    """Let this process meet the others of its launcher, for tools that need no runner.
+
+    Raises:
+        RuntimeError: If there are more processes than GPUs.
+    """
+    if not _met_on_cpus(launcher) and launcher != 'none':
+        init_dist(launcher)
+
+
+def rank_of(launcher: str) -> int:
+    """Number of this process among those of its launcher, which is known before they meet."""
+    return int(os.environ.get({'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, ''), 0))
+
+
+def may_be_restarted() -> bool:
+    """Whether the launcher has started this process again, or may have another one of the training."""
+    names = ('TORCHELASTIC_RESTART_COUNT', 'TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
+    return any(os.environ.get(name, '0') != '0' for name in names)
+
+
+def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
+    """Make the C library keep memory for its next use instead of giving it back, on Linux with glibc; nothing where the
+    model computes on another device than the CPU.
+
+    On a CPU the large activations of a video model are otherwise mapped and zeroed anew for every layer, which takes a
+    fifth to a third of a forward pass of TimeSformer-HR."""
+    helps = sys.platform == 'linux' and torch.device(device).type == 'cpu'
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if helps else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_max = -1, -4  # numbers of malloc.h
+        mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt(m_mmap_max, 0)
+
+
+def num_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under Slurm, taskset or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _met_on_cpus(launcher: str) -> bool:
+    """Let the processes of torchrun meet, if there is no GPU; MMEngine's launcher needs one, and takes a group that
+    exists already as it is."""
+    if launcher != 'pytorch':
+        return False
+    local_processes = int(os.environ['LOCAL_WORLD_SIZE'])
+    if is_cuda_available():
+        if local_processes > torch.cuda.device_count():
+            raise RuntimeError(
+                f'{local_processes} GPUs are asked for, but this machine has {torch.cuda.device_count()}; give that '
+                'number'
+            )
+        return False
+    torch.distributed.init_process_group('gloo')
+    torch.set_num_threads(max(num_cores() // local_processes, 1))
+    return True
+
+
+def set_batch(config: Config, world_size: int) -> str:
+    """Reach the recipe's global batch: ``global_batch_size`` = processes x batch x accumulated steps.
+
+    ``train_dataloader.batch_size`` is the most videos that a process takes at once, each with as many clips as the
+    pipeline draws of it.
+
+    Args:
+        config (Config): Config of a run; its batch size and accumulation are set.
+        world_size (int): Number of processes.
+
+    Returns:
+        str: What was set, for the log.
+
+    Raises:
+        ValueError: If the global batch cannot be divided so.
+    """
+    total = config.global_batch_size
+    if total % world_size:
+        raise ValueError(
+            f'global_batch_size is {total}, not a multiple of the {world_size} processes; set '
+            'global_batch_size to one, and scale optim_wrapper.optimizer.lr with it, or pass '
+            '--auto-scale-lr'
+        )
+    share = total // world_size
+    batch = max(size for size in range(1, min(config.train_dataloader.batch_size, share) + 1) if share % size == 0)
+    config.train_dataloader.batch_size = batch
+    config.optim_wrapper.accumulative_counts = share // batch
+    pipeline = config.train_dataloader.get('dataset', {}).get('pipeline', [])
+    clips = max((step.get('num_clips', 1) for step in pipeline), default=1)
+    taken = f'{batch} clips' if clips == 1 else f'{batch} videos ({batch * clips} clips)'
+    return f'global batch {total} = {world_size} processes x {taken} x {share // batch} accumulated steps'

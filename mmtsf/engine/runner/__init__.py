@@ -1,0 +1,4 @@
+from .loops import ResumableTrainLoop
+from .runner import Runner
+
+__all__ = ['ResumableTrainLoop', 'Runner']

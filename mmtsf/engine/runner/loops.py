@@ -1,0 +1,55 @@
+"""Training by epochs that can begin in the middle of one."""
+
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+
+from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's loop over epochs that goes on at the very iteration where a resumed run was.
+
+    Where accumulation does not divide the epoch, its last batches are an update of their own, by the mean of their
+    gradients: no checkpoint is written while gradients wait, in whatever process.
+
+    Takes the arguments of :class:`mmengine.runner.EpochBasedTrainLoop`.
+    """
+
+    def run(self) -> nn.Module:
+        """Train."""
+        self.runner.call_hook('before_train')
+        if self._iter > 0 and self._batches_done == 0:
+            self._validate()  # the run that is resumed may have ended before or within it
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    @property
+    def _batches_done(self) -> int:
+        """Of the current epoch."""
+        return self._iter - self._epoch * len(self.dataloader)
+
+    def run_epoch(self) -> None:
+        """Train what is left of the epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._batches_done
+        if done and not isinstance(self.dataloader, VideoLoader):
+            raise TypeError('only a data set of mmtsf can be resumed within an epoch; resume from an epoch_N.pth')
+        self.dataloader.start = done
+        if done < len(self.dataloader):
+            self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, len(self.dataloader))
+        for index, batch in enumerate(self.dataloader, done):
+            self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
+            self.runner.val_loop.run()

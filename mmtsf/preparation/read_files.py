@@ -1,0 +1,103 @@
+"""Annotation files as rows and JSON values; what is wrong with them is said with the place."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from .annotations import AnnotationError
+
+SPLIT_WORDS = {
+    'train': 'train',
+    'training': 'train',
+    'val': 'val',
+    'validate': 'val',
+    'validation': 'val',
+    'test': 'test',
+    'testing': 'test',
+}
+AGAIN = 'download the file again'
+
+
+def read_rows(file: Path, delimiter: str = ',') -> Iterator[tuple[str, list[str]]]:
+    """Place and words of every row that is not empty.
+
+    Args:
+        file (Path): Text file, with or without a byte order mark.
+        delimiter (str): What stands between the words; where it is a tab, quotes mean themselves. Defaults to
+            ``','``.
+
+    Raises:
+        AnnotationError: If it is no such file.
+    """
+    number = 0
+    try:
+        with file.open(encoding='utf-8-sig', newline='') as lines:
+            quotes = None if delimiter == '\t' else '"'
+            reader = csv.reader(lines, delimiter=delimiter, quotechar=quotes)
+            for row in reader:
+                number = reader.line_num
+                if any(word.strip() for word in row):
+                    yield f'{file}, line {number}', [word.strip() for word in row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise AnnotationError(f'{file}, after line {number}: expected rows of text ({error}); {AGAIN}') from error
+
+
+def read_json(file: Path) -> Any:
+    """Value of a JSON file, with or without a byte order mark.
+
+    Raises:
+        AnnotationError: If it is no such file.
+    """
+    try:
+        return json.loads(file.read_text(encoding='utf-8-sig'))
+    except json.JSONDecodeError as error:
+        place = f'{file}, line {error.lineno}, column {error.colno}'
+        raise AnnotationError(f'{place}: expected JSON ({error.msg}); {AGAIN}') from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise AnnotationError(f'{file}: expected JSON ({error}); {AGAIN}') from error
+
+
+def field(entry: Any, key: str, kind: type | UnionType, where: str) -> Any:
+    """Value of a key in a JSON object.
+
+    Args:
+        entry (Any): The object.
+        key (str): Its key.
+        kind (type | UnionType): Type of the value, or several as in ``str | int``.
+        where (str): Place of the object, for the error.
+
+    Raises:
+        AnnotationError: If there is no such key, or its value has another type.
+    """
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        found = f'{key!r} is {value!r}' if isinstance(entry, dict) else f'it is {entry!r}'
+        expected = kind.__name__ if isinstance(kind, type) else kind
+        raise AnnotationError(f'{where}: {found:.200}, expected {key!r} to be of type {expected}; {AGAIN}')
+    return value
+
+
+def split_of(word: str, where: str) -> str:
+    """The split that a word of a file names.
+
+    Raises:
+        AnnotationError: If it names none.
+    """
+    if word.lower() not in SPLIT_WORDS:
+        raise AnnotationError(f'{where}: the split is {word!r}, expected one of {", ".join(SPLIT_WORDS)}; {AGAIN}')
+    return SPLIT_WORDS[word.lower()]
+
+
+def split_named(file: Path) -> str:
+    """The split that the name of a file tells.
+
+    Raises:
+        AnnotationError: If it tells none.
+    """
+    for word in ('train', 'val', 'test'):
+        if word in file.stem.lower():
+            return word
+    raise AnnotationError(f'{file}: expected "train", "val" or "test" in its name; give it its official name again')

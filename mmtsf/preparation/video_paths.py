@@ -1,0 +1,63 @@
+"""Videos of folders and lists, for the tools that go through all of them."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmtsf.datasets.annotation_list import AnnotationList, Row, is_video, read_list
+
+
+def list_folder(folder: Path) -> list[str]:
+    """Paths of all that has the suffix of a video below a folder, but folders; what is hidden is left out.
+
+    Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
+    cannot be listed, and names with a line break, which no list can hold.
+    """
+    return sorted(os.path.relpath(path, folder) for path in _walk(str(folder), []))
+
+
+def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
+    try:
+        found = os.stat(folder)
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith('.')]
+    except OSError as error:
+        warnings.warn(f'{folder} is left out: {error.strerror}', stacklevel=2)
+        return
+    if (found.st_dev, found.st_ino) in above:
+        warnings.warn(f'{folder} is left out: by a link it leads to a folder that holds it', stacklevel=2)
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path):
+            yield from _walk(entry.path, [*above, (found.st_dev, found.st_ino)])
+        elif is_video(entry.name):
+            if len(entry.path.splitlines()) == 1:
+                yield entry.path
+            else:
+                warnings.warn(f'{entry.path!r} is left out: no list can hold its line break', stacklevel=2)
+
+
+def videos_of(path: str) -> list[str]:
+    """Videos below a folder; the path itself, if it is a file or a folder of frames."""
+    below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
+    return below or [path]
+
+
+def list_source(source: Path, root: Path | None = None, allow_outside: bool = False) -> tuple[Path, AnnotationList]:
+    """What a tool is given to go through: a folder of videos, or an annotation list.
+
+    Args:
+        source (Path): The folder or list.
+        root (Path, optional): Folder of a list's videos. Defaults to None: that of the list.
+        allow_outside (bool): Whether paths of a list may lead out of it. Defaults to False.
+
+    Raises:
+        ValueError: If it is a list that cannot be read.
+
+    Returns:
+        tuple[Path, AnnotationList]: Folder of the videos, and the videos.
+    """
+    if source.is_dir():
+        return source, AnnotationList([], [Row(str(source), name, []) for name in list_folder(source)])
+    folder = root or source.parent
+    return folder, read_list(source, folder, allow_outside)

@@ -1,0 +1,149 @@
+"""Weights onto a model that may have other steps, frames, resolution or classes."""
+
+import re
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmtsf.utils.text import shorten
+
+from .load_report import Report
+from .translate import Weights
+
+HEAD = 'cls_head.'
+BACKBONE = 'backbone.'
+STEP = re.compile(r'(backbone\.blocks\.\d+\.attention\.steps\.)(\w+)\.(.+)')
+ADDED_STEPS = ('image', 'own')
+RESIZES = ('smooth', 'nearest', 'released')
+TABLES = ('backbone.embedding.space', 'backbone.embedding.time')
+
+
+def load_weights(
+    weights: Weights,
+    model: nn.Module,
+    may_start_fresh: bool = True,
+    added_steps: str = 'image',
+    resize: str = 'smooth',
+) -> Report:
+    """Load weights into a model.
+
+    An image model starts a video model as in the paper: steps that it lacks copy its attention, and their last linear
+    layer keeps its zeros; the time embedding and a head of another size keep their own start.
+
+    Args:
+        weights (Weights): Weights by our names.
+        model (nn.Module): A recognizer, or its backbone alone.
+        may_start_fresh (bool): Whether weights that the file lacks may keep the model's own start, as in fine-tuning.
+            Defaults to True.
+        added_steps (str): How attention steps start that the file lacks: ``'image'``, as copies of the image model's,
+            or ``'own'``, at the model's own start. Defaults to ``'image'``.
+        resize (str): How position tables of another size are resized: ``'smooth'``, bicubic over space and linear over
+            time; ``'nearest'`` (the forward pass of the released code and Hugging Face); or ``'released'``, as the
+            released code loads them, nearest in the table as one line, which scrambles places. Defaults to
+            ``'smooth'``.
+
+    Raises:
+        ValueError: If the weights do not fit.
+    """
+    for name, value, known in (('added_steps', added_steps, ADDED_STEPS), ('resize', resize, RESIZES)):
+        if value not in known:
+            raise ValueError(f'{name} is {value!r}, expected one of {known}')
+    prefix = '' if hasattr(model, 'backbone') else BACKBONE
+    target = {f'{prefix}{key}': value for key, value in model.state_dict().items()}
+    state, report = dict(weights.state), Report(matched=weights.report.matched, unused=list(weights.report.unused))
+    if prefix:
+        state = {key: value for key, value in state.items() if not key.startswith(HEAD)}
+    _name_image_step(state, target)
+    if may_start_fresh:
+        _drop_other_head(state, target)
+        if added_steps == 'image':
+            _copy_added_steps(state, target, report)
+        report.fresh = [key for key in target if key not in state and _may_be_missing(key, target)]
+    _resize_tables(state, target, resize, report)
+    _check(state, target, report)
+    model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)
+    return report
+
+
+def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+    """Call the only step of an image model, or of space or joint attention, as the model calls its own."""
+    steps, wanted = (list(dict.fromkeys(m[2] for m in map(STEP.fullmatch, keys) if m)) for keys in (state, target))
+    if len(steps) != 1 or steps[0] in wanted:
+        return
+    images_own = [step for step in wanted if not _is_added(step, target)]
+    for key in [key for key in state if STEP.fullmatch(key)]:
+        state[STEP.sub(rf'\g<1>{images_own[0]}.\g<3>', key)] = state.pop(key)
+
+
+def _is_added(step: str, target: dict[str, Tensor]) -> bool:
+    return f'backbone.blocks.0.attention.steps.{step}.fc.weight' in target
+
+
+def _drop_other_head(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+    for key in [key for key in state if key.startswith(HEAD)]:
+        if key in target and target[key].shape != state[key].shape:
+            del state[key]
+
+
+def _copy_added_steps(state: dict[str, Tensor], target: dict[str, Tensor], report: Report) -> None:
+    """Give steps that the file lacks the norm, qkv and proj of the one that it has."""
+    there = {m[2] for m in map(STEP.fullmatch, state) if m}
+    if len(there) != 1:
+        return
+    for key in target:
+        match = STEP.fullmatch(key)
+        source = match and f'{match[1]}{next(iter(there))}.{match[3]}'
+        if key not in state and source in state:
+            state[key] = state[source].clone()
+            report.copied.append(key)
+
+
+def _may_be_missing(key: str, target: dict[str, Tensor]) -> bool:
+    """Whether a model may begin to train with its own start of ``key``: what an image model lacks, and the head."""
+    match = STEP.fullmatch(key)
+    added = match is not None and _is_added(match[2], target)
+    return added or key.startswith(HEAD) or key == 'backbone.embedding.time'
+
+
+def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str, report: Report) -> None:
+    for key in TABLES:
+        if key not in state or key not in target or state[key].shape == target[key].shape:
+            continue
+        if state[key].ndim != target[key].ndim or not state[key].numel():
+            continue  # no table, which the check names
+        before, size = tuple(state[key].shape[1:-1]), tuple(target[key].shape[1:-1])
+        if how == 'released' and len(size) == 2:
+            line = _interpolate(state[key].flatten(1, 2), (size[0] * size[1],), 'nearest')
+            state[key] = line.unflatten(1, size)
+        else:
+            smooth = 'bicubic' if len(size) == 2 else 'linear'
+            state[key] = _interpolate(state[key], size, smooth if how == 'smooth' else 'nearest')
+        report.resized.append(f'{key} {_times(before)} -> {_times(size)}')
+
+
+def _interpolate(table: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    """Resize ``(1, ..., C)`` to ``(1, *size, C)``."""
+    options: dict[str, Any] = {} if mode == 'nearest' else dict(align_corners=False)
+    return F.interpolate(table.movedim(-1, 1).float(), size, mode=mode, **options).movedim(1, -1).to(table.dtype)
+
+
+def _times(size: tuple[int, ...]) -> str:
+    return ' x '.join(map(str, size))
+
+
+def _check(state: dict[str, Tensor], target: dict[str, Tensor], report: Report) -> None:
+    left_over = [key for key in state if key not in target]
+    missing = [key for key in target if key not in state and key not in report.fresh]
+    shapes = [
+        f'{key}: {tuple(state[key].shape)} in the checkpoint, {tuple(value.shape)} in the model'
+        for key, value in target.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if left_over or missing or shapes:
+        raise ValueError(
+            'the checkpoint does not fit the model of this config; give the config it was trained with\n'
+            f'{len(missing)} weights are missing: {shorten(missing) or "none"}\n'
+            f'{len(left_over)} are left over: {shorten(left_over) or "none"}\n'
+            f'{len(shapes)} are of another size: ' + ('\n'.join(['', *shapes]) or 'none')
+        )

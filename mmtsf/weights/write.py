@@ -1,0 +1,147 @@
+"""Weights to files that other code reads. A file is there whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from mmtsf.utils.text import shorten
+
+from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
+from .origins import ORIGINS, State
+from .sources import checksum
+from .translate import translate_back
+
+FORMATS = ('mmtsf', 'released', 'huggingface')
+SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if scheme != 'image'}
+
+
+def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]:
+    """Write weights and what is known of their model.
+
+    Args:
+        state (dict[str, Tensor]): Weights by our names.
+        meta (dict): ``backbone``, its config; ``classes``, names of the classes, if known.
+        path (Path): A ``.pth``, ``.pyth`` or ``.safetensors`` file; for ``huggingface`` a folder.
+        to (str): Format, one of ``FORMATS``. Defaults to ``'mmtsf'``.
+
+    Returns:
+        list[Path]: The files; beside the weights lies their checksum in a file that ends in ``.sha256``.
+
+    Raises:
+        ValueError: If the format has no place for the weights.
+    """
+    state = {key: value.contiguous() for key, value in state.items()}
+    if to == 'huggingface':
+        config = hugging_face_config(state, meta)
+        path.mkdir(parents=True, exist_ok=True)
+        weights = path / 'model.safetensors'
+        with _whole(weights) as part:
+            save_file(_translated(state, meta, to), part, metadata=dict(format='pt'))
+        with _whole(path / 'config.json') as part:
+            part.write_text(json.dumps(config, indent=2))
+        return [weights, path / 'config.json', _write_checksum(weights)]
+    if path.suffix not in ('.pth', '.pyth', '.safetensors'):
+        raise ValueError(f'{path} ends in {path.suffix!r}, expected .pth, .pyth or .safetensors')
+    if to == 'released':
+        state = _translated(state, meta, to)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(path) as part:
+        if path.suffix == '.safetensors':
+            save_file(state, part, metadata=dict(format='pt', mmtsf=json.dumps(meta if to == 'mmtsf' else {})))
+        else:
+            torch.save(dict(model_state=state) if to == 'released' else dict(state_dict=state, meta=meta), part)
+    return [path, _write_checksum(path)]
+
+
+def hugging_face_config(state: State, meta: dict) -> dict:
+    """``config.json`` for ``TimesformerForVideoClassification``.
+
+    Raises:
+        ValueError: If it cannot say what the model is.
+    """
+    geometry = Geometry.parse(meta['backbone'])
+    height, width = geometry.img_size
+    if height != width:
+        raise ValueError(f'Hugging Face has square frames only, and these are {height} x {width}')
+    classifier = state.get('cls_head.fc_cls.weight')
+    classes = meta.get('classes') or [str(label) for label in range(0 if classifier is None else len(classifier))]
+    return dict(
+        architectures=['TimesformerForVideoClassification'],
+        model_type='timesformer',
+        attention_type=ATTENTION_TYPES[_scheme(geometry)],
+        image_size=height,
+        patch_size=state['backbone.embedding.patch.weight'].shape[-1],
+        num_channels=3,
+        num_frames=geometry.num_frames,
+        hidden_size=len(state['backbone.norm.weight']),
+        num_hidden_layers=geometry.num_layers,
+        num_attention_heads=geometry.num_heads,
+        intermediate_size=len(state['backbone.blocks.0.mlp.0.bias']),
+        hidden_act='gelu',
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        drop_path_rate=0,
+        layer_norm_eps=geometry.norm_eps,
+        qkv_bias=geometry.attention.qkv_bias,
+        id2label=dict(enumerate(classes)),
+        label2id={name: label for label, name in enumerate(classes)},
+    )
+
+
+def _scheme(geometry: Geometry) -> str:
+    attention, usual = geometry.attention, Attention(geometry.attention.type)
+    own = attention.order not in (None, 'time_space') or geometry.token_shift or geometry.mlp.type != 'MLP'
+    if attention.type not in SCHEMES or own or replace(attention, order=None, qkv_bias=True) != usual:
+        raise ValueError(
+            f'{attention}, {geometry.mlp}, token_shift={geometry.token_shift} exists in mmtsf only; other formats have '
+            f'{", ".join(SCHEMES)} in their own order, as the paper has them'
+        )
+    return SCHEMES[attention.type]
+
+
+def _translated(state: State, meta: dict, to: str) -> State:
+    scheme = _scheme(Geometry.parse(meta['backbone']))
+    theirs = translate_back(state, to, scheme)
+    lacking = [name for name in ORIGINS[to].tables[scheme].missing(list(theirs)) if not _is_optional(name)]
+    if lacking:
+        raise ValueError(f'{to} needs weights that this model does not have: {shorten(lacking)}')
+    return theirs
+
+
+def _is_optional(name: str) -> bool:
+    return 'head' in name or 'classifier' in name
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` that takes its place when the context ends well, and disappears when it does not."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_checksum(path: Path) -> Path:
+    """``path`` with ``.sha256`` after it, as ``sha256sum -c`` reads it."""
+    target = path.with_name(f'{path.name}.sha256')
+    with _whole(target) as part:
+        part.write_text(f'{checksum(path)}  {path.name}\n')
+    return target

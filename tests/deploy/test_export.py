@@ -1,0 +1,99 @@
+"""Exports of every scheme and variant against the model itself, in onnxruntime and in torch.export."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import SCHEMES
+from runs import ROOT, TINY
+
+from mmtsf.config import load_config
+from mmtsf.deploy.export import ClipClassifier, OnnxClassifier, export_onnx, largest_difference
+from mmtsf.registry import MODELS
+
+pytest.importorskip('onnxruntime')
+TOLERANCE = 1e-4
+
+
+def classifier(config: str = TINY, normalises: bool = False, **changes) -> ClipClassifier:
+    """A narrow model with random weights, of the geometry of a config."""
+    model = load_config(config).model
+    model.backbone.update(dict(embed_dims=48, num_heads=4, num_layers=2) | changes)
+    model.backbone.init_cfg = None
+    model.cls_head.in_channels = 48
+    recognizer = MODELS.build(model)
+    for parameter in recognizer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return ClipClassifier(recognizer.eval(), normalises).eval()
+
+
+@pytest.mark.parametrize('attention', SCHEMES)
+def test_onnx_of_a_scheme_computes_the_same_for_any_batch_frames_and_size(attention: str, tmp_path: Path) -> None:
+    model = classifier(attention=dict(type=attention), num_frames=4)
+    export_onnx(model, model.example(2, 4, 48, 48), tmp_path / 'model.onnx', dynamic=True)
+    examples = [model.example(*shape) for shape in ((2, 4, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48), (1, 2, 32, 96))]
+    examples = examples if attention != 'LocalGlobalAttention' else examples[2:]  # an even number of patches
+    difference = largest_difference(model, OnnxClassifier(tmp_path / 'model.onnx'), examples)
+    print(f'{attention}: largest difference {difference:.1e}')
+    assert difference < TOLERANCE
+
+
+@pytest.mark.parametrize(('variant', 'shape'), [('base', (8, 224, 224)), ('hr', (16, 448, 448)), ('l', (96, 224, 224))])
+def test_onnx_of_a_variants_geometry_computes_the_same(variant: str, shape: tuple, tmp_path: Path) -> None:
+    model = classifier(f'configs/timesformer_{variant}_k400.py')
+    export_onnx(model, model.example(1, *shape), tmp_path / 'model.onnx')
+    difference = largest_difference(model, OnnxClassifier(tmp_path / 'model.onnx'), [model.example(1, *shape)])
+    print(f'{variant}: largest difference {difference:.1e}')
+    assert difference < TOLERANCE
+
+
+@pytest.fixture
+def export(monkeypatch, capsys, tmp_path):
+    """The tool, in this process, on a checkpoint of the small model; returns what it prints."""
+    recognizer = MODELS.build(load_config(TINY).model)
+    recognizer.init_weights()
+    for step in recognizer.backbone.modules():
+        if getattr(step, 'fc', None) is not None:
+            torch.nn.init.normal_(step.fc.weight, std=0.1)  # zero only until it is trained
+    torch.save(dict(state_dict=recognizer.state_dict()), tmp_path / 'model.pth')
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, 'argv', ['export.py', TINY, str(tmp_path / 'model.pth'), *map(str, words)])
+        runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize('normalise', [False, True])
+def test_the_tool_checks_what_it_wrote(export, normalise, tmp_path):
+    words = ['--normalise'] if normalise else []
+    log = export(tmp_path / 'model.onnx', *words)
+    assert 'largest difference of logits' in log
+    kind = OnnxClassifier(tmp_path / 'model.onnx').session.get_inputs()[0].type
+    assert kind == ('tensor(uint8)' if normalise else 'tensor(float)')
+
+
+def test_torch_export_can_be_loaded_without_the_code(export, tmp_path):
+    export(tmp_path / 'model.pt2', '--format', 'torch')
+    program = torch.export.load(tmp_path / 'model.pt2').module()
+    assert program(torch.randn(3, 3, 8, 48, 48)).shape == (3, 4)
+
+
+def test_int8_is_compared_on_real_clips(export, motion, tmp_path):
+    log = export(tmp_path / 'model.onnx', '--int8', '--cfg-options', f'data.root={motion}')
+    assert 'real clips' in log
+    assert 'times as fast as fp32' in log
+    clips = torch.randn(2, 3, 8, 48, 48)
+    assert OnnxClassifier(tmp_path / 'model.onnx')(clips).isfinite().all()
+
+
+def test_an_export_over_tolerance_fails_and_leaves_what_was_there(export, monkeypatch, tmp_path):
+    monkeypatch.setattr('mmtsf.deploy.export.largest_difference', lambda *_: 0.5)
+    (tmp_path / 'model.onnx').write_text('precious')
+    with pytest.raises(RuntimeError, match='the export differs by 5.0e-01, more than 1e-04; nothing was written'):
+        export(tmp_path / 'model.onnx')
+    assert (tmp_path / 'model.onnx').read_text() == 'precious'
+    assert {path.name for path in tmp_path.iterdir()} == {'model.onnx', 'model.pth'}
