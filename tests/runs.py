@@ -4,27 +4,40 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import warm
 
 ROOT = Path(__file__).parents[1]
 TINY = 'configs/timesformer_tiny_motion.py'
 
 
-def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1) -> str:
-    """Run a Python or shell tool in the root of the project and return what it prints."""
-    command = ['bash' if str(words[0]).endswith('.sh') else sys.executable, *map(str, words)]
+def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, anew: bool = False) -> str:
+    """Run a Python or shell tool in the root of the project and return what it prints.
+
+    Args:
+        words (str | Path | int): The tool and its arguments.
+        fails (bool): Whether it is expected to fail. Defaults to False.
+        threads (int): Threads of torch. Defaults to 1.
+        anew (bool): Whether Python is started for it, as users do; else a warm one is forked. Defaults to False.
+    """
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    result = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port())),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert (result.returncode != 0) == fails, result.stdout[-3000:]
-    return result.stdout
+    environment = dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port()))
+    if not anew:
+        environment |= dict(PYTHON=warm.python(), PYTHON_EXEC=warm.python())  # of our scripts, and of torchrun
+    is_shell = str(words[0]).endswith('.sh')
+    with tempfile.TemporaryFile('w+') as output:
+        if is_shell or anew:
+            command = ['bash' if is_shell else sys.executable, *map(str, words)]
+            streams = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            code = subprocess.run(command, cwd=ROOT, env=environment, timeout=300, **streams).returncode
+        else:
+            code = warm.run(list(map(str, words)), ROOT, environment, output, timeout=300)
+        output.seek(0)
+        text = output.read()
+    assert (code != 0) == fails, text[-3000:]
+    return text
 
 
 def free_port() -> int:

@@ -1,0 +1,130 @@
+"""Fork children that run Python tools from one process that has imported the heavy packages already.
+
+``python fork_server.py SOCKET`` serves until its standard input is closed. A request holds the words after ``python``,
+the folder and the environment, and brings the three standard streams along; the answers are the child's process id and,
+later, its exit status. Each child imports mmtsf itself, so a module that a tool forgets to import is still missed.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import sys
+import tempfile
+from typing import NoReturn
+
+#: What tools spend their first seconds with; nothing of mmtsf
+HEAVY = (
+    'torch torch._dynamo torch.distributed.run torch.distributed.fsdp torch.utils.data torch.utils.tensorboard '
+    'mmengine.runner mmengine.hooks mmengine.dataset mmengine.analysis mmcv.transforms mmaction.apis mmaction.models '
+    'mmaction.datasets mmaction.engine mmaction.evaluation mmaction.visualization matplotlib.backends.backend_agg '
+    'matplotlib.pyplot av einops rich.progress safetensors.torch PIL.Image yaml'
+)
+MOST_BYTES = 2**20  # of a request
+
+
+def main() -> None:
+    import_heavy()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(sys.argv[1] + '.new')
+    listener.listen()
+    os.rename(sys.argv[1] + '.new', sys.argv[1])  # so that whoever sees it can connect
+    children: dict[int, socket.socket] = {}
+    ended, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready = select.select([sys.stdin, listener, ended, *children.values()], [], [])[0]
+        if sys.stdin in ready:
+            os._exit(0)
+        if listener in ready:
+            serve(listener, children)
+        if ended in ready:
+            os.read(ended, 100)
+        for process, connection in list(children.items()):
+            if connection in ready:  # whoever asked has gone
+                os.kill(process, signal.SIGKILL)
+            reap(process, children)
+
+
+def import_heavy() -> None:
+    """Import what can be found, without leaving a thread that a fork would lose."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        for name in HEAVY.split():
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                print(f'{name} is not imported', file=sys.stderr)
+    assert len(os.listdir('/proc/self/task')) == 1
+    gc.freeze()  # or each child would look through all of it, and copy it
+
+
+def reap(process: int, children: dict[int, socket.socket]) -> None:
+    """Tell whoever asked how a child has ended, if it has."""
+    ended, status = os.waitpid(process, os.WNOHANG)
+    if ended:
+        with children.pop(process) as connection, contextlib.suppress(OSError):
+            connection.sendall(b'%d\n' % status)
+
+
+def serve(listener: socket.socket, children: dict[int, socket.socket]) -> None:
+    """Fork a child for one request."""
+    connection = listener.accept()[0]
+    request, streams, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
+    while not request.endswith(b'\n'):
+        request += connection.recv(MOST_BYTES)
+    process = os.fork()
+    if process == 0:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for inherited in (listener, connection, *children.values()):
+            inherited.close()
+        become(streams, **json.loads(request))
+    for stream in streams:
+        os.close(stream)
+    connection.sendall(b'%d\n' % process)
+    children[process] = connection
+
+
+def become(streams: list[int], words: list[str], folder: str, environment: dict[str, str]) -> NoReturn:
+    """Run ``python WORDS`` in this process, as if it had just begun."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    reseed()
+    words = [word for word in words if word != '-u']
+    if words[0] == '-m':
+        sys.argv, sys.path[0] = words[1:], folder
+        runpy.run_module(words[1], run_name='__main__', alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = words, os.path.dirname(os.path.abspath(words[0]))
+        runpy.run_path(words[0], run_name='__main__')
+    sys.exit()
+
+
+def reseed() -> None:
+    """Take back what an import has read of the environment, and what each process draws for itself."""
+    import numpy as np
+    import torch
+
+    random.seed()
+    np.random.seed()
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', len(os.sched_getaffinity(0)))))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,99 @@
+"""Start Python tools in milliseconds: as children of the process of ``fork_server.py``.
+
+``python warm.py SOCKET WORDS`` stands for ``python WORDS`` where a shell script or torchrun starts Python by its name.
+"""
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+
+class Child:
+    """A tool that runs.
+
+    Args:
+        server (str): Socket of the server.
+        words (list[str]): What would stand behind ``python``.
+        folder (str): Folder to run in.
+        environment (dict[str, str]): Its whole environment.
+        streams (list[int]): Descriptors of its three standard streams.
+    """
+
+    def __init__(self, server: str, words: list[str], folder: str, environment: dict, streams: list[int]) -> None:
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(server)
+        request = json.dumps(dict(words=words, folder=folder, environment=environment)).encode() + b'\n'
+        sent = socket.send_fds(self.connection, [request], streams)
+        self.connection.sendall(request[sent:])
+        self.answers = self.connection.makefile('rb')
+        self.pid = int(self.answers.readline())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, or minus the signal that ended it; a child that takes longer is killed.
+
+        Raises:
+            subprocess.TimeoutExpired: If it takes longer than so many seconds.
+        """
+        self.connection.settimeout(timeout)
+        try:
+            return os.waitstatus_to_exitcode(int(self.answers.readline()))
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(f'process {self.pid}', timeout or 0) from None
+
+
+@cache
+def server() -> str:
+    """Socket of this process's server, which ends with it."""
+    import tempfile
+
+    folder = tempfile.TemporaryDirectory(prefix='mmtsf-warm-')
+    atexit.register(folder.cleanup)
+    path = Path(folder.name, 'socket')
+    command = [sys.executable, Path(__file__).with_name('fork_server.py'), path]
+    environment = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='Agg')
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return str(path)
+
+
+def run(words: list[str], folder: Path, environment: dict[str, str], output: IO, timeout: float) -> int:
+    """Run ``python WORDS``, with its output in a file, and return its exit code."""
+    with open(os.devnull) as nothing:
+        streams = [nothing.fileno(), output.fileno(), output.fileno()]
+        return Child(server(), words, str(folder), environment, streams).wait(timeout)
+
+
+@cache
+def python() -> str:
+    """A command that takes the words of ``python``, for scripts that start it themselves."""
+    path = Path(f'{server()}.sh')
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {__file__} {server()} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def main() -> None:
+    """Stand for a child: hand signals on, and end as it ends."""
+    child = Child(sys.argv[1], sys.argv[2:], os.getcwd(), dict(os.environ), [0, 1, 2])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda number, _: os.kill(child.pid, number))
+    code = child.wait()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+if __name__ == '__main__':
+    main()
