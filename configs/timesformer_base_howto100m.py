@@ -4,7 +4,7 @@ _base_ = [
     '_base_/models/timesformer.py',
     '_base_/datasets/howto100m.py',
     '_base_/clips/8x32_224.py',
-    '_base_/schedules/paper_15e.py',
+    '{{$MMTSF_RECIPE:_base_/schedules/paper.py}}',
     '_base_/default_runtime.py',
 ]
 start = 'timesformer_base_k400'

@@ -4,6 +4,6 @@ _base_ = [
     '_base_/models/timesformer.py',
     '_base_/datasets/k600.py',
     '_base_/clips/8x32_224.py',
-    '_base_/schedules/paper_15e.py',
+    '{{$MMTSF_RECIPE:_base_/schedules/paper.py}}',
     '_base_/default_runtime.py',
 ]

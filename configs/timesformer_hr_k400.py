@@ -4,7 +4,7 @@ _base_ = [
     '_base_/models/timesformer.py',
     '_base_/datasets/k400.py',
     '_base_/clips/16x16_448.py',
-    '_base_/schedules/paper_15e.py',
+    '{{$MMTSF_RECIPE:_base_/schedules/paper.py}}',
     '_base_/default_runtime.py',
 ]
 model = dict(backbone=dict(with_cp=True))

@@ -5,7 +5,7 @@ _base_ = [
     '_base_/models/timesformer.py',
     '_base_/datasets/videos.py',
     '_base_/clips/8x3_48.py',
-    '_base_/schedules/scratch.py',
+    '{{$MMTSF_RECIPE:_base_/schedules/scratch.py}}',
     '_base_/default_runtime.py',
 ]
 data = dict(source='folder', root='data/motion', num_classes=4, flip_ratio=0.0)  # a mirror image moves the other way

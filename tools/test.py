@@ -26,15 +26,19 @@ def main() -> None:
         raise ValueError(f'--dump is {args.dump}, expected a name that ends in .pkl')
     config = prepare(args)
     config.load_from = args.checkpoint
-    config.test_evaluator.out_dir = config.work_dir
+    metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    for metric in metrics:
+        if metric['type'] == 'VideoAccuracy':
+            metric.out_dir = config.work_dir
+    dumps = [dict(type='DumpResults', out_file_path=args.dump)] if args.dump else []
+    config.test_evaluator = [*metrics, *dumps]
     # a checkpoint's weights are the averaged ones already
     hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
     config.custom_hooks = [*hooks, dict(type='FuseHook')]
-    if args.dump:
-        config.test_evaluator = [config.test_evaluator, dict(type='DumpResults', out_file_path=args.dump)]
-    metrics = Runner.from_cfg(config).test()
+    config.default_hooks.ema = None
+    results = Runner.from_cfg(config).test()
     if is_main_process():
-        Path(config.work_dir, 'metrics.json').write_text(json.dumps(metrics, default=float))
+        Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=float))
 
 
 if __name__ == '__main__':

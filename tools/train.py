@@ -11,11 +11,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
-from mmengine.logging import print_log
 
 from mmtsf.engine.dry_run import dry_run
 from mmtsf.engine.hooks.preemption import EXIT_CODES
-from mmtsf.engine.launch import add_common_arguments, may_be_restarted, prepare, rank_of, set_batch
+from mmtsf.engine.launch import add_common_arguments, may_be_restarted, prepare, rank_of
 from mmtsf.engine.runner.checkpoint_files import claim, refuse_used
 from mmtsf.engine.runner.runner import Runner
 
@@ -76,8 +75,6 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
         config.optim_wrapper.type = 'Bf16OptimWrapper'
     if args.auto_scale_lr:
         config.auto_scale_lr.enable = True
-    elif 'global_batch_size' in config:
-        print_log(set_batch(config, int(os.environ.get('WORLD_SIZE', os.environ.get('SLURM_NTASKS', 1)))), 'current')
 
 
 def main() -> None:

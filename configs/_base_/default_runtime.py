@@ -17,6 +17,7 @@ default_hooks = dict(
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
     progress_bar=dict(type='ProgressBarHook'),
     validation_clips=dict(type='ValidationClipsHook', num_clips='${logs.${log_to}.clips}'),
+    ema='${training.ema}',
 )
 
 parallel = 'ddp'  # several processes with a whole model each; 'fsdp': shared out among them

@@ -2,7 +2,7 @@
 # `clip` comes from clips/, `data` from datasets/; a child config changes them there, not here.
 
 # Where clips are taken from a test video and how views are combined. A word chooses: --cfg-options protocol=released
-protocol = 'paper'
+protocol = '${training.protocol}'
 protocols = dict(
     paper=dict(start='middle', spacing='exact', target_fps=None, average_clips='prob'),
     released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'),
@@ -117,19 +117,19 @@ train_dataloader = dict(
     num_workers=8,
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='flat_collate'),
-    dataset='${sources.${data.source}.train}',
+    dataset=dict(_use_='${sources.${data.source}.train}'),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=8,
     sampler=dict(type='SeededSampler', shuffle=False),
-    dataset='${sources.${data.source}.val}',
+    dataset=dict(_use_='${sources.${data.source}.val}'),
 )
 test_dataloader = dict(
     batch_size=1,
     num_workers=8,
     sampler=dict(type='SeededSampler', shuffle=False),
-    dataset='${sources.${data.source}.test}',
+    dataset=dict(_use_='${sources.${data.source}.test}'),
 )
 
 train_cfg = dict(type='ResumableTrainLoop', max_epochs='${max_epochs}', val_interval=1)

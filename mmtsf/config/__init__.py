@@ -1,3 +1,4 @@
-from .references import load_config
+from .load import load_config, read_config
+from .references import resolve
 
-__all__ = ['load_config']
+__all__ = ['load_config', 'read_config', 'resolve']

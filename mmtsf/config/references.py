@@ -1,155 +1,138 @@
-"""Configs whose values may refer to other values by name: ``'${clip.num_frames}'``.
+"""Put values in the place of references to them: ``'${clip.num_frames}'``.
 
-A clip's geometry, a data set's size, the test protocol stand in one place of a config, and everything that depends on
-them names them. A child config, or ``--cfg-options clip.num_frames=16``, changes that one place.
+A clip's geometry, a data set's size, the test protocol stand in one table of a config, and everything that depends on
+them refers to it. A child config, or ``--cfg-options clip.num_frames=16``, changes that one place. A dict with the key
+``_use_`` is what that refers to, changed by the dict's other keys.
 """
 
-import difflib
-import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
+from mmengine.config import Config
 
-from .recipes import load_with_recipe
-from .shipped import config_path
+from .checks import Names, check, refuse_old_keys, runner_keys, suggest
+from .lineage import inherited
+from .recipes import words_path
 
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
-#: Top-level keys that the Runner or a tool reads
-RUNNER_KEYS = {
-    'compile',
-    'custom_imports',
-    'global_batch_size',
-    'model_wrapper_cfg',
-    'new_data',
-    'parallel',
-    *inspect.signature(Runner).parameters,
-}
+#: Key of a dict that begins as another one
+USE = '_use_'
+#: Top-level keys that stay in a resolved config although others refer to them: MMAction2's APIs read them
+PIPELINES = ('train_pipeline', 'val_pipeline', 'test_pipeline')
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file, change it by ``options``, and put the values in the place of references to them.
+@dataclass
+class Resolver:
+    """What references of a config stand for, and which names they have used.
 
     Args:
-        path (str): Path of a Python config, or the name of a shipped one, ``'mmtsf::timesformer_base_k400.py'``.
-        options (dict, optional): Values by dotted keys, as from ``--cfg-options``. Defaults to None.
+        values (dict): The config in plain dicts.
+    """
+
+    values: dict
+    #: Dotted names that references have named so far
+    named: set[str] = field(default_factory=set)
+    #: Literals in the place of a reference in a dict that ``_use_`` names: place, reference, literal
+    overridden: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    def resolve(self, value: Any, place: str = '') -> Any:
+        """``value``, which stands at a dotted ``place``, with all references replaced.
+
+        Raises:
+            KeyError: If a reference names nothing.
+        """
+        if isinstance(value, dict):
+            inside = {key: self.resolve(item, f'{place}.{key}') for key, item in value.items() if key != USE}
+            return self._used(value[USE], value, inside, place) if USE in value else inside
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.resolve(item, f'{place}.{number}') for number, item in enumerate(value))
+        while isinstance(value, str) and (match := REFERENCE.search(value)):  # innermost: '${protocols.${protocol}.x}'
+            self.named.add(match[1])
+            target = self.look_up(match[1])
+            if match[0] == value:
+                return self.resolve(target, match[1])
+            value = value.replace(match[0], str(self.resolve(target, match[1])))
+        return value
+
+    def look_up(self, name: str) -> Any:
+        """The value at a dotted name, with its own references.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        value: Any = self.values
+        for key in name.split('.'):
+            if isinstance(value, str) and REFERENCE.search(value):
+                value = self.resolve(value)
+            if isinstance(value, dict) and key not in value and USE in value:
+                value = self.resolve(value)
+            if not isinstance(value, dict) or key not in value:
+                known = list(value) if isinstance(value, dict) else []
+                raise KeyError(
+                    f"a config value refers to '${{{name}}}', but there is no {key!r} in it"
+                    f'{suggest(key, known, runner_keys() if value is self.values else ())}'
+                )
+            value = value[key]
+        return value
+
+    def _used(self, reference: Any, written: dict, inside: dict, place: str) -> dict:
+        """The dict that a reference names, changed by what is written beside it."""
+        used = self.resolve(reference)
+        if not isinstance(used, dict):
+            raise ValueError(f'{USE}={reference!r} of {place.lstrip(".")} names {used!r}, expected a dict')
+        match = REFERENCE.fullmatch(str(reference))
+        if match and isinstance(original := self.look_up(match[1]), dict):
+            self.overridden += [
+                (f'{place}.{key}'.lstrip('.'), original[key], written[key])
+                for key in written
+                if key in original and REFERENCE.fullmatch(str(original[key])) and original[key] != written[key]
+            ]
+        return merged(used, inside)
+
+
+def merged(base: dict, changes: dict) -> dict:
+    """``base`` with dicts changed key by key and everything else replaced, as MMEngine does for child configs."""
+    result = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            own = {name: item for name, item in value.items() if name != '_delete_'}
+            keeps = isinstance(result.get(key), dict) and not value.get('_delete_')
+            result[key] = merged(result[key], own) if keeps else own
+        else:
+            result[key] = value
+    return result
+
+
+def resolve(config: Config, options: Iterable[str] = ()) -> Config:
+    """A config with values in the place of all references, and without the tables that they referred to.
+
+    A resolved config stays as it is.
+
+    Args:
+        config (Config): From :meth:`mmengine.Config.fromfile`, perhaps changed.
+        options (Iterable[str]): Dotted names of values that were changed and must have an effect. Defaults to ``()``.
 
     Raises:
-        FileNotFoundError: If there is no such config or recipe.
         KeyError: If a reference names nothing.
-        ValueError: If an option changes nothing, or nothing refers to a key that is close to a known one, or values
-            refer to each other in a circle, or a recipe is laid over a config without references.
+        ValueError: If a key or option has no effect, or its word is of an older config, or a value is set in a second
+            place, or values refer to each other in a circle, or the config asks for a recipe that was not read.
     """
-    file = config_path(path)
-    config = load_with_recipe(file, options or {})
-    options = {name: value for name, value in (options or {}).items() if name != 'recipe'}
-    config.merge_from_dict(options)
-    values = config._cfg_dict.to_dict()
-    named: set[str] = set()  # by any value, also in branches that no word chooses
+    values = config.to_dict()
+    refuse_old_keys(values)
+    if 'training' not in values and '${training.' in str(values):  # a schedule of one's own has the usual words
+        values['training'] = Config.fromfile(words_path()).training.to_dict()
+    everything, used = Resolver(values), Resolver(values)
     try:
-        _resolve(values, config, named)
+        everything.resolve(values)  # also branches that no word chooses
+        tables = {name.split('.')[0] for name in everything.named} - runner_keys()
+        resolved = {key: used.resolve(value, key) for key, value in values.items() if key not in tables}
+        pipelines = {key: Resolver(values).resolve(values[key]) for key in PIPELINES if key in tables}
     except RecursionError:
-        raise ValueError(f'values of {path} refer to each other in a circle') from None
-    tables = {name.split('.')[0] for name in named} - RUNNER_KEYS
-    used: set[str] = set()
-    # what was referred to has done its work; left in a dump it would look as if changing it did something
-    resolved = _resolve({key: value for key, value in values.items() if key not in tables}, config, used)
-    _check_keys(config, tables)
-    _check_options(options, used, named, tables)
-    _check_tables(config, named, tables)
-    return Config(resolved, filename=str(file))
-
-
-def _resolve(value: Any, config: Config, names: set[str]) -> Any:
-    """``value`` with all references replaced; what they name is added to ``names``."""
-    if isinstance(value, dict):
-        return {key: _resolve(item, config, names) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolve(item, config, names) for item in value)
-    if not isinstance(value, str):
-        return value
-    while match := REFERENCE.search(value):  # innermost first: '${protocols.${protocol}.start}'
-        target = _look_up(match[1], config)
-        names.add(match[1])
-        if match[0] == value:
-            return _resolve(target.to_dict() if isinstance(target, ConfigDict) else target, config, names)
-        value = value.replace(match[0], str(target))
-    return value
-
-
-def _look_up(name: str, config: Config) -> Any:
-    value: Any = config
-    for key in name.split('.'):
-        if not isinstance(value, (Config, ConfigDict)) or key not in value:
-            known = list(value) if hasattr(value, 'keys') else []
-            raise KeyError(
-                f"a config value refers to '${{{name}}}', but there is no {key!r} in it"
-                f'{_suggest(key, known, RUNNER_KEYS if value is config else ())}'
-            )
-        value = value[key]
-    return value
-
-
-def _check_keys(config: Config, tables: set[str]) -> None:
-    """Refuse keys that nothing reads and that are close to a known one."""
-    known = RUNNER_KEYS | tables
-    for key in sorted(set(config) - known):
-        if close := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
-            raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')
-
-
-def _check_options(options: Iterable[str], used: set[str], named: set[str], tables: set[str]) -> None:
-    """Refuse options that do not end in the result."""
-    for name in options:
-        table = name.split('.')[0]
-        if table in RUNNER_KEYS or _meets(name, used):
-            continue
-        words = f'the option {name!r} changes nothing: '
-        if _meets(name, named):
-            raise ValueError(
-                f'{words}what refers to it is not in use; data.sampling, data.source and the like choose that'
-            )
-        if not tables:
-            raise ValueError(
-                f'{words}values of this config refer to nothing, as a run leaves them; change them directly'
-            )
-        inside = {other for other in named if _within(other, table)}
-        suggestion = _suggest(name, inside) if inside else _suggest(table, RUNNER_KEYS | tables, RUNNER_KEYS)
-        raise ValueError(f'{words}no value of this config refers to it{suggestion}')
-
-
-def _check_tables(config: Config, named: set[str], tables: set[str]) -> None:
-    """Refuse keys of tables that nothing refers to and that are close to one of their neighbours."""
-    for name in (unused for table in sorted(tables) for unused in _unused(table, config[table], named)):
-        siblings = {other for other in named if other.rpartition('.')[0] == name.rpartition('.')[0]}
-        if close := difflib.get_close_matches(name, siblings, n=1, cutoff=0.8):
-            raise ValueError(f'unknown config key {name!r}: nothing refers to it; did you mean {close[0]!r}?')
-
-
-def _meets(name: str, others: set[str]) -> bool:
-    """Whether a name is one of others, or a part or the whole of one."""
-    return any(_within(name, other) or _within(other, name) for other in others)
-
-
-def _within(name: str, table: str) -> bool:
-    return name == table or name.startswith(f'{table}.')
-
-
-def _unused(name: str, value: Any, named: set[str]) -> Iterator[str]:
-    """Names in a table that nothing refers to."""
-    if name in named:
-        return
-    if not isinstance(value, dict):
-        yield name
-        return
-    for key, item in value.items():
-        yield from _unused(f'{name}.{key}', item, named)
-
-
-def _suggest(key: str, known: Iterable[str], unlisted: Iterable[str] = ()) -> str:
-    """The nearest of the known names; else all of them but those that are too many to help."""
-    close = difflib.get_close_matches(key, known, n=1)
-    listed = sorted(set(known) - set(unlisted))
-    return f'; did you mean {close[0]!r}?' if close else f'; known are {", ".join(map(repr, listed))}'
+        raise ValueError(f'values of {config.filename} refer to each other in a circle') from None
+    check(Names(values, tables, everything.named, used.named, used.overridden, inherited(config)), options)
+    hooks = resolved.get('default_hooks')
+    if isinstance(hooks, dict) and hooks.get('ema', ...) is None:
+        del hooks['ema']  # a hook that the recipe has no use for
+    return Config(resolved | pipelines, filename=config.filename)

@@ -15,7 +15,9 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader
 
-from mmtsf.engine.runner.runner import Runner
+from mmtsf.config import resolve
+from mmtsf.engine.runner import Runner
+from mmtsf.engine.runner.batch import set_batch
 
 from .launch import num_cores
 from .profiling import Iterations, measure, peak_memory, without_traces
@@ -62,11 +64,13 @@ def dry_run(config: Config) -> Iterator[str]:
     """Build all that a training builds and train for a few iterations, in a work dir that is removed.
 
     Args:
-        config (Config): Config of a run with its batch set; changed.
+        config (Config): Config of a run, in any state.
 
     Yields:
         str: Lines to print.
     """
+    config = resolve(config)
+    set_batch(config)
     epochs = config.train_cfg.max_epochs
     # gradients that wait take memory: two batches an update show it, however many there are
     steps = config.optim_wrapper.get('accumulative_counts', 1)

@@ -11,7 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import is_cuda_available
 from mmengine.dist import init_dist
 
-from mmtsf.config import load_config
+from mmtsf.config import read_config, resolve
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +30,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace) -> Config:
-    """Config of a run, with the process group of CPU processes made already.
+    """Config of a run, with its references, and with the process group of CPU processes made already.
 
     Raises:
         FileNotFoundError: If there is no such config file.
         RuntimeError: If there are more processes than GPUs.
     """
-    config = load_config(args.config, args.cfg_options)
+    config = read_config(args.config, args.cfg_options)
+    resolve(config, [name for name in args.cfg_options if name != 'recipe'])  # refuses options without effect
     config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
     config.launcher = args.launcher
     if not is_cuda_available():
@@ -102,36 +103,3 @@ def _met_on_cpus(launcher: str) -> bool:
     torch.distributed.init_process_group('gloo')
     torch.set_num_threads(max(num_cores() // local_processes, 1))
     return True
-
-
-def set_batch(config: Config, world_size: int) -> str:
-    """Reach the recipe's global batch: ``global_batch_size`` = processes x batch x accumulated steps.
-
-    ``train_dataloader.batch_size`` is the most videos that a process takes at once, each with as many clips as the
-    pipeline draws of it.
-
-    Args:
-        config (Config): Config of a run; its batch size and accumulation are set.
-        world_size (int): Number of processes.
-
-    Returns:
-        str: What was set, for the log.
-
-    Raises:
-        ValueError: If the global batch cannot be divided so.
-    """
-    total = config.global_batch_size
-    if total % world_size:
-        raise ValueError(
-            f'global_batch_size is {total}, not a multiple of the {world_size} processes; set '
-            'global_batch_size to one, and scale optim_wrapper.optimizer.lr with it, or pass '
-            '--auto-scale-lr'
-        )
-    share = total // world_size
-    batch = max(size for size in range(1, min(config.train_dataloader.batch_size, share) + 1) if share % size == 0)
-    config.train_dataloader.batch_size = batch
-    config.optim_wrapper.accumulative_counts = share // batch
-    pipeline = config.train_dataloader.get('dataset', {}).get('pipeline', [])
-    clips = max((step.get('num_clips', 1) for step in pipeline), default=1)
-    taken = f'{batch} clips' if clips == 1 else f'{batch} videos ({batch * clips} clips)'
-    return f'global batch {total} = {world_size} processes x {taken} x {share // batch} accumulated steps'

@@ -2,12 +2,14 @@
 compiled = False  # torch.compile
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(
-    type='Recognizer3D',
+    type='VideoRecognizer',
+    frozen='${training.frozen}',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
         mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code
         std=[57.375, 57.375, 57.375],
         format_shape='NCTHW',
+        blending='${training.blending}',
     ),
     backbone=dict(
         type='TimeSformer',
@@ -23,10 +25,11 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='${start}'),
     ),
     cls_head=dict(
-        type='TimeSformerHead',
+        _use_='${training.head}',
         num_classes='${data.num_classes}',
         in_channels='${model.backbone.embed_dims}',
         multi_class='${data.multi_class}',
+        label_smooth_eps='${training.label_smoothing}',
         average_clips='${protocols.${protocol}.average_clips}',
     ),
     test_cfg=dict(max_testing_views=None),

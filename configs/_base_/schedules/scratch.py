@@ -1,4 +1,5 @@
 # From scratch on a small data set: AdamW, one cycle of the learning rate
+_base_ = 'words.py'
 max_epochs = 25
 lr = 2e-3
 global_batch_size = 32

@@ -14,11 +14,13 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmtsf.config import resolve
 from mmtsf.datasets.loading.video_loader import VideoLoader
 from mmtsf.utils.files import commit
 from mmtsf.utils.text import shorten
 from mmtsf.weights import not_finite
 
+from .batch import set_batch
 from .checkpoint_files import PART, check_work_dir, claim, is_of_this_launch, name_run, newest_whole, refuse_used
 from .resume import RunRecord, next_epoch, run_through, takes_new_data
 from .sharding import shard, whole_states
@@ -43,22 +45,41 @@ class Runner(mmengine.runner.Runner):
     run_id: str | None = None
     #: What the checkpoint that is resumed tells of its run
     resumed_run: RunRecord | None = None
+    cfg: Any
+    #: The config before its references were resolved
+    given_cfg: Config | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
-        """MMEngine's, which first looks whether the work dir can be written.
+        """Build a runner from a config in any state: its references are resolved, and its global batch reached.
+
+        What it leaves in the work dir is the config as it was given, which takes the same options as before.
 
         Raises:
-            OSError: If it cannot.
+            OSError: If the work dir cannot be written.
+            ValueError: If the config has something that would have no effect, see :func:`mmtsf.config.resolve`.
         """
-        check_work_dir(Path(cfg.work_dir))
-        return super().from_cfg(cfg)
+        check_work_dir(Path(cfg['work_dir']))
+        resolved = resolve(cfg if isinstance(cfg, Config) else Config(cfg))
+        batch = set_batch(resolved)
+        runner = super().from_cfg(resolved)
+        if batch:
+            runner.logger.info(batch)
+        runner.given_cfg = cfg
+        runner.dump_config()
+        return runner
+
+    def dump_config(self) -> None:
+        """Write the config into the work dir, with its references."""
+        used, self.cfg = self.cfg, self.given_cfg or self.cfg
+        super().dump_config()
+        self.cfg = used
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
-        """MMEngine's data loader, as one that outlives its workers where its data set tells what they hold."""
+        """MMEngine's data loader, built as a :class:`VideoLoader`; one that is built already is taken as it is."""
         loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
-        return VideoLoader.of(loader) if hasattr(loader.dataset, 'worker_table') else loader
+        return loader if loader is dataloader else VideoLoader.of(loader)
 
     def load_or_resume(self) -> None:
         """Load weights, or resume: from the newest whole checkpoint in the work dir, or a named one.
@@ -128,7 +149,8 @@ class Runner(mmengine.runner.Runner):
             if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
                 model_wrapper_cfg = dict(model_wrapper_cfg or {}, find_unused_parameters=True)
             return super().wrap_model(model_wrapper_cfg, model)
-        if any(hook['type'] == 'EMAHook' for hook in self.cfg.get('custom_hooks') or []):
+        hooks = [*(self.cfg.get('custom_hooks') or []), *(self.cfg.get('default_hooks') or {}).values()]
+        if any(isinstance(hook, dict) and hook.get('type') == 'EMAHook' for hook in hooks):
             raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
         return model.to(get_device())
 

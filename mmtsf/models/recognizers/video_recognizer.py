@@ -1,4 +1,4 @@
-"""A recognizer for probes: frozen backbones, heads over tokens."""
+"""Recognize videos with a backbone that may be frozen and a head that may take patch tokens."""
 
 from typing import Any
 
@@ -8,16 +8,23 @@ from torch import Tensor
 
 from mmtsf.registry import MODELS
 
+from ..backbones import TimeSformer
+
 
 @MODELS.register_module()
 class VideoRecognizer(Recognizer3D):
     """MMAction2's recognizer, whose backbone may be frozen, and whose head may take patch tokens.
 
+    With another backbone than :class:`TimeSformer` it does what MMAction2's does.
+
     Args:
-        backbone (dict): Config of a :class:`TimeSformer`.
-        cls_head (dict): Config of the head; one with ``takes_tokens`` gets the tokens of all patches.
-        data_preprocessor (dict, optional): Config of the preprocessor. Defaults to None: clips are stacked.
+        backbone (dict): Config of the backbone.
+        cls_head (dict, optional): Config of the head; one with ``takes_tokens`` gets the tokens of all patches.
+            Defaults to None.
+        neck (dict, optional): Config of a neck between them, as some backbones of MMAction2 have. Defaults to None.
+        train_cfg (dict, optional): Not used here, but by heads of MMAction2. Defaults to None.
         test_cfg (dict, optional): ``max_testing_views``: views that are run at once. Defaults to None: all.
+        data_preprocessor (dict, optional): Config of the preprocessor. Defaults to None: clips are stacked.
         frozen (bool): Whether the backbone's weights stay as they are; no gradient is computed for them, and nothing is
             dropped. Defaults to False.
     """
@@ -25,14 +32,17 @@ class VideoRecognizer(Recognizer3D):
     def __init__(
         self,
         backbone: dict,
-        cls_head: dict,
-        data_preprocessor: dict | None = None,
+        cls_head: dict | None = None,
+        neck: dict | None = None,
+        train_cfg: dict | None = None,
         test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
         frozen: bool = False,
     ) -> None:
-        super().__init__(backbone, cls_head, test_cfg=test_cfg, data_preprocessor=data_preprocessor)
+        super().__init__(backbone, cls_head, neck, train_cfg, test_cfg, data_preprocessor)
         self.frozen = frozen
-        self.backbone.requires_grad_(not frozen)
+        if frozen:
+            self.backbone.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'VideoRecognizer':
         """Training mode; a frozen backbone stays in eval mode."""
@@ -45,9 +55,11 @@ class VideoRecognizer(Recognizer3D):
         self, inputs: Tensor, stage: str = 'neck', data_samples: list | None = None, test_mode: bool = False
     ) -> tuple[Tensor, dict[str, Any]]:
         """What the head takes, of clips ``(B, N, 3, T, H, W)`` with N views: ``(B*N, C)`` or tokens ``(B*N, P, C)``."""
-        views = inputs.flatten(0, 1)
-        at_once = (self.test_cfg or {}).get('max_testing_views') if test_mode else None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            if not isinstance(self.backbone, TimeSformer) or self.with_neck or stage == 'head':
+                return super().extract_feat(inputs, stage, data_samples, test_mode)
+            views = inputs.flatten(0, 1)
+            at_once = (self.test_cfg or {}).get('max_testing_views') if test_mode else None
             return torch.cat([self._features(part) for part in views.split(at_once or len(views))]), {}
 
     def _features(self, clips: Tensor) -> Tensor:

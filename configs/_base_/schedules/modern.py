@@ -1,6 +1,7 @@
 # How Vision Transformers are fine-tuned today: AdamW, layer decay, strong augmentation, mixed clips, averaged weights.
 # Values of VideoMAE's fine-tuning (arXiv 2203.12602, MCG-NJU/VideoMAE, run_class_finetuning.py), 5e-4 for 256 videos;
 # batch, 30 epochs and the averaging of weights are ours
+_base_ = 'words.py'
 lr = 1.25e-4
 max_epochs = 30
 global_batch_size = 64
@@ -17,19 +18,18 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end=5, by_epoch=True, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=0.0, end='${max_epochs}', by_epoch=True, convert_to_iter_based=True),
 ]
-# its momentum starts at 1 and falls to 1e-4, so that short trainings are averaged, too
-custom_hooks = [dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=1e-4, gamma=2000)]
-
-data = dict(augmentation='strong', clips_per_video=2)
-model = dict(
-    data_preprocessor=dict(
-        blending=dict(
-            type='RandomBlending',
-            augments=[
-                dict(type='MixupBlending', num_classes='${data.num_classes}', alpha=0.8),
-                dict(type='CutmixBlending', num_classes='${data.num_classes}', alpha=1.0),
-            ],
-        )
+training = dict(
+    augmentation='strong',
+    clips_per_video=2,
+    label_smoothing=0.1,
+    blending=dict(
+        _delete_=True,
+        type='RandomBlending',
+        augments=[
+            dict(type='MixupBlending', num_classes='${data.num_classes}', alpha=0.8),
+            dict(type='CutmixBlending', num_classes='${data.num_classes}', alpha=1.0),
+        ],
     ),
-    cls_head=dict(label_smooth_eps=0.1),
+    # its momentum starts at 1 and falls to 1e-4, so that short trainings are averaged, too
+    ema=dict(_delete_=True, type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=1e-4, gamma=2000),
 )

@@ -1,4 +1,5 @@
 # The backbone is frozen, the head learns: for a few dozen to a few hundred clips, or to compare backbones
+_base_ = 'words.py'
 lr = 1e-3
 max_epochs = 30
 global_batch_size = 32
@@ -11,5 +12,4 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=0.0, end='${max_epochs}', by_epoch=True, convert_to_iter_based=True)
 ]
-
-model = dict(type='VideoRecognizer', frozen=True)
+training = dict(frozen=True)

@@ -8,5 +8,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=0.0, end='${max_epochs}', by_epoch=True, convert_to_iter_based=True),
 ]
-custom_hooks = []
-model = dict(data_preprocessor=dict(blending=None))
+training = dict(blending=None, ema=None)

@@ -1,4 +1,5 @@
 # The paper's schedule (appendix A): 15 epochs of SGD at 0.005, divided by 10 at epochs 11 and 14, batch 16
+_base_ = 'words.py'
 max_epochs = 15
 lr = 0.005
 global_batch_size = 16  # reached by accumulating gradients where processes x batch_size is less

@@ -1,0 +1,12 @@
+# What a way to train says beside its optimizer and schedule: model, pipelines and hooks refer to these words.
+# Every schedule here has it as its base; a schedule without this table gets these values.
+training = dict(
+    augmentation='plain',  # of training clips: or 'strong', see pipelines.py
+    clips_per_video=1,  # in training, from one decoding; a batch has batch_size times as many clips
+    label_smoothing=0.0,
+    blending=None,  # config of a module that mixes the clips of a batch
+    head=dict(type='TimeSformerHead'),
+    frozen=False,  # whether the backbone stays as it is
+    ema=None,  # config of a hook that averages the weights
+    protocol='paper',  # or 'released': where clips are taken and how views are combined, see pipelines.py
+)

@@ -1,0 +1,251 @@
+"""Refuse keys and options of a config that would have no effect, or not the one that they seem to have."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+REFERENCE = re.compile(r'\$\{([\w.]+)\}')
+#: The same, where a word that another reference chooses has become ``*``
+ANY_REFERENCE = re.compile(r'\$\{([\w.*]+)\}')
+#: Keys of configs for MMCV 1 and their successors
+OLD_KEYS = {
+    'checkpoint_config': 'default_hooks.checkpoint, or save_last and max_keep_ckpts in it',
+    'cudnn_benchmark': 'env_cfg.cudnn_benchmark',
+    'data.test': 'test_dataloader.dataset',
+    'data.test_dataloader': 'test_dataloader',
+    'data.train': 'train_dataloader.dataset',
+    'data.train_dataloader': 'train_dataloader',
+    'data.val': 'val_dataloader.dataset',
+    'data.val_dataloader': 'val_dataloader',
+    'data.videos_per_gpu': 'train_dataloader.batch_size',
+    'data.samples_per_gpu': 'train_dataloader.batch_size',
+    'data.workers_per_gpu': 'train_dataloader.num_workers',
+    'dist_params': 'env_cfg.dist_cfg',
+    'evaluation': 'train_cfg.val_interval, val_evaluator and default_hooks.checkpoint.save_best',
+    'fp16': '--amp, or optim_wrapper.type',
+    'gpu_ids': 'bash tools/dist_train.sh CONFIG GPUS',
+    'log_config': 'default_hooks.logger, and log_to for TensorBoard',
+    'lr_config': 'param_scheduler',
+    'momentum_config': 'param_scheduler',
+    'mp_start_method': 'env_cfg.mp_cfg.mp_start_method',
+    'opencv_num_threads': 'env_cfg.mp_cfg.opencv_num_threads',
+    'optimizer': 'optim_wrapper.optimizer',
+    'optimizer_config': 'optim_wrapper.clip_grad and optim_wrapper.accumulative_counts',
+    'resume_from': 'train.py --resume CHECKPOINT, or resume=True with load_from',
+    'runner': 'train_cfg',
+    'seed': 'randomness.seed',
+    'total_epochs': 'max_epochs',
+    'total_iters': 'max_epochs',
+    'workflow': 'train_cfg.val_interval',
+}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the values of a config refer to.
+
+    Args:
+        values (dict): Its values, with their references.
+        tables (set[str]): Top-level keys that exist to be referred to.
+        named (set[str]): Dotted names that any value refers to, in branches that no word chooses as well.
+        used (set[str]): Those that the resolved config depends on.
+        overridden (list[tuple[str, str, Any]]): Literals beside a ``_use_``: place, reference and literal.
+        lineage (list[tuple[Path, dict]]): Files that it is made of, those it inherits from first.
+    """
+
+    values: dict
+    tables: set[str]
+    named: set[str]
+    used: set[str]
+    overridden: list[tuple[str, str, Any]]
+    lineage: list[tuple[Path, dict]]
+
+
+def check(names: Names, options: Iterable[str]) -> None:
+    """Refuse what has no effect in a config.
+
+    Args:
+        names (Names): What its values refer to.
+        options (Iterable[str]): Dotted names of values that were changed and must have an effect.
+
+    Raises:
+        ValueError: With the value, and the remedy.
+    """
+    if 'recipe' in names.values:
+        raise ValueError(
+            f'recipe={names.values["recipe"]!r} was not read: a recipe is chosen when a config is read; give '
+            '--cfg-options recipe=... to the tools of mmtsf, call mmtsf.config.load_config(path), or set the '
+            'environment variable MMTSF_RECIPE to its file'
+        )
+    _check_keys(names)
+    _check_options(names, options)
+    _check_tables(names)
+    _check_second_places(names)
+
+
+def refuse_old_keys(values: dict) -> None:
+    """Refuse keys of configs for MMCV 1, which nothing reads any more.
+
+    Raises:
+        ValueError: With the successors of all that there are.
+    """
+    found = [name for name in OLD_KEYS if _has(values, name)]
+    if found:
+        lines = [f'{name} is now {OLD_KEYS[name]}' for name in found]
+        raise ValueError('this config has keys of an older version, which nothing reads: ' + '; '.join(lines))
+
+
+def _has(values: Any, name: str) -> bool:
+    for key in name.split('.'):
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def _check_keys(names: Names) -> None:
+    """Refuse top-level keys that nothing reads and that are close to a known one."""
+    known = runner_keys() | names.tables | {name.split('.')[0] for name in _ever_named(names)}
+    for key in sorted(set(names.values) - known):
+        if close := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
+            raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')
+
+
+def _check_options(names: Names, options: Iterable[str]) -> None:
+    """Refuse options that do not end in the resolved config."""
+    for name in options:
+        table = name.split('.')[0]
+        if table in runner_keys() or _meets(name, names.used):
+            continue
+        words = f'the option {name!r} changes nothing: '
+        if _meets(name, names.named):
+            raise ValueError(
+                f'{words}what refers to it is not in use; data.sampling, data.source and the like choose that'
+            )
+        if not names.tables:
+            raise ValueError(f'{words}values of this config refer to nothing; change them directly')
+        inside = {other for other in names.named if _within(other, table)}
+        suggestion = suggest(name, inside) if inside else suggest(table, runner_keys() | names.tables, runner_keys())
+        raise ValueError(f'{words}no value of this config refers to it{suggestion}')
+
+
+def _check_tables(names: Names) -> None:
+    """Refuse keys of tables that nothing refers to, nor did in a file that the config inherits from."""
+    ever = names.named | _ever_named(names)
+    for table in sorted(names.tables):
+        for name in _unused(table, names.values[table], ever):
+            siblings = {other for other in ever if fnmatchcase(name.rpartition('.')[0], other.rpartition('.')[0])}
+            siblings = {f'{name.rpartition(".")[0]}.{other.rpartition(".")[2]}' for other in siblings}
+            if close := difflib.get_close_matches(name, siblings, n=1, cutoff=0.8):
+                raise ValueError(f'unknown config key {name!r}: nothing refers to it; did you mean {close[0]!r}?')
+
+
+def _ever_named(names: Names) -> set[str]:
+    """Names that values of the inherited files refer to: a child may have no use for them any more. A part that a word
+    chooses is ``*``."""
+    found = set()
+    for text in (value for _, values in names.lineage for value in _texts(values)):
+        while match := ANY_REFERENCE.search(text):
+            found.add(match[1])
+            text = text.replace(match[0], '*')
+    return found
+
+
+def _texts(values: Any) -> Iterator[str]:
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, (list, tuple)):
+        for value in values:
+            yield from _texts(value)
+    elif isinstance(values, str):
+        yield values
+
+
+def _check_second_places(names: Names) -> None:
+    """Refuse a literal in the place of a reference where other values still follow what it referred to.
+
+    Where none does, the literal takes effect: there is no second place.
+    """
+    places = [(place, reference) for _, values in names.lineage for place, reference in _references(values)]
+    written = [(place, reference, _at(names.values, place)) for place, reference in places]
+    for place, reference, literal in [*written, *names.overridden]:
+        if literal is ... or isinstance(literal, dict) or REFERENCE.search(str(literal)):
+            continue
+        name = reference[2:-1]
+        value = _at(names.values, name)
+        if value is ... or REFERENCE.search(str(value)) or value == literal or not _meets(name, names.used):
+            continue
+        raise ValueError(
+            f'{place} is {literal!r}, but other values of this config follow {name}, which is {value!r}; set '
+            f'{name}={literal!r} instead, and all of them are'
+        )
+
+
+def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
+    """Dotted places whose value is one reference to a plain name; lists are replaced as a whole, so not within them."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _references(value, f'{place}.{key}' if place else str(key))
+    elif isinstance(values, str) and REFERENCE.fullmatch(values):
+        yield place, values
+
+
+def _at(values: Any, name: str) -> Any:
+    """The value at a dotted name, or ``...`` if there is none."""
+    for key in name.split('.'):
+        if not isinstance(values, dict) or key not in values:
+            return ...
+        values = values[key]
+    return values
+
+
+def _meets(name: str, others: set[str]) -> bool:
+    """Whether a name is one of others, or a part or the whole of one."""
+    return any(_within(name, other) or _within(other, name) for other in others)
+
+
+def _within(name: str, table: str) -> bool:
+    return name == table or name.startswith(f'{table}.')
+
+
+def _unused(name: str, value: Any, named: set[str]) -> Iterator[str]:
+    """Names in a table that nothing refers to."""
+    if any(fnmatchcase(name, other) for other in named):
+        return
+    if not isinstance(value, dict):
+        yield name
+        return
+    for key, item in value.items():
+        yield from _unused(f'{name}.{key}', item, named)
+
+
+def suggest(key: str, known: Iterable[str], unlisted: Iterable[str] = ()) -> str:
+    """The nearest of the known names; else all of them but those that are too many to help."""
+    close = difflib.get_close_matches(key, known, n=1)
+    listed = sorted(set(known) - set(unlisted))
+    return f'; did you mean {close[0]!r}?' if close else f'; known are {", ".join(map(repr, listed))}'
+
+
+@lru_cache
+def runner_keys() -> frozenset[str]:
+    """Top-level keys that a runner or a tool reads."""
+    from mmengine.runner import Runner
+
+    of_mmengine = (
+        'activation_checkpointing',
+        'compile',
+        'custom_imports',
+        'efficient_conv_bn_eval',
+        'find_unused_parameters',
+        'model_wrapper_cfg',
+        'runner_type',
+        'sync_bn',
+    )
+    ours = ('global_batch_size', 'new_data', 'parallel')
+    return frozenset((*of_mmengine, *ours, *inspect.signature(Runner).parameters))

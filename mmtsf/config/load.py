@@ -1,0 +1,50 @@
+"""Read a config file, choose its recipe, change it by options and resolve its references."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .recipes import SLOT, recipe_is, recipe_path
+from .references import resolve
+from .shipped import config_path
+
+
+def load_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config file, change it by ``options``, and put the values in the place of references to them.
+
+    Args:
+        path (str | Path): Path of a config, or the name of a shipped one, ``'mmtsf::timesformer_base_k400.py'``.
+        options (dict, optional): Values by dotted keys, as from ``--cfg-options``; ``recipe`` is the name or path of
+            a recipe. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If there is no such config or recipe.
+        KeyError: If a reference names nothing.
+        ValueError: If an option or a key has no effect, or its word is of an older config, or values refer to each
+            other in a circle.
+    """
+    return resolve(read_config(path, options), [name for name in options or {} if name != 'recipe'])
+
+
+def read_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config file with its recipe and change it by ``options``; its references stay.
+
+    Raises:
+        FileNotFoundError: If there is no such config or recipe.
+        ValueError: If the config has no place for a recipe.
+    """
+    file, changes = config_path(path), dict(options or {})
+    config = Config.fromfile(file)
+    recipe = changes.pop('recipe', config.get('recipe'))
+    if recipe is not None:
+        with recipe_is(recipe_path(recipe).resolve()):
+            config = Config.fromfile(file)
+        if SLOT not in config.env_variables:
+            raise ValueError(
+                f'recipe={recipe} has no place in {path}: none of the files it inherits from lists a recipe that can '
+                f"be exchanged, '{{{{${SLOT}:_base_/schedules/paper.py}}}}' among its bases; a config that a run "
+                'leaves in its work dir has none, give the one that the run was started with'
+            )
+    config.pop('recipe', None)
+    config.merge_from_dict(changes)
+    return config
