@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmtsf.datasets.decoders.local_file import IMAGES
 from mmtsf.registry import DATASETS
@@ -25,44 +26,45 @@ class VideoFolderDataset(VideoListDataset):
     Args:
         pipeline (list): Transforms, beginning with :class:`OpenVideo`.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
-        num_classes (int): Number K of classes, equal to the number of class folders.
+        num_classes (int, optional): Number K of classes, equal to the number of class folders; None takes it from
+            them.
         data_root (str): Folder of the class folders.
         split_shares (tuple[float, float]): Shares of every class that go to validation and to testing. Defaults to
             (0.1, 0.2).
         split_seed (int): Seed of the split. Defaults to 0.
-        test_mode (bool): Whether the data set is for validation or testing. Defaults to False.
-        skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
-        time_limit (float): Seconds after which a video that is being read in a data worker is taken for broken.
-            Defaults to 60.
+        base: Other arguments of :class:`VideoListDataset` that are not about lists: ``test_mode``, ``skip_broken``,
+            ``time_limit``, ``indices``, ``metainfo``, and those of its base.
     """
 
     def __init__(
         self,
         pipeline: list[dict | Callable],
         split: str,
-        num_classes: int,
+        num_classes: int | None,
         data_root: str,
         split_shares: tuple[float, float] = SHARES,
         split_seed: int = 0,
-        test_mode: bool = False,
-        skip_broken: bool = False,
-        time_limit: float = 60,
+        **base: Any,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f'split is {split!r}, expected one of {SPLITS}')
+        if unusable := base.keys() & {
+            'ann_file',
+            'video_dir',
+            'classes',
+            'multi_class',
+            'allow_outside',
+            'data_prefix',
+        }:
+            raise ValueError(
+                f'{sorted(unusable)} are for videos in a list, but those of a folder are what it holds; leave them out, '
+                'or use VideoListDataset (data.source=list)'
+            )
         self.split = split
         self.split_shares = split_shares
         self.split_seed = split_seed
-        super().__init__(
-            '',
-            pipeline,
-            num_classes,
-            data_root=data_root,
-            classes=find_classes(data_root),
-            test_mode=test_mode,
-            skip_broken=skip_broken,
-            time_limit=time_limit,
-        )
+        classes = find_classes(data_root)
+        super().__init__('', pipeline, num_classes, data_root=data_root, classes=classes, **base)
 
     def load_data_list(self) -> list[dict]:
         """Find the videos of the split.

@@ -3,23 +3,25 @@
 import hashlib
 import logging
 import os
-import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmaction.datasets import BaseActionDataset
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmtsf.datasets.loading.worker_table import WorkerTable
 from mmtsf.registry import DATASETS
 
 from .annotation_list import read_list
 from .decoders import ArrayReader, BrokenVideoError
+from .loading.seeds import keep_random_state, seed_sample
+from .loading.worker_table import WorkerTable
+from .transforms.read_video import check_order
 
 #: Broken videos in a row after which a data set is taken for misplaced
 MAX_BROKEN_IN_A_ROW = 20
@@ -30,12 +32,12 @@ MAX_FOLDERS = 10_000
 NUMBER = re.compile('-?[0-9]+')
 
 
-def class_names(classes: str | list[str] | None, data_root: str, num_classes: int) -> list[str]:
+def class_names(classes: str | Sequence[str] | None, data_root: str, num_classes: int | None) -> list[str]:
     """Class names in the order of the labels: given, read from a file with one a line, or the labels' numbers.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If they are more or fewer than ``num_classes``, or two are the same.
+        ValueError: If they are more or fewer than ``num_classes``, or two are the same, or neither is given.
     """
     if isinstance(classes, str):
         file = Path(data_root, classes)
@@ -45,8 +47,10 @@ def class_names(classes: str | list[str] | None, data_root: str, num_classes: in
                 'order of the labels, or set data.classes=None'
             )
         classes = file.read_text(encoding='utf-8').splitlines()
-    names = list(classes) if classes else [str(label) for label in range(num_classes)]
-    if len(names) != num_classes:
+    if not classes and num_classes is None:
+        raise ValueError('neither classes nor num_classes is given; set data.num_classes to the number of classes')
+    names = list(classes) if classes else [str(label) for label in range(num_classes or 0)]
+    if num_classes is not None and len(names) != num_classes:
         raise ValueError(
             f'there are {len(names)} class names but num_classes is {num_classes}; set '
             'data.num_classes to the number of classes'
@@ -54,6 +58,17 @@ def class_names(classes: str | list[str] | None, data_root: str, num_classes: in
     if doubled := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
     return names
+
+
+def _video_dir(data_prefix: dict) -> str:
+    """Folder of the videos in MMAction2's words.
+
+    Raises:
+        ValueError: If there are folders of something else.
+    """
+    if others := {kind: folder for kind, folder in data_prefix.items() if kind != 'video' and folder}:
+        raise ValueError(f"data_prefix is {others}, expected dict(video=FOLDER), the folder of the list's paths")
+    return data_prefix.get('video') or ''
 
 
 @DATASETS.register_module()
@@ -70,7 +85,8 @@ class VideoListDataset(BaseActionDataset):
     Args:
         ann_file (str): Path of the list, relative to ``data_root`` unless absolute.
         pipeline (list): Transforms, beginning with :class:`OpenVideo`.
-        num_classes (int): Number K of classes; labels lie in ``[0, K)``.
+        num_classes (int, optional): Number K of classes; labels lie in ``[0, K)``. Defaults to None: as many as there
+            are names in ``classes``.
         data_root (str): Folder of the data set. Defaults to ``''``.
         video_dir (str): Folder of the videos, relative to ``data_root``. Defaults to ``''``.
         classes (str | list[str], optional): Class names in the order of the labels, or a text file with one a line,
@@ -82,13 +98,16 @@ class VideoListDataset(BaseActionDataset):
             Defaults to 60.
         allow_outside (bool): Whether paths of the list may lead out of ``video_dir``. Defaults to False.
         indices (int | list[int], optional): Use only these, or the first so many. Defaults to None: all.
+        data_prefix (dict, optional): ``dict(video=FOLDER)`` is MMAction2's word for ``video_dir``. Defaults to None.
+        metainfo (dict, optional): More of what :attr:`metainfo` tells; ``classes`` may stand here. Defaults to None.
+        base: Other arguments of :class:`mmaction.datasets.BaseActionDataset`.
     """
 
     def __init__(
         self,
         ann_file: str,
         pipeline: list[dict | Callable],
-        num_classes: int,
+        num_classes: int | None = None,
         data_root: str = '',
         video_dir: str = '',
         classes: str | list[str] | None = None,
@@ -98,27 +117,32 @@ class VideoListDataset(BaseActionDataset):
         time_limit: float = 60,
         allow_outside: bool = False,
         indices: int | list[int] | None = None,
+        data_prefix: dict | None = None,
+        metainfo: dict | None = None,
+        **base: Any,
     ) -> None:
         self.skip_broken = skip_broken
         self.time_limit = time_limit
         self.allow_outside = allow_outside
         self.worker_table = WorkerTable()
         self.left_out: dict[str, str] = {}
-        self.video_dir = Path(data_root, video_dir)
+        self.video_dir = Path(data_root, video_dir or _video_dir(data_prefix or {}))
         self.were_there: dict[Path, int] = {}
-        names = class_names(classes, data_root, num_classes)
+        names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         super().__init__(
             ann_file,
             pipeline,
             data_root=data_root,
             data_prefix=dict(),
-            metainfo=dict(classes=names),
+            metainfo=dict(metainfo or {}, classes=names),
             multi_class=multi_class,
-            num_classes=num_classes,
+            num_classes=len(names),
             test_mode=test_mode,
             indices=indices,
+            **base,
         )
+        check_order(self.pipeline.transforms)
 
     def load_data_list(self) -> list[dict]:
         """Read the list.
@@ -186,13 +210,24 @@ class VideoListDataset(BaseActionDataset):
             )
         return label
 
-    def __getitem__(self, index: int | tuple[tuple[int, ...], int]) -> Any:
-        """A sample by its index, or by ``(seed, index)`` from :class:`SeededSampler`."""
-        seed, place = index if isinstance(index, tuple) else (None, index)
-        if seed is not None:
-            state = np.random.SeedSequence(seed).generate_state(1)
-            np.random.seed(state)
-            random.seed(int(state[0]))
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of a video, as MMEngine's ``ClassBalancedDataset`` asks for them."""
+        label = BaseDataset.get_data_info(self, idx)['label']  # before several labels become a vector
+        return label if isinstance(label, list) else [label]
+
+    def __getitem__(self, idx: int) -> Any:
+        """A sample by its index, which may be a :class:`SeededIndex`."""
+        seed_sample(idx)
+        return super().__getitem__(int(idx))
+
+    def prepare_data(self, idx: int) -> Any:
+        """Read a sample, or what takes the place of a broken video.
+
+        Raises:
+            BrokenVideoError: If the video cannot be read, in testing without ``skip_broken``.
+            RuntimeError: If so many in a row cannot be read that the data set must be misplaced.
+        """
+        place, begin_again = idx, keep_random_state()
         broken: list[tuple[str, str]] = []
         while len(broken) < MAX_BROKEN_IN_A_ROW:
             info = self.get_data_info(place)
@@ -200,7 +235,8 @@ class VideoListDataset(BaseActionDataset):
                 return self._read(place, info, broken)
             except BrokenVideoError as error:
                 if self._has_come_back(info['filename']):
-                    return self[index]  # with the same seed
+                    begin_again()
+                    return self.prepare_data(idx)
                 if self.test_mode and not self.skip_broken:
                     raise
                 broken.append((info['filename'], str(error)))

@@ -13,6 +13,7 @@ from videos import clip_pipeline, grey_frames, numbers_of, write_greys
 
 from mmtsf.datasets import VideoFolderDataset, VideoListDataset, video_list
 from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.loading import SeededIndex
 
 CLASSES = ['cat', 'dog', 'playing guitar']
 
@@ -166,7 +167,7 @@ def test_files_and_folders_of_frames_become_clips_with_their_labels(tmp_path):
 
 
 def test_a_broken_video_of_training_is_replaced_and_named(broken_and_whole, tmp_path):
-    sample = broken_and_whole()[(0, 0, 0), 0]['data_samples']
+    sample = broken_and_whole()[SeededIndex(0, (0, 0, 0))]['data_samples']
     broken = str(tmp_path / 'broken.mp4')
     assert (sample.filename, sample.gt_labels.item.tolist()) == (str(tmp_path / 'whole.mp4'), [1])
     assert set(sample.broken) == {(broken, f'{broken}: PyAV finds no video that it can decode')}
@@ -224,7 +225,7 @@ def data_sets(root: Path, source: str, **more) -> VideoListDataset:
 def test_a_folder_of_videos_that_vanishes_is_waited_for(
     source, gone, mount_point_stays, in_folders, tmp_path, monkeypatch, caplog
 ):
-    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[(0, 0, 0), 0]
+    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[SeededIndex(0, (0, 0, 0))]
     folder, away = (in_folders / gone).resolve(), tmp_path / 'away'
     folder.rename(away)
     if mount_point_stays:  # which then lies on another device, as far as this machine can have one
@@ -237,7 +238,7 @@ def test_a_folder_of_videos_that_vanishes_is_waited_for(
         away.rename(folder)
 
     threading.Timer(0.5, come_back).start()
-    got = dataset[(0, 0, 0), 0]
+    got = dataset[SeededIndex(0, (0, 0, 0))]
     assert got['data_samples'].broken == []
     assert got['data_samples'].filename == expected['data_samples'].filename
     assert got['inputs'].equal(expected['inputs'])
@@ -245,7 +246,7 @@ def test_a_folder_of_videos_that_vanishes_is_waited_for(
 
 @pytest.mark.parametrize('source', ['list', 'folder'])
 def test_a_folder_that_vanishes_while_a_video_is_read_is_waited_for(source, in_folders, tmp_path):
-    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[(0, 0, 0), 0]
+    dataset, expected = data_sets(in_folders, source), data_sets(in_folders, source)[SeededIndex(0, (0, 0, 0))]
 
     def leave_once(results: dict) -> dict:
         if not (tmp_path / 'left').exists():
@@ -255,7 +256,7 @@ def test_a_folder_that_vanishes_while_a_video_is_read_is_waited_for(source, in_f
         return results
 
     dataset.pipeline.transforms.insert(2, leave_once)  # after the clip was chosen
-    got = dataset[(0, 0, 0), 0]
+    got = dataset[SeededIndex(0, (0, 0, 0))]
     assert got['data_samples'].broken == []
     assert got['inputs'].equal(expected['inputs'])
 
@@ -266,7 +267,7 @@ def test_a_folder_of_videos_that_stays_away_is_one_error(source, in_folders, mon
     dataset = data_sets(in_folders, source)
     shutil.rmtree(in_folders / 'train')
     with pytest.raises(RuntimeError, match=f'{in_folders}/train is gone and did not come back within 1 s'):
-        dataset[(0, 0, 0), 0]
+        dataset[SeededIndex(0, (0, 0, 0))]
 
 
 @pytest.mark.parametrize('count', [1, 2])
@@ -276,7 +277,7 @@ def test_videos_that_are_deleted_are_broken_and_not_waited_for(source, count, in
     for number in range(count):  # with the second, the folder of the class is empty
         (in_folders / f'train/a/{number}.mp4').unlink()
     start = time.monotonic()
-    sample = dataset[(0, 0, 0), 0]['data_samples']
+    sample = dataset[SeededIndex(0, (0, 0, 0))]['data_samples']
     assert time.monotonic() - start < 1
     assert sample.broken[0] == (f'{in_folders}/train/a/0.mp4', f'{in_folders}/train/a/0.mp4: the file does not exist')
 
@@ -284,7 +285,7 @@ def test_videos_that_are_deleted_are_broken_and_not_waited_for(source, count, in
 def test_a_folder_that_was_never_there_is_not_waited_for(in_folders):
     (in_folders / 'list.txt').write_text('none/x.mp4 0\nmore.mp4 0\n')
     start = time.monotonic()
-    assert data_sets(in_folders, 'list')[(0, 0, 0), 0]['data_samples'].filename == f'{in_folders}/more.mp4'
+    assert data_sets(in_folders, 'list')[SeededIndex(0, (0, 0, 0))]['data_samples'].filename == f'{in_folders}/more.mp4'
     assert time.monotonic() - start < 1
 
 

@@ -20,7 +20,7 @@ from videos import clip_pipeline, write_greys
 
 from mmtsf.datasets import SeededSampler, VideoListDataset, video_list
 from mmtsf.datasets.decoders import DECODERS, BrokenVideoError
-from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.datasets.loading import SeededIndex, VideoLoader
 from mmtsf.engine.hooks import BrokenVideosHook
 
 AWKWARD = SHARED / 'data' / 'awkward'
@@ -95,7 +95,7 @@ def test_a_run_waits_for_a_folder_that_comes_back_and_gives_the_same_samples(mou
 
 
 def test_a_folder_that_goes_while_a_video_is_decoded_changes_no_augmentation(data):
-    expected, dataset, away = list_of(data)[(0, 0, 0), 3], list_of(data), data.with_name('away')
+    expected, dataset, away = list_of(data)[SeededIndex(3, (0, 0, 0))], list_of(data), data.with_name('away')
 
     def leave_once(results: dict) -> dict:
         if not away.with_name('left').exists():
@@ -105,7 +105,7 @@ def test_a_folder_that_goes_while_a_video_is_decoded_changes_no_augmentation(dat
         return results
 
     dataset.pipeline.transforms.insert(2, leave_once)  # after the clip was chosen
-    got = dataset[(0, 0, 0), 3]
+    got = dataset[SeededIndex(3, (0, 0, 0))]
     assert got['data_samples'].filename == expected['data_samples'].filename
     assert got['inputs'].equal(expected['inputs'])
 

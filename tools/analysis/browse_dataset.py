@@ -12,6 +12,7 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
+from mmtsf.datasets.loading import SeededIndex, SeededItems
 from mmtsf.registry import DATASETS
 from mmtsf.visualization import draw_clips
 
@@ -36,7 +37,7 @@ def main() -> None:
     chosen = np.linspace(0, len(dataset) - 1, min(args.clips, len(dataset))).round().astype(int).tolist()
     clips, titles = [], []
     for index in chosen:
-        samples = dataset[(args.seed, index), index]  # as SeededSampler asks for it
+        samples = SeededItems(dataset)[SeededIndex(index, (args.seed, index))]
         for sample in samples if isinstance(samples, list) else [samples]:
             labels = ', '.join(dataset.metainfo['classes'][i] for i in labels_of(sample, dataset.multi_class))
             numbers = sample['data_samples'].frame_inds.reshape(-1, sample['inputs'].shape[2])

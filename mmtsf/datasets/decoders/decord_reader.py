@@ -1,9 +1,10 @@
 """decord, or its maintained fork decord2: seeks to key frames and applies rotation."""
 
 import re
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-import decord
 import numpy as np
 
 from .broken import BrokenVideoError
@@ -11,10 +12,18 @@ from .limits import Limits
 from .local_file import file_url, open_stream, takes_for_pattern
 from .reader import VideoReader
 
-decord.logging.set_level(decord.logging.QUIET)
 #: Beginnings that an older FFmpeg, as that of decord may be, takes for playlists, whatever the file is called; it skips
 #: tags of music
 PLAYLIST = re.compile(rb'#EXTM3U|ffconcat|ID3')
+
+
+@cache
+def _decord() -> ModuleType:
+    """Import decord when the first video is read with it, and keep it quiet."""
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
 
 
 class DecordReader(VideoReader):
@@ -39,6 +48,7 @@ class DecordReader(VideoReader):
         with Path(path).open('rb') as file:
             if PLAYLIST.match(file.read(8)) or takes_for_pattern(path):
                 raise BrokenVideoError(path, 'decord may take it for a list of files; set decoder=pyav')
+        decord = _decord()
         try:
             self._video = decord.VideoReader(file_url(path), num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:
@@ -51,6 +61,7 @@ class DecordReader(VideoReader):
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         self.limits.check_sample(self.path, len(indices), *self._size)
+        decord = _decord()
         try:
             return self._video.get_batch(indices).asnumpy()
         except (RuntimeError, decord.DECORDError) as error:

@@ -1,14 +1,18 @@
-"""Data loading that outlives its workers."""
+"""Load data with workers that may die."""
 
 import logging
-import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from multiprocessing.connection import wait
 from typing import Any
 
 from mmengine.logging import print_log
-from torch.utils.data import DataLoader
-from torch.utils.data._utils import signal_handling
+from torch.utils.data import DataLoader, IterableDataset
+
+from mmtsf import compat
+
+from .seeds import SeededItems
 
 #: Seconds between looks at the workers while a batch is waited for
 LOOK = 1
@@ -16,45 +20,54 @@ LOOK = 1
 LOSSES = 10
 #: How PyTorch's error begins when these seconds are over
 LOOKING = 'DataLoader timed out'
+#: What a worker's death, or its silence, may raise where its batch is waited for
+LOST = (RuntimeError, OSError, EOFError)
 
 
 class VideoLoader(DataLoader):
-    """PyTorch's data loader, for which a worker that dies or hangs at a video costs that video, not the run.
+    """PyTorch's data loader, which can begin in the middle of an epoch, and seeds each sample by a
+    :class:`SeededIndex` of the sampler, whatever wrappers its data set consists of.
 
-    The workers are started anew behind the last batch that was handed out. A video gets a second chance; then the
-    data set is told to leave it out. The data set must know which videos its workers hold (``worker_table``), its
-    sampler be able
-    to begin later (``start``). Takes the arguments of :class:`torch.utils.data.DataLoader`; workers live on.
+    A worker that dies or hangs at a video of a data set of mmtsf, also in a wrapper, costs that video, not the run:
+    workers are started anew behind the last batch that was handed out. A video gets a second chance; then its data set
+    is told to leave it out.
+
+    Takes the arguments of :class:`torch.utils.data.DataLoader`, for a data set with indices, of which batches are made.
+    Workers of data sets of mmtsf live on after an epoch.
     """
 
-    dataset: Any
-    sampler: Any
-    batch_size: int
-    #: Batches to leave out of the next iteration
-    start = 0
+    #: Batches that the next iteration leaves out
+    first_batch = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.batch_sampler is None:
+            raise ValueError('batch_size is None, expected a number: VideoLoader makes batches')
+        self._watched = list(watched(self.dataset))
+        self._batches = _Batches(self.batch_sampler)
+        self._loader: DataLoader | None = None
+        self._last: Any = None  # iterator of the loader
 
     @classmethod
     def of(cls, loader: DataLoader) -> DataLoader:
-        """The same loader as one of these; as it is if its sampler cannot begin later."""
-        if not hasattr(loader.sampler, 'start') or loader.batch_size is None:
+        """The same loader as one of these; as it is if its data set has no indices, or it makes no batches."""
+        if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             return loader
-        same: tuple[str, ...] = ('dataset', 'batch_size', 'sampler', 'num_workers', 'collate_fn', 'pin_memory')
-        same += ('drop_last', 'worker_init_fn', 'prefetch_factor')
-        arguments: dict[str, Any] = {name: getattr(loader, name) for name in same}
-        has_workers = loader.num_workers > 0
-        return cls(**arguments, timeout=LOOK if has_workers else 0, persistent_workers=has_workers)
+        names = ['batch_sampler'] if loader.batch_size is None else ['batch_size', 'sampler', 'drop_last']
+        return cls(loader.dataset, **_arguments(loader), **{name: getattr(loader, name) for name in names})
 
     def __iter__(self) -> Iterator:  # type: ignore[override]
-        done, self.start, losses = self.start, 0, 0
+        self._batches.begin(self.first_batch)
+        self.first_batch, losses = 0, 0
         suspects: set[str] = set()
-        iterator = self._begin(done)
+        iterator = self._begin()
         while True:
             try:
                 batch = next(iterator)
             except StopIteration:
                 return
-            except (RuntimeError, OSError, EOFError) as error:  # the latter two where a worker dies as it hands over
-                if not self.num_workers:
+            except LOST as error:
+                if not self.num_workers or not self._watched:
                     raise
                 lost = self._lost(iterator, error)
                 if not lost and str(error).startswith(LOOKING):
@@ -64,57 +77,108 @@ class VideoLoader(DataLoader):
                 if losses > LOSSES or not lost:
                     raise
                 self._judge(lost, suspects)
-                iterator = self._begin(done)
+                iterator = self._begin()
                 continue
+            self._batches.arrived()
             yield batch
-            done, losses = done + 1, 0
+            losses = 0
 
-    def _begin(self, done: int) -> Iterator:
-        self.sampler.start = done * self.batch_size
-        self.dataset.worker_table.clear()
-        if self.num_workers:
-            # PyTorch would raise a worker's death anywhere in this process; here it is found when a batch is waited for
-            signal_handling._set_SIGCHLD_handler()  # which it does once, and not after this
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    def _begin(self) -> Any:
+        """Iterate over the batches that have not arrived."""
+        for dataset in self._watched:
+            dataset.worker_table.clear()
+        if self.num_workers and self._watched:
+            compat.ignore_dead_children()
         try:
-            return super().__iter__()
-        except (RuntimeError, OSError, EOFError):  # a worker was lost since the last epoch, or does not answer
-            if self._iterator is None:
+            self._last = iter(self._start() if self._loader is None else self._loader)
+        except LOST:  # a worker was lost since the last epoch, or does not answer
+            if self._last is None:
                 raise
-            self._end(self._iterator)
-            return super().__iter__()
+            self._end(self._last)
+            self._last = iter(self._start())
+        return self._last
+
+    def _start(self) -> DataLoader:
+        """Make the loader that has the workers."""
+        arguments = _arguments(self)
+        if self.num_workers and self._watched:
+            arguments |= dict(timeout=LOOK, persistent_workers=True)
+        self._loader = DataLoader(SeededItems(self.dataset), batch_sampler=self._batches, **arguments)
+        return self._loader
 
     def _end(self, iterator: Any) -> None:
-        """End the workers at once, whatever they do; the next ones are new."""
-        for worker in iterator._workers:
-            worker.kill()
-        iterator._shutdown_workers()
-        self._iterator = None
+        """End the workers at once; the next ones are new."""
+        compat.end_data_workers(iterator)
+        self._loader = self._last = None
 
     def _lost(self, iterator: Any, error: Exception) -> list[tuple[str | None, str]]:
         """Videos that cost their workers, and why."""
         lost: list[tuple[str | None, str]] = []
-        limit = self.dataset.time_limit
-        ending = wait([worker.sentinel for worker in iterator._workers], 0 if isinstance(error, RuntimeError) else LOOK)
-        for number, worker in enumerate(iterator._workers):
+        workers = compat.data_workers(iterator)
+        ending = wait([worker.sentinel for worker in workers], 0 if isinstance(error, RuntimeError) else LOOK)
+        for number, worker in enumerate(workers):
             if worker.sentinel in ending:  # its connections close a moment before it is dead
                 worker.join(LOOK)
+            dataset = next((d for d in self._watched if d.worker_table.of(number) is not None), None)
+            video = dataset and dataset.get_data_info(dataset.worker_table.of(number))['filename']
             if not worker.is_alive():
-                lost.append((self._held(number), f'its decoder took the process down (exit code {worker.exitcode})'))
-            elif self.dataset.worker_table.seconds(number) > limit:
-                lost.append((self._held(number), f'it could not be read within {limit:g} s'))
+                lost.append((video, f'its decoder took the process down (exit code {worker.exitcode})'))
+            elif dataset and dataset.worker_table.seconds(number) > dataset.time_limit:
+                lost.append((video, f'it could not be read within {dataset.time_limit:g} s'))
         return lost
-
-    def _held(self, worker: int) -> str | None:
-        index = self.dataset.worker_table.of(worker)
-        return None if index is None else self.dataset.get_data_info(index)['filename']
 
     def _judge(self, lost: list[tuple[str | None, str]], suspects: set[str]) -> None:
         """Have the videos left out that were suspected before."""
         for video, reason in lost:
             if video in suspects:
-                self.dataset.leave_out(video, reason)
+                for dataset in self._watched:
+                    dataset.leave_out(video, reason)
                 continue
             where = f'at {video}, which is tried once more: {reason}' if video else 'between videos'
             print_log(f'a data worker was lost {where}; workers are started anew', 'current', logging.WARNING)
             suspects |= {video} if video else set()
+
+
+class _Batches:
+    """Indices of batches; those that were handed out but have not arrived come first where they are asked for again.
+
+    Args:
+        batches (Iterable): Indices of the batches of an epoch.
+    """
+
+    def __init__(self, batches: Iterable) -> None:
+        self.batches = batches
+        self._rest: Iterator = iter(())
+        self._under_way: deque = deque()
+
+    def begin(self, first: int) -> None:
+        """Begin an epoch at its batch number ``first``."""
+        self._under_way.clear()
+        self._rest = islice(iter(self.batches), first, None)
+
+    def arrived(self) -> None:
+        """Forget the oldest batch that is under way."""
+        self._under_way.popleft()
+
+    def __iter__(self) -> Iterator:
+        yield from list(self._under_way)
+        for batch in self._rest:
+            self._under_way.append(batch)
+            yield batch
+
+
+def watched(dataset: Any) -> Iterator[Any]:
+    """Data sets in any wrappers that tell which videos their workers hold, as :class:`VideoListDataset` does."""
+    if hasattr(dataset, 'worker_table'):
+        yield dataset
+        return
+    for part in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
+        if part is not None:
+            yield from watched(part)
+
+
+def _arguments(loader: DataLoader) -> dict[str, Any]:
+    """Arguments that a loader was made with, but those about its batches."""
+    names = ['num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn', 'multiprocessing_context']
+    names += ['generator', 'prefetch_factor', 'persistent_workers', 'pin_memory_device']
+    return {name: getattr(loader, name) for name in names}

@@ -1,4 +1,4 @@
-"""Which video every data worker holds, for the process that waits for them."""
+"""Tell the main process which video each data worker holds."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class WorkerTable:
 
     @contextmanager
     def hold(self, index: int) -> Iterator[None]:
-        """Around the reading of a video, in a worker."""
+        """Note a video while it is read, in a worker."""
         if (worker := get_worker_info()) is None:
             yield
             return
@@ -37,6 +37,10 @@ class WorkerTable:
     def seconds(self, worker: int) -> float:
         """How long a worker has held its video; 0 if it holds none."""
         return (time.monotonic_ns() - int(self._table[worker, 1])) / 1e9 if self.of(worker) is not None else 0
+
+    def __deepcopy__(self, memo: dict) -> 'WorkerTable':
+        """A table of its own, shared too, for the copy of a data set."""
+        return WorkerTable()
 
     def clear(self) -> None:
         """Forget the workers of before."""

@@ -1,12 +1,12 @@
 """Open a video, and decode the frames that were sampled from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from mmtsf.datasets.decoders import DECODERS, BrokenVideoError, Limits, VideoReader, open_video
+from mmtsf.datasets.decoders import DECODERS, ArrayReader, BrokenVideoError, Limits, VideoReader, open_video
 from mmtsf.registry import TRANSFORMS
 
 
@@ -21,12 +21,43 @@ def blamed_on(video: str | None) -> Iterator[None]:
         raise BrokenVideoError(str(video), f'{type(error).__name__}: {error}') from error
 
 
+#: Transforms that decode, with the one that opens a video for them
+OPENERS = {
+    'DecodeFrames': 'OpenVideo',
+    'DecordDecode': 'DecordInit',
+    'OpenCVDecode': 'OpenCVInit',
+    'PIMSDecode': 'PIMSInit',
+    'PyAVDecode': 'PyAVInit',
+    'PyAVDecodeMotionVector': 'PyAVInit',
+}
+
+
+def check_order(transforms: Sequence[Callable]) -> None:
+    """Refuse a pipeline in which a video is opened for another decoder than the one that reads it.
+
+    Args:
+        transforms (Sequence[Callable]): Transforms of a pipeline.
+
+    Raises:
+        ValueError: If there is such a decoder.
+    """
+    names = [type(transform).__name__ for transform in transforms]
+    for place, name in enumerate(names):
+        others = set(OPENERS.values()).intersection(names[:place])
+        if name in OPENERS and others and OPENERS[name] not in others:
+            raise ValueError(
+                f'{name} reads what {OPENERS[name]} opens, but the pipeline has {", ".join(sorted(others))} before it; '
+                f'put {OPENERS[name]} there, or another decoder here'
+            )
+
+
 @TRANSFORMS.register_module()
 class OpenVideo(BaseTransform):
     """Open a video file or a folder of frames.
 
-    Required keys: filename, or reader (an open :class:`VideoReader`, used as it is).
-    Added keys: reader, total_frames, avg_fps, start_index.
+    Required keys: filename, or one of MMAction2's frame_dir (a folder of frames) and array (frames RGB
+    ``(T, H, W, 3)`` uint8), or reader (an open :class:`VideoReader`, used as it is).
+    Added keys: reader, total_frames, avg_fps (None where nothing tells it), start_index (0 if there is none).
 
     Args:
         decoder (str): ``'pyav'``, or ``'decord'``, which takes longer and reads less. Defaults to ``'pyav'``.
@@ -39,11 +70,13 @@ class OpenVideo(BaseTransform):
         self.decoder, self.limits = decoder, Limits(**limits)
 
     def transform(self, results: dict) -> dict:
+        if 'array' in results:
+            results.setdefault('reader', ArrayReader(results['array']))
         if 'reader' not in results:
-            results['reader'] = self.open(results['filename'])
+            results['reader'] = self.open(results['filename'] if 'filename' in results else results['frame_dir'])
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
-        results['start_index'] = 0
+        results.setdefault('start_index', 0)
         return results
 
     def open(self, video: str) -> VideoReader:
@@ -61,21 +94,33 @@ def open_as(pipeline: Compose, video: str) -> VideoReader:
 
     Raises:
         BrokenVideoError: If it cannot be opened, or is larger than the limits.
+        ValueError: If the pipeline opens none.
     """
-    return next(t for t in pipeline.transforms if isinstance(t, OpenVideo)).open(video)
+    for transform in pipeline.transforms:
+        if isinstance(transform, OpenVideo):
+            return transform.open(video)
+    raise ValueError('the pipeline opens no video with OpenVideo; begin test_pipeline with it')
 
 
 @TRANSFORMS.register_module()
 class DecodeFrames(BaseTransform):
     """Decode the sampled frames, every one once.
 
-    Required keys: reader, frame_inds. Removed keys: reader. Added keys: imgs (RGB uint8 ``(H, W, 3)``, one a frame),
-    img_shape, original_shape.
+    Required keys: reader (from :class:`OpenVideo`), frame_inds, which count from start_index (0 if there is none).
+    Removed keys: reader. Added keys: imgs (RGB uint8 ``(H, W, 3)``, one a frame), img_shape, original_shape.
+
+    Raises:
+        ValueError: If there is no reader.
     """
 
     def transform(self, results: dict) -> dict:
+        if 'reader' not in results:
+            raise ValueError(
+                "DecodeFrames needs the key 'reader', which OpenVideo gives; put OpenVideo at the beginning of the "
+                'pipeline, or decode with the transform that belongs to its first one, as DecordDecode to DecordInit'
+            )
         with blamed_on(results.get('filename')):
-            frames = results.pop('reader').read(results['frame_inds'])
+            frames = results.pop('reader').read(results['frame_inds'] - results.get('start_index', 0))
         results['imgs'] = list(frames)
         results['img_shape'] = results['original_shape'] = frames.shape[1:3]
         return results

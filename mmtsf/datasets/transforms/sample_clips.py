@@ -1,4 +1,4 @@
-"""Clips of frames at a rate."""
+"""Sample clips of frames at a fixed rate."""
 
 import math
 
@@ -29,8 +29,8 @@ class SampleClips(BaseTransform):
 
     Frames that a short video lacks are filled with its last one.
 
-    Required keys: total_frames, avg_fps. Added keys: frame_inds ``(num_clips * num_frames,)``, clip_len,
-    frame_interval, num_clips.
+    Required keys: total_frames; avg_fps and start_index where the video has them. Added keys: frame_inds
+    ``(num_clips * num_frames,)``, which count from start_index, clip_len, frame_interval, num_clips.
 
     Args:
         num_frames (int): Frames T of a clip.
@@ -81,7 +81,7 @@ class SampleClips(BaseTransform):
         self.reverse = is_reversed(frame_order)
 
     def transform(self, results: dict) -> dict:
-        total, fps = results['total_frames'], results['avg_fps']
+        total, fps = results['total_frames'], results.get('avg_fps')
         interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
         span = self.num_frames * interval
         steps: np.ndarray = np.arange(self.num_frames) * interval
@@ -89,7 +89,7 @@ class SampleClips(BaseTransform):
             steps = np.linspace(0, max(span - 1, 0), self.num_frames)
         last_start = max(total - (span if self.spacing == 'linspace' else steps[-1] + 1), 0)
         starts = self._starts(total, span, steps, last_start)
-        indices = (starts[:, None] + steps).astype(int).clip(0, total - 1)
+        indices = (starts[:, None] + steps).astype(int).clip(0, total - 1) + results.get('start_index', 0)
         results['frame_inds'] = (indices[:, ::-1] if self.reverse else indices).reshape(-1)
         results['clip_len'] = self.num_frames
         results['frame_interval'] = self.frame_interval

@@ -1,5 +1,8 @@
 """Training by epochs that can begin in the middle of one."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -38,15 +41,19 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done = self._batches_done
-        if done and not isinstance(self.dataloader, VideoLoader):
-            raise TypeError('only a data set of mmtsf can be resumed within an epoch; resume from an epoch_N.pth')
-        self.dataloader.start = done
         if done < len(self.dataloader):
             self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, len(self.dataloader))
-        for index, batch in enumerate(self.dataloader, done):
+        for index, batch in enumerate(self._batches_from(done), done):
             self.run_iter(index, batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+    def _batches_from(self, first: int) -> Iterable:
+        """Batches of the epoch from number ``first`` on; a data loader that cannot begin there reads those before."""
+        if isinstance(self.dataloader, VideoLoader):
+            self.dataloader.first_batch = first
+            return self.dataloader
+        return islice(self.dataloader, first, None)
 
     def _validate(self) -> None:
         self._decide_current_val_interval()
