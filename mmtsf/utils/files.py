@@ -1,11 +1,15 @@
-"""Files that are written: whole or not at all, and in places that were tried beforehand."""
+"""Write files whole or not at all, in places that were tried beforehand."""
 
 import errno
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+#: How the names of files end that are being written
+PART = '.part'
 
 
 def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder: bool = False) -> None:
@@ -38,8 +42,26 @@ def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder:
         raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Write a file aside and rename it when it is on the disk; after an error nothing of it is left.
+
+    Args:
+        path (Path): The file; one of that name is replaced whole.
+
+    Yields:
+        Path: Where to write it, in the same folder; no other process writes there.
+    """
+    part = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PART}')
+    try:
+        yield part
+        commit(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def commit(part: Path, path: Path) -> None:
-    """Give a file that was written aside its name, once it is on the disk; a file of that name is replaced whole."""
+    """Rename a file that was written aside, once it is on the disk; a file of that name is replaced whole."""
     with part.open('rb+') as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Files of PyTorch as data. Their numbers are measured before any are read.
+"""Read files of PyTorch as data. Their numbers are measured before any are read.
 
 PyTorch's own restricted reader takes a pickle's word for the sizes of storages, and unpacks what it is told to.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .archive import Refused, open_archive
+from .numpy_values import History
 from .unpickler import MOST_PICKLED, NOTHING, Storage, Unpickler, View
 
 #: Values in a file, and how deep they may lie; a training of base size has 10 thousand, 5 deep
@@ -29,8 +30,8 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 def read_torch_file(path: Path, map_location: Any) -> Any:
-    """Content of a file of :func:`torch.save`: dicts, lists, texts, numbers and dense tensors; other objects that a
-    training writes are left out.
+    """Read a file of :func:`torch.save`: dicts, lists, texts, numbers, dense tensors and MMEngine's log histories; other
+    objects that a training writes are left out.
 
     Raises:
         Refused: If it asks for more, or for more numbers than it has.
@@ -138,6 +139,9 @@ class _Content:
             return self._tensor(value)
         if isinstance(value, Tensor):
             return value
+        if isinstance(value, History):
+            made = value.made()
+            return NOTHING if made is None else made
         if isinstance(value, dict):
             kept = {key: self.plain(item, depth + 1) for key, item in value.items()}
             return type(value)({key: item for key, item in kept.items() if item is not NOTHING})

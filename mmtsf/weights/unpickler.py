@@ -1,4 +1,4 @@
-"""Pickles as data: names in them stand for functions of this file alone, and tensors are described, not made."""
+"""Read pickles as data: names in them stand for functions of this file alone, and tensors are described, not made."""
 
 import pickle
 import pickletools
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .archive import Refused
+from .numpy_values import Array, DType, History, scalar
 
 #: Reads that a pickle may take, and values that its calls may be given; a training of base size has 70 thousand
 MOST_READS, MOST_GIVEN = 1_000_000, 500_000
@@ -22,6 +23,8 @@ MOST_PICKLED = 256 * 2**20
 LONGEST_KEY, LONGEST_NUMBER = 10_000, 1_000
 #: Numbers as keys of dicts. They can be chosen so that finding them takes as many steps as there are; texts cannot
 MOST_NUMBERS, LARGEST_NUMBER = 20_000, 2**53
+#: Bytes of all texts that stand for bytes; the log history of a training of base size has 0.2 million
+MOST_BYTES = 64 * 2**20
 #: Takes the place of an object that is left out
 NOTHING = object()
 #: Takes the place of a tensor that is sparse, quantised or nested, so that it is named if it is a weight
@@ -103,6 +106,39 @@ def _first(unpickler: 'Unpickler', value: Any, *_: Any) -> Any:
     return value
 
 
+def _bytes(unpickler: 'Unpickler', text: Any, encoding: Any = None, *_: Any) -> Any:
+    """Bytes, which protocol 2 writes as a text."""
+    if type(text) is not str or encoding != 'latin1':
+        return NOTHING
+    unpickler.encoded += len(text)
+    if unpickler.encoded > MOST_BYTES:
+        raise Refused(f'its pickle has texts for more than {MOST_BYTES:,} bytes')
+    return text.encode('latin1')
+
+
+def _no_bytes(*_: Any) -> bytes:
+    """No bytes at all, which protocol 2 writes as a call of ``bytes``."""
+    return b''
+
+
+def _dtype(unpickler: 'Unpickler', kind: Any = None, *_: Any) -> DType:
+    return DType(kind)
+
+
+def _array(unpickler: 'Unpickler', content: Any = None, dtype: Any = None, *_: Any) -> Array:
+    """What ``_frombuffer`` is told; ``_reconstruct`` is told nothing of use, the state that follows is."""
+    return Array(content, dtype)
+
+
+def _scalar(unpickler: 'Unpickler', dtype: Any = None, content: Any = None, *_: Any) -> Any:
+    number = scalar(dtype, content)
+    return NOTHING if number is None else number
+
+
+def _history(unpickler: 'Unpickler', *_: Any) -> History:
+    return History()
+
+
 def _called(unpickler: 'Unpickler', function: Any, kind: Any, words: Any, *_: Any) -> Any:
     return unpickler.call(function, words)
 
@@ -124,9 +160,8 @@ RECORDS = (
 )
 #: Harmless objects, which are left out: module, and names in it
 LEFT_OUT = {
-    'builtins': 'bool bytearray bytes complex float frozenset int list object range set slice str tuple type '
+    'builtins': 'bool bytearray complex float frozenset int list object range set slice str tuple type '
     'getattr',  # HistoryBuffer pickles its methods so
-    '_codecs': 'encode',  # bytes
     'argparse': 'Namespace',
     'collections': 'deque',
     'copyreg': '__newobj__ _reconstructor',
@@ -142,14 +177,9 @@ LEFT_OUT = {
     'zoneinfo': 'ZoneInfo ZoneInfo._unpickle',
     'mmengine.config.config': 'Config',
     'mmcv.utils.config': 'Config',
-    'mmengine.logging.history_buffer': 'HistoryBuffer HistoryBuffer.current HistoryBuffer.max HistoryBuffer.mean '
-    'HistoryBuffer.min',
-    'numpy': 'bool bool_ bytes_ complex128 complex64 datetime64 dtype float16 float32 float64 int16 int32 int64 int8 '
+    'mmengine.logging.history_buffer': 'HistoryBuffer.current HistoryBuffer.max HistoryBuffer.mean HistoryBuffer.min',
+    'numpy': 'bool bool_ bytes_ complex128 complex64 datetime64 float16 float32 float64 int16 int32 int64 int8 '
     'ndarray object_ str_ timedelta64 uint16 uint32 uint64 uint8',
-    'numpy.core.multiarray': '_reconstruct scalar',
-    'numpy._core.multiarray': '_reconstruct scalar',
-    'numpy.core.numeric': '_frombuffer',
-    'numpy._core.numeric': '_frombuffer',
     'numpy.random._pickle': '__bit_generator_ctor __generator_ctor __randomstate_ctor',
     'numpy.random._mt19937': 'MT19937',
     'numpy.random._pcg64': 'PCG64 PCG64DXSM',
@@ -203,6 +233,13 @@ NAMES: dict[str, Any] = {
     **{f'torch.{place}{name}Tensor': _nothing for place in ('', 'cuda.') for name in STORAGES},
     **{f'torch._utils.{name}': _not_dense for name in MAKERS_NOT_DENSE},
     **dict.fromkeys(RECORDS, _record),
+    **{f'numpy.{core}.multiarray._reconstruct': _array for core in ('core', '_core')},
+    **{f'numpy.{core}.multiarray.scalar': _scalar for core in ('core', '_core')},
+    **{f'numpy.{core}.numeric._frombuffer': _array for core in ('core', '_core')},
+    'numpy.dtype': _dtype,
+    'mmengine.logging.history_buffer.HistoryBuffer': _history,
+    '_codecs.encode': _bytes,
+    'builtins.bytes': _no_bytes,
     'collections.OrderedDict': _ordered,
     'collections.Counter': _counter,
     'torch.Size': _tuple,
@@ -273,7 +310,7 @@ class Unpickler(pickle._Unpickler):
         super().__init__(_File(file), encoding='utf-8')  # type: ignore[arg-type]
         self.storages: dict[str, Storage] = {}
         self.views: list[View] = []
-        self.given = self.numbers = 0
+        self.given = self.numbers = self.encoded = 0
 
     def find_class(self, module: str, name: str) -> Any:
         module, name = NAME_MAPPING.get((module, name), (module, name))  # of Python 2, which protocol 2 goes by
@@ -344,7 +381,9 @@ class Unpickler(pickle._Unpickler):
             self.stack[-1].append(item)
 
     def _build(self) -> None:
-        self.stack.pop()  # attributes are left out
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], (Array, DType, History)):
+            self.stack[-1].build(state)  # attributes of others are left out
 
     def _frame(self) -> None:
         self.read(8)  # what it frames follows
@@ -366,8 +405,7 @@ class Unpickler(pickle._Unpickler):
         self.append(NOTHING)
 
     def _short_bytes(self, of_size: int = 1) -> None:
-        self.read(int.from_bytes(self.read(of_size), 'little'))
-        self.append(NOTHING)
+        self.append(self.read(int.from_bytes(self.read(of_size), 'little')))
 
     def _bytes(self) -> None:
         self._short_bytes(4)

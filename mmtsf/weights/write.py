@@ -1,16 +1,13 @@
-"""Weights to files that other code reads. A file is there whole or not at all."""
+"""Write weights to files that other code reads."""
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from mmtsf.utils.files import written_whole
 from mmtsf.utils.text import shorten
 
 from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
@@ -42,9 +39,9 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
         config = hugging_face_config(state, meta)
         path.mkdir(parents=True, exist_ok=True)
         weights = path / 'model.safetensors'
-        with _whole(weights) as part:
+        with written_whole(weights) as part:
             save_file(_translated(state, meta, to), part, metadata=dict(format='pt'))
-        with _whole(path / 'config.json') as part:
+        with written_whole(path / 'config.json') as part:
             part.write_text(json.dumps(config, indent=2))
         return [weights, path / 'config.json', _write_checksum(weights)]
     if path.suffix not in ('.pth', '.pyth', '.safetensors'):
@@ -52,7 +49,7 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
     if to == 'released':
         state = _translated(state, meta, to)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _whole(path) as part:
+    with written_whole(path) as part:
         if path.suffix == '.safetensors':
             save_file(state, part, metadata=dict(format='pt', mmtsf=json.dumps(meta if to == 'mmtsf' else {})))
         else:
@@ -119,29 +116,9 @@ def _is_optional(name: str) -> bool:
     return 'head' in name or 'classifier' in name
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when the context ends well, and disappears when it does not."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o666 & ~_umask())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _write_checksum(path: Path) -> Path:
     """``path`` with ``.sha256`` after it, as ``sha256sum -c`` reads it."""
     target = path.with_name(f'{path.name}.sha256')
-    with _whole(target) as part:
+    with written_whole(target) as part:
         part.write_text(f'{checksum(path)}  {path.name}\n')
     return target

@@ -198,8 +198,7 @@ def test_objects_are_refused_by_their_name(content, name, tmp_path):
 def test_harmless_objects_beside_the_weights_are_left_out(zipped, tmp_path):
     content = dict(
         PLAIN,
-        message_hub=dict(loss=HistoryBuffer([1.0], [1]), epoch=3),
-        best=np.float64(0.5),
+        message_hub=dict(loss=np.ones((2, 2)), epoch=3),
         curve=np.arange(3),
         args=argparse.Namespace(lr=0.1),
         config=ConfigDict(lr=0.1),

@@ -149,7 +149,6 @@ HARMLESS = dict(
     generator=np.random.default_rng(0),
     old_generator=np.random.RandomState(0),
     config=Config(dict(a=1)),
-    log=HistoryBuffer([1.0], [1]),
     array=np.arange(3),
     bytes=b'abc',
     buffer=bytearray(b'abc'),
@@ -161,6 +160,57 @@ HARMLESS = dict(
     nested=torch.nested.nested_tensor([torch.ones(2)]),
     by_tuple={(1, 2): 3, b'a': 4},
 )
+
+
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+@pytest.mark.parametrize('zipped', [True, False])
+def test_log_histories_and_numbers_of_numpy_come_back(protocol, zipped, tmp_path):
+    history = HistoryBuffer([float('nan'), 1.5, -2.0], [1, 2, 3], 7)
+    log = dict(log_scalars=dict(loss=history, empty=HistoryBuffer()), best=np.float32(0.5), count=np.int64(3))
+    content = dict(state_dict=dict(weight=torch.ones(2)), message_hub=log)
+    options = dict(pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    torch.save(content, tmp_path / 'model.pth', **options)
+    read = read_checkpoint(str(tmp_path / 'model.pth'))['message_hub']
+    loss, empty = read['log_scalars']['loss'], read['log_scalars']['empty']
+    assert [list(map(repr, values.tolist())) for values in loss.data] == [['nan', '1.5', '-2.0'], ['1', '2', '3']]
+    assert loss.max_length == 7
+    assert loss.statistics('min', 2) == -2.0
+    assert len(empty.data[0]) == 0
+    assert (read['best'], read['count']) == (0.5, 3)
+    assert type(read['best']) is float
+
+
+class Forged:
+    """Pickles as a ``HistoryBuffer`` of a state."""
+
+    def __init__(self, **state: object) -> None:
+        self.state = state
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        return HistoryBuffer, (), self.state
+
+
+ONE = np.ones(1)
+
+
+@pytest.mark.parametrize(
+    'state',
+    [
+        dict(),
+        dict(_log_history=ONE, _count_history=ONE),
+        dict(_log_history=ONE, _count_history=np.ones(2), max_length=5),
+        dict(_log_history=ONE, _count_history=ONE, max_length=0),
+        dict(_log_history=ONE, _count_history=ONE, max_length='5'),
+        dict(_log_history=[1.0], _count_history=[1], max_length=5),
+        dict(_log_history=np.array(['a']), _count_history=ONE, max_length=5),
+        dict(_log_history=np.array([1j]), _count_history=ONE, max_length=5),
+        dict(_log_history=np.array([{}], object), _count_history=ONE, max_length=5),
+    ],
+    ids=str,
+)
+def test_what_is_no_log_history_is_left_out(state, tmp_path):
+    torch.save(dict(weight=torch.ones(2), odd=Forged(**state)), tmp_path / 'model.pth')
+    assert set(read_checkpoint(str(tmp_path / 'model.pth'))) == {'weight'}
 
 
 @pytest.mark.filterwarnings('ignore')
