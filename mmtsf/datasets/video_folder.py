@@ -14,6 +14,8 @@ from .video_list import VideoListDataset
 SPLITS = ('train', 'val', 'test')
 #: Of every class, the shares that go to validation and to testing
 SHARES = (0.1, 0.2)
+#: Arguments of the data set of a list alone
+OF_LISTS = {'ann_file', 'video_dir', 'classes', 'multi_class', 'allow_outside', 'data_prefix'}
 
 
 @DATASETS.register_module()
@@ -48,17 +50,10 @@ class VideoFolderDataset(VideoListDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f'split is {split!r}, expected one of {SPLITS}')
-        if unusable := base.keys() & {
-            'ann_file',
-            'video_dir',
-            'classes',
-            'multi_class',
-            'allow_outside',
-            'data_prefix',
-        }:
+        if unusable := base.keys() & OF_LISTS:
             raise ValueError(
-                f'{sorted(unusable)} are for videos in a list, but those of a folder are what it holds; leave them out, '
-                'or use VideoListDataset (data.source=list)'
+                f'{sorted(unusable)} are for videos of a list; leave them out, or use VideoListDataset '
+                '(data.source=list)'
             )
         self.split = split
         self.split_shares = split_shares

@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -154,7 +154,9 @@ class _Batches:
     def begin(self, first: int) -> None:
         """Begin an epoch at its batch number ``first``."""
         self._under_way.clear()
-        self._rest = islice(iter(self.batches), first, None)
+        batches = iter(self.batches)
+        passed = list(islice(batches, first + 1))  # now, as some samplers draw their seed from PyTorch's with the first
+        self._rest = chain(passed[first:], batches)
 
     def arrived(self) -> None:
         """Forget the oldest batch that is under way."""
