@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 
 class SeededIndex(int):
@@ -29,7 +30,7 @@ class SeededIndex(int):
         return SeededIndex, (int(self), self.seed)
 
 
-class SeededItems:
+class SeededItems(Dataset):
     """A data set whose random numbers are seeded anew for each sample, whatever wrappers it consists of.
 
     Args:

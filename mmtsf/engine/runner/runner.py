@@ -79,7 +79,7 @@ class Runner(mmengine.runner.Runner):
     def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
         """MMEngine's data loader, built as a :class:`VideoLoader`; one that is built already is taken as it is."""
         loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
-        return loader if loader is dataloader else VideoLoader.of(loader)
+        return loader if isinstance(dataloader, DataLoader) else VideoLoader.of(loader)
 
     def load_or_resume(self) -> None:
         """Load weights, or resume: from the newest whole checkpoint in the work dir, or a named one.
