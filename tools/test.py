@@ -38,7 +38,7 @@ def main() -> None:
     config.default_hooks.ema = None
     results = Runner.from_cfg(config).test()
     if is_main_process():
-        Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=float))
+        Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=lambda value: value.tolist()))
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ import yaml
 from mmengine.config import Config
 
 from .recipes import SLOT, recipe_is
-from .shipped import PREFIX, config_path
+from .shipped import PREFIX, config_path, from_file
 
 #: An environment variable in a config, and the value it has where it is not set
 VARIABLE = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*:\s*(\S*?)\s*[\'"]?\}\}')
@@ -68,4 +68,4 @@ def _with_bases(file: Path) -> Iterator[Path]:
 @lru_cache(maxsize=256)
 def _values(file: Path, changed: int, recipe: str | None) -> dict:
     """All values of a config file; the cache knows it by when it was changed and by the recipe."""
-    return Config.fromfile(file).to_dict()
+    return from_file(file).to_dict()

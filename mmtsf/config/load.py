@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from .recipes import SLOT, recipe_is, recipe_path
 from .references import resolve
-from .shipped import config_path
+from .shipped import config_path, from_file
 
 
 def load_config(path: str | Path, options: dict | None = None) -> Config:
@@ -34,11 +34,11 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
         ValueError: If the config has no place for a recipe.
     """
     file, changes = config_path(path), dict(options or {})
-    config = Config.fromfile(file)
+    config = from_file(file)
     recipe = changes.pop('recipe', config.get('recipe'))
     if recipe is not None:
         with recipe_is(recipe_path(recipe).resolve()):
-            config = Config.fromfile(file)
+            config = from_file(file)
         if SLOT not in config.env_variables:
             raise ValueError(
                 f'recipe={recipe} has no place in {path}: none of the files it inherits from lists a recipe that can '

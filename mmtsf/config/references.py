@@ -54,6 +54,10 @@ class Resolver:
             if match[0] == value:
                 return self.resolve(target, match[1])
             value = value.replace(match[0], str(self.resolve(target, match[1])))
+        return self.found(value, place)
+
+    def found(self, value: Any, place: str) -> Any:
+        """A value that stands for itself, at its place."""
         return value
 
     def look_up(self, name: str) -> Any:

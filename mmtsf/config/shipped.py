@@ -1,18 +1,14 @@
-"""Shipped configs by name, ``'mmtsf::timesformer_base_k400.py'``, here and in MMEngine.
+"""Find shipped configs by name, ``'mmtsf::timesformer_base_k400.py'``.
 
-The wheel holds them in ``mmtsf/.mim``, where MMEngine looks for a package's configs. But MMEngine 0.10.7 knows the
-packages by a list of its own, asks that configs lie in folders, and needs ``pkg_resources``, which setuptools 82 no
-longer has. So once mmtsf is imported, the questions that MMEngine asks about ``mmtsf::`` are answered here; those about
-other packages stay MMEngine's.
+The wheel holds them in ``mmtsf/.mim``, where OpenMMLab's packages keep theirs.
 """
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
-from mmengine.hub import hub
+
+from mmtsf.compat import read_config_file
 
 PREFIX = 'mmtsf::'
 PACKAGE = Path(__file__).parents[1]
@@ -46,23 +42,6 @@ def _shipped(name: str) -> Path:
     raise FileNotFoundError(f'mmtsf has no config {name!r}; {hint}')
 
 
-def _first_ask(ours: Callable, usual: Callable) -> Callable:
-    """``ours`` for names of mmtsf, ``usual`` for all others."""
-
-    def answer(name: str, *rest: Any) -> Any:
-        return ours(name) if name.partition('::')[0] == 'mmtsf' else usual(name, *rest)
-
-    return answer
-
-
-def extend_mmengine() -> None:
-    """Let MMEngine find configs of mmtsf, as a ``_base_`` and in ``mmengine.hub.get_config``."""
-    bases = _first_ask(lambda name: (str(config_path(name)), None), Config._get_cfg_path)
-    Config._get_cfg_path = staticmethod(bases)
-    answers: dict[str, Callable] = {
-        '_get_package_and_cfg_path': lambda name: tuple(name.split('::')),
-        'install_package': lambda name: None,
-        'get_installed_path': lambda name: str(PACKAGE),
-    }
-    for question, ours in answers.items():
-        setattr(hub, question, _first_ask(ours, getattr(hub, question)))
+def from_file(path: str | Path) -> Config:
+    """Read a config file, as :meth:`mmengine.Config.fromfile` does; ``mmtsf::NAME.py`` is a base, too."""
+    return read_config_file(path, lambda base: config_path(base) if base.startswith(PREFIX) else None)

@@ -1,5 +1,6 @@
 """Ways to train, over any config by a word."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from test_references import CONFIGS
 from torch.optim import SGD, AdamW
 from videos import write_greys
 
-from mmtsf.config import load_config
+from mmtsf.config import load_config, resolve
 from mmtsf.config.recipes import recipe_names
 from mmtsf.registry import HOOKS, MODELS, PARAM_SCHEDULERS
 
@@ -23,6 +24,7 @@ RECIPES = sorted(recipe_names())
 EXPECTED = {
     'paper': (SGD, 0.005, 16, 15),
     'released': (SGD, 0.005, 64, 15),
+    'scratch': (AdamW, 2e-3, 32, 25),
     'modern': (AdamW, 1.25e-4, 64, 30),
     'small': (AdamW, 2.5e-4, 16, 30),
     'linear_probe': (AdamW, 1e-3, 32, 30),
@@ -50,9 +52,10 @@ def test_every_shipped_config_builds_with_every_recipe(recipe: str) -> None:
             model = MODELS.build(config.model)
         wrapper = build_optim_wrapper(model, config.optim_wrapper)
         Compose(config.train_dataloader.dataset.pipeline)
-        for schedule in config.param_scheduler:
+        schedules = config.param_scheduler
+        for schedule in schedules if isinstance(schedules, list) else [schedules]:
             PARAM_SCHEDULERS.build(dict(schedule), default_args=dict(optimizer=wrapper, epoch_length=10))
-        for hook in config.get('custom_hooks', []):
+        for hook in config.default_hooks.values():
             HOOKS.build(dict(hook))
         assert type(wrapper.optimizer) is optimizer
         assert config.optim_wrapper.optimizer.lr == rate
@@ -145,14 +148,14 @@ def test_a_config_file_of_any_kind_may_name_a_recipe(name: str, text: str, tmp_p
     assert (config.optim_wrapper.optimizer.lr, config.train_cfg.max_epochs) == (3e-4, 30)
     assert config.model.data_preprocessor.blending.type == 'RandomBlending'
     heir = load_config(str(child_of(tmp_path / name, "recipe = 'small'", tmp_path, 'heir.py')))
-    assert (heir.optim_wrapper.optimizer.lr, heir.model.data_preprocessor.blending) == (2.5e-4, None)
+    assert (heir.optim_wrapper.optimizer.lr, heir.model.data_preprocessor.blending) == (3e-4, None)
     assert heir.to_dict() == load_config(str(tmp_path / name), dict(recipe='small')).to_dict()
     assert load_config(str(tmp_path / name), dict(recipe=None)).optim_wrapper.optimizer.lr == 3e-4
 
 
-def test_a_recipe_over_a_resolved_config_is_refused(tmp_path) -> None:
+def test_a_recipe_is_refused_where_no_base_has_a_place_for_it(tmp_path) -> None:
     load_config(TINY).dump(tmp_path / 'dumped.py')
-    words = 'recipe=modern cannot be laid over .*dumped.py: its values refer to nothing, .* the run was started with'
+    words = 'recipe=modern has no place in .*dumped.py: none of the files .* give the one that the run was started with'
     with pytest.raises(ValueError, match=words):
         load_config(str(tmp_path / 'dumped.py'), dict(recipe='modern'))
     child = child_of(tmp_path / 'dumped.py', "recipe = 'modern'", tmp_path)
@@ -160,12 +163,46 @@ def test_a_recipe_over_a_resolved_config_is_refused(tmp_path) -> None:
         load_config(str(child))
 
 
-def test_a_recipe_in_a_file_that_inherits_otherwise_is_refused(tmp_path) -> None:
-    (tmp_path / 'parent.py').write_text("lr = 1e-3\noptim_wrapper = dict(optimizer=dict(lr='${lr}'))\n")
-    text = "from mmengine.config import read_base\nwith read_base():\n    from .parent import *\nrecipe = 'modern'\n"
-    (tmp_path / 'child.py').write_text(text)
-    with pytest.raises(ValueError, match='recipe=modern in .*child.py needs `_base_` instead of read_base'):
-        load_config(str(tmp_path / 'child.py'))
+def test_a_recipe_that_was_not_read_is_named(tmp_path) -> None:
+    child = child_of(Path(TINY).resolve(), "recipe = 'modern'", tmp_path)
+    with pytest.raises(ValueError, match="recipe='modern' was not read: .* call mmtsf.config.load_config"):
+        resolve(Config.fromfile(child))
+
+
+def test_a_recipe_leaves_what_it_does_not_own(tmp_path) -> None:
+    text = "custom_hooks = [dict(type='EmptyCacheHook')]\ndata = dict(flip_ratio=0.25)"
+    child = child_of(Path(TINY).resolve(), text, tmp_path)
+    config = load_config(str(child), dict(recipe='modern'))
+    assert config.custom_hooks == [dict(type='EmptyCacheHook')]
+    assert config.default_hooks.ema.type == 'EMAHook'
+    assert config.train_dataloader.dataset.pipeline[3].transforms[2].flip_ratio == 0.25
+    assert 'ema' not in load_config(str(child)).default_hooks
+
+
+def test_reading_a_recipe_changes_nothing_for_others(tmp_path) -> None:
+    merge, environment = Config._merge_a_into_b, dict(os.environ)
+    load_config(TINY, dict(recipe='modern'))
+    assert Config._merge_a_into_b is merge
+    assert dict(os.environ) == environment
+    assert Config.fromfile(TINY).optim_wrapper.optimizer.weight_decay == 0.05
+    assert 'constructor' not in Config.fromfile(TINY).optim_wrapper
+
+
+def test_a_recipe_may_be_chosen_by_the_environment(monkeypatch) -> None:
+    monkeypatch.setenv('MMTSF_RECIPE', str(recipe_names()['modern']))
+    config = resolve(Config.fromfile(TINY))
+    monkeypatch.delenv('MMTSF_RECIPE')
+    assert config.to_dict() == load_config(TINY, dict(recipe='modern')).to_dict()
+
+
+def test_a_schedule_of_ones_own_has_the_usual_words(tmp_path) -> None:
+    root = Path(TINY).resolve().parent / '_base_'
+    bases = [str(root / name) for name in ('models/timesformer.py', 'datasets/k400.py', 'clips/8x32_224.py')]
+    text = f'_base_ = {[*bases, str(root / "default_runtime.py")]}\nmax_epochs = 3\n'
+    (tmp_path / 'own.py').write_text(text + "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))\n")
+    config = resolve(Config.fromfile(tmp_path / 'own.py'))
+    assert (config.model.cls_head.type, config.model.frozen) == ('TimeSformerHead', False)
+    assert config.train_dataloader.dataset.pipeline[1].num_clips == 1
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
@@ -174,7 +211,7 @@ def test_every_recipe_has_its_rate_in_one_word(recipe: str) -> None:
 
 
 def test_a_recipe_may_be_a_file(tmp_path) -> None:
-    own = child_of(Path('configs/_base_/recipes/modern.py').resolve(), 'lr = 3e-4', tmp_path, 'own.py')
+    own = child_of(Path('configs/_base_/schedules/modern.py').resolve(), 'lr = 3e-4', tmp_path, 'own.py')
     config = load_config(TINY, dict(recipe=str(own)))
     assert (config.optim_wrapper.optimizer.type, config.optim_wrapper.optimizer.lr) == ('AdamW', 3e-4)
 
@@ -183,7 +220,10 @@ def test_a_recipe_may_be_a_file(tmp_path) -> None:
     ('recipe', 'words'),
     [
         ('modren', "there is no recipe 'modren'; did you mean 'modern'?"),
-        ('xyz', "there is no recipe 'xyz'; known are attentive_probe, linear_probe, modern, paper, released, small"),
+        (
+            'xyz',
+            "there is no recipe 'xyz'; known are attentive_probe, linear_probe, modern, paper, ",
+        ),
         ('none.py', 'the config none.py does not exist'),
     ],
 )

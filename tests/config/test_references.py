@@ -286,9 +286,7 @@ def test_segments_have_no_distance_of_frames():
 
 def test_options_of_a_resolved_config_are_its_values_themselves(tmp_path):
     load('tiny_motion').dump(tmp_path / 'dumped.py')
-    words = (
-        "the option 'data.num_classes' changes nothing: values of this config refer to nothing, as a run leaves them"
-    )
+    words = "the option 'data.num_classes' changes nothing: values of this config refer to nothing; change them"
     with pytest.raises(ValueError, match=words):
         load_config(str(tmp_path / 'dumped.py'), {'data.num_classes': 3})
     assert load_config(str(tmp_path / 'dumped.py'), {'model.cls_head.num_classes': 3}).model.cls_head.num_classes == 3

@@ -1,0 +1,96 @@
+"""Tell where each value of a resolved config comes from: a file or an option, and by which reference."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from .lineage import inherited
+from .recipes import words_path
+from .references import Resolver, resolve
+
+
+class Found(NamedTuple):
+    """A value, and the dotted name of the place where it is written."""
+
+    value: Any
+    place: str
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Tracer(Resolver):
+    """Resolve references to values that know where they were found."""
+
+    def found(self, value: Any, place: str) -> Any:
+        return Found(value, place)
+
+
+def origins(config: Config, options: Iterable[str] = ()) -> Iterator[tuple[str, Any, str, str]]:
+    """Values of a resolved config and their origins.
+
+    Args:
+        config (Config): From :func:`mmtsf.config.read_config`.
+        options (Iterable[str]): Dotted names that were changed by options. Defaults to ``()``.
+
+    Yields:
+        tuple[str, Any, str, str]: Dotted name; value; name of the place where it is written, another one where a
+        reference led there; ``option NAME``, or the file.
+    """
+    words = Config.fromfile(words_path()).to_dict()
+    values = words | config.to_dict()
+    options, lineage = list(options), [(words_path(), words), *inherited(config)]
+    for key in resolve(config):
+        for name, (value, place) in _leaves(Tracer(values).resolve(values[key], key), key):
+            changed = [option for option in options if f'{place}.'.startswith(f'{option}.')]
+            yield name, value, place, f'option {changed[-1]}' if changed else _written(place, values, lineage)
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Found]]:
+    if isinstance(value, Found):
+        yield name, value
+        return
+    if isinstance(value, (list, tuple)) and (whole := _whole(value)):
+        yield name, whole
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(item, f'{name}.{key}')
+
+
+def _whole(items: Sequence[Any]) -> Found | None:
+    """A list of values that are written side by side as one value; None if it is no such list."""
+    places = {item.place.rpartition('.')[0] if isinstance(item, Found) else None for item in items}
+    if len(places) != 1 or None in places:
+        return None
+    return Found(type(items)(item.value for item in items), places.pop())
+
+
+def _written(place: str, values: dict, lineage: list[tuple[Path, dict]]) -> str:
+    """The file that has written the value of a place: the first to have it, of those that have it to the end."""
+    final, file = _at(values, place), ''
+    for path, inherited_values in lineage:
+        there = _at(inherited_values, place)
+        if there == final:
+            file = file or _short(path)
+        elif there is not ...:
+            file = ''
+    return file
+
+
+def _at(values: Any, place: str) -> Any:
+    """The value at a dotted place, ``...`` if there is none."""
+    for key in place.split('.'):
+        if isinstance(values, (list, tuple)) and key.isdigit() and int(key) < len(values):
+            values = values[int(key)]
+        elif isinstance(values, dict) and key in values:
+            values = values[key]
+        else:
+            return ...
+    return values
+
+
+def _short(file: Path) -> str:
+    """A path from the working folder on, where it lies in it."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)

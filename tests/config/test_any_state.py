@@ -1,0 +1,141 @@
+"""Whatever takes a config takes it in any state; a value has one place, and the others say so."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmtsf.config import load_config, resolve
+from mmtsf.config.origins import origins
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+TINY = CONFIGS / 'timesformer_tiny_motion.py'
+PAPER = CONFIGS / 'timesformer_base_k400.py'
+
+
+def child_of(parent: Path, text: str, folder: Path) -> Config:
+    """A config of a file that inherits from another, as MMEngine reads it."""
+    (folder / 'child.py').write_text(f'_base_ = {str(parent)!r}\n{text}\n')
+    return Config.fromfile(folder / 'child.py')
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_what_mmengine_reads_is_resolved_as_what_we_read_and_stays_so(path):
+    resolved = resolve(Config.fromfile(path))
+    assert resolved.to_dict() == load_config(path).to_dict()
+    assert resolve(resolved).to_dict() == resolved.to_dict()
+    assert '${' not in str(resolved.to_dict())
+
+
+def test_a_resolved_config_has_the_pipelines_where_mmaction_looks_for_them():
+    config = load_config(TINY)
+    for split in ('train', 'val', 'test'):
+        assert config[f'{split}_pipeline'] == config[f'{split}_dataloader'].dataset.pipeline
+
+
+def test_a_config_that_was_dumped_with_its_references_takes_the_same_words(tmp_path):
+    Config.fromfile(TINY).dump(tmp_path / 'left.py')
+    options = {'view': '10x3', 'data.root': '/videos', 'clip.num_frames': 4}
+    assert load_config(tmp_path / 'left.py', options).to_dict() == load_config(TINY, options).to_dict()
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('model = dict(backbone=dict(num_frames=16))', r'model.backbone.num_frames is 16, .* set clip.num_frames=16'),
+        ('model = dict(cls_head=dict(num_classes=2))', r'cls_head.num_classes is 2, .*, which is 4; set data.num_cl'),
+        (
+            'optim_wrapper = dict(optimizer=dict(lr=1e-5))',
+            r'optimizer.lr is 1e-05, .* lr, which is 0.002; set lr=1e-05',
+        ),
+        ('train_cfg = dict(max_epochs=3)', r'train_cfg.max_epochs is 3, .*, which is 25; set max_epochs=3 instead'),
+        (
+            'train_dataloader = dict(dataset=dict(num_classes=7))',
+            r'dataset.num_classes is 7, .* set data.num_classes=7',
+        ),
+    ],
+)
+def test_a_literal_where_others_follow_a_table_is_named(text, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        resolve(child_of(TINY, text, tmp_path))
+    option, _, value = text.replace(' = dict(', '.').replace('=dict(', '.').rstrip(')').rpartition('=')
+    config = Config.fromfile(TINY)
+    config.merge_from_dict({option: float(value) if '.' in value or 'e' in value else int(value)})
+    with pytest.raises(ValueError, match=words):
+        resolve(config)
+
+
+def test_a_literal_that_nothing_else_follows_takes_effect(tmp_path):
+    text = """
+model = dict(cls_head=dict(average_clips='score', num_classes=4))
+train_cfg = dict(val_interval=2)
+train_dataloader = dict(dataset=dict(split='val'))
+"""
+    config = resolve(child_of(TINY, text, tmp_path))
+    assert (config.model.cls_head.average_clips, config.model.cls_head.num_classes) == ('score', 4)
+    assert config.train_cfg.val_interval == 2
+    assert (config.train_dataloader.dataset.split, config.val_dataloader.dataset.split) == ('val', 'val')
+    paper = resolve(child_of(PAPER, 'optim_wrapper = dict(optimizer=dict(lr=1e-5))', tmp_path))
+    assert paper.optim_wrapper.optimizer.lr == 1e-5
+
+
+def test_a_backbone_or_head_may_be_replaced(tmp_path):
+    text = """
+model = dict(
+    backbone=dict(_delete_=True, type='mmaction.C3D', style='pytorch'),
+    cls_head=dict(_delete_=True, type='mmaction.I3DHead', num_classes='${data.num_classes}', in_channels=4096),
+)
+"""
+    config = resolve(child_of(TINY, text, tmp_path))
+    assert config.model.backbone == dict(type='mmaction.C3D', style='pytorch')
+    assert config.model.cls_head == dict(type='mmaction.I3DHead', num_classes=4, in_channels=4096)
+
+
+def test_a_dict_may_begin_as_another_one(tmp_path):
+    text = """
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True, type='RepeatDataset', times=2, dataset=dict(_use_='${sources.${data.source}.train}', split='val')
+    )
+)
+"""
+    plain = resolve(Config.fromfile(TINY)).train_dataloader.dataset
+    dataset = resolve(child_of(TINY, text, tmp_path)).train_dataloader.dataset
+    assert dataset == dict(type='RepeatDataset', times=2, dataset=dict(plain, split='val'))
+
+
+@pytest.mark.parametrize(
+    ('key', 'successor'),
+    [
+        ("optimizer = dict(type='SGD', lr=0.5)", 'optim_wrapper.optimizer'),
+        ('total_epochs = 5', 'max_epochs'),
+        ("resume_from = 'x.pth'", '--resume CHECKPOINT'),
+        ("lr_config = dict(policy='step')", 'param_scheduler'),
+        ("fp16 = dict(loss_scale='dynamic')", '--amp'),
+        ('data = dict(videos_per_gpu=2)', 'train_dataloader.batch_size'),
+        ('log_config = dict(interval=2)', 'default_hooks.logger'),
+    ],
+)
+def test_keys_of_older_configs_are_named_with_their_successor(key, successor, tmp_path):
+    name = key.replace(' = dict(', '.').split('=')[0].strip() if key.startswith('data') else key.split(' ')[0]
+    with pytest.raises(ValueError, match=f'keys of an older version, which nothing reads: {name} is now .*{successor}'):
+        resolve(child_of(TINY, key, tmp_path))
+
+
+def test_every_value_tells_its_origin(tmp_path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    config = child_of(TINY, 'clip = dict(frame_interval=5)', tmp_path)
+    config.merge_from_dict({'clip.num_frames': 4})
+    found = {name: (value, place, origin) for name, value, place, origin in origins(config, ['clip.num_frames'])}
+    resolved = resolve(config)
+    assert found['model.backbone.num_frames'] == (4, 'clip.num_frames', 'option clip.num_frames')
+    sampling = 'train_dataloader.dataset.pipeline.1.frame_interval'
+    assert found[sampling] == (5, 'clip.frame_interval', str(tmp_path / 'child.py'))
+    assert found['model.backbone.patch_size'][1:] == (
+        'model.backbone.patch_size',
+        'configs/timesformer_tiny_motion.py',
+    )
+    smoothing = found['model.cls_head.label_smooth_eps']
+    assert smoothing == (0.0, 'training.label_smoothing', 'configs/_base_/schedules/words.py')
+    assert found['model.data_preprocessor.mean'][0] == resolved.model.data_preprocessor.mean
+    assert all(origin for _, _, origin in found.values())
