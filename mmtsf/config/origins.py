@@ -1,6 +1,6 @@
 """Tell where each value of a resolved config comes from: a file or an option, and by which reference."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,12 +59,13 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Found]]:
         yield from _leaves(item, f'{name}.{key}')
 
 
-def _whole(items: Sequence[Any]) -> Found | None:
+def _whole(items: list | tuple) -> Found | None:
     """A list of values that are written side by side as one value; None if it is no such list."""
-    places = {item.place.rpartition('.')[0] if isinstance(item, Found) else None for item in items}
-    if len(places) != 1 or None in places:
+    found = [item for item in items if isinstance(item, Found)]
+    places = {item.place.rpartition('.')[0] for item in found}
+    if len(found) != len(items) or len(places) != 1:
         return None
-    return Found(type(items)(item.value for item in items), places.pop())
+    return Found(type(items)([item.value for item in found]), places.pop())
 
 
 def _written(place: str, values: dict, lineage: list[tuple[Path, dict]]) -> str:

@@ -46,12 +46,12 @@ def test_a_config_that_was_dumped_with_its_references_takes_the_same_words(tmp_p
         ('model = dict(cls_head=dict(num_classes=2))', r'cls_head.num_classes is 2, .*, which is 4; set data.num_cl'),
         (
             'optim_wrapper = dict(optimizer=dict(lr=1e-5))',
-            r'optimizer.lr is 1e-05, .* lr, which is 0.002; set lr=1e-05',
+            r'lr is 1e-05, .* lr, which is 0.002; set lr=1e-05',
         ),
         ('train_cfg = dict(max_epochs=3)', r'train_cfg.max_epochs is 3, .*, which is 25; set max_epochs=3 instead'),
         (
             'train_dataloader = dict(dataset=dict(num_classes=7))',
-            r'dataset.num_classes is 7, .* set data.num_classes=7',
+            r'num_classes is 7, .* set data.num_classes=7',
         ),
     ],
 )
