@@ -1,15 +1,18 @@
-"""TimeSformer as an MMAction2-style codebase: the paper's five attention schemes and three variants."""
+"""TimeSformer as an MMAction2-style codebase: the paper's five attention schemes and three variants.
 
-import warnings
+Importing it takes no time and changes nothing for others: MMEngine imports :mod:`mmtsf.registry`, and with it what a
+config can name, when it looks up the first name of this scope.
+"""
+
+from typing import Any
 
 __version__ = '0.1.0'
 
-with warnings.catch_warnings():
-    # mmcv-lite has no compiled operators, and says so on import; nothing here uses them
-    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-    import mmcv.cnn.bricks.transformer  # noqa: F401
 
-from . import registry, weights  # noqa: E402, F401  # from here on checkpoints are read without executing anything
-from .config import shipped  # noqa: E402
+def __getattr__(name: str) -> Any:
+    """``mmtsf.Runner``, by which ``runner_type`` finds it from any registry; it is imported when it is asked for."""
+    if name == 'Runner':
+        from .engine.runner import Runner
 
-shipped.extend_mmengine()
+        return Runner
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

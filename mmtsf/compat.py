@@ -5,9 +5,16 @@ name is gone, or no longer needed.
 """
 
 import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+from mmengine.config import Config
+from mmengine.config import config as config_module
 from torch.utils.data._utils import signal_handling
 
 
@@ -39,3 +46,79 @@ def ignore_dead_children() -> None:
     """
     signal_handling._set_SIGCHLD_handler()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@contextmanager
+def without_mmcv_warning() -> Iterator[None]:
+    """Import MMAction2's models inside: mmcv-lite warns that operators are missing which nothing here uses.
+
+    Seen in mmcv-lite 2.0.1; the filter is gone afterwards, so that others see what they saw before.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+        yield
+
+
+def read_config_file(path: str | Path, base_path: Callable[[str], Path | None]) -> Config:
+    """Read a config file as :meth:`mmengine.Config.fromfile` does, with an own way to find bases.
+
+    MMEngine finds ``PACKAGE::NAME`` by a list of packages of its own, asks that configs lie in folders, and needs
+    ``pkg_resources``, which setuptools 82 no longer has. Its functions name ``Config`` where they ask it for a base:
+    here they are bound once more, to a class that answers itself, and MMEngine's own stay as they are. Seen in
+    MMEngine 0.10.7.
+
+    Args:
+        path (str | Path): Path of the file.
+        base_path (Callable): Says where a base lies; None leaves the answer to MMEngine.
+    """
+
+    class Reader(Config):
+        @staticmethod
+        def _get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+            found = base_path(cfg_path)
+            return Config._get_cfg_path(cfg_path, filename) if found is None else (str(found), None)
+
+    names = dict(vars(config_module), Config=Reader)
+    for name in ('fromfile', '_file2dict'):
+        usual = getattr(Config, name)
+        bound = FunctionType(usual.__code__, names, name, usual.__defaults__)
+        setattr(Reader, name, staticmethod(bound))
+    read = Reader.fromfile(path)
+    object.__setattr__(read, '__class__', Config)
+    return read
+
+
+def resumed_checkpoint(runner: Any) -> str | None:
+    """The checkpoint that a runner resumes; None if it begins, or only loads weights.
+
+    MMEngine tells hooks neither. Seen in MMEngine 0.10.7.
+    """
+    return runner._load_from if runner._resume else None
+
+
+def is_training(runner: Any) -> bool:
+    """Whether a runner was asked to train: its training loop is built.
+
+    ``runner.train_loop`` would build it. Seen in MMEngine 0.10.7.
+    """
+    return not isinstance(runner._train_loop, (dict, type(None)))
+
+
+def is_testing(runner: Any) -> bool:
+    """Whether a runner was asked to test or to validate, not to train. Seen in MMEngine 0.10.7."""
+    others = (runner._val_loop, runner._test_loop)
+    return not is_training(runner) and not all(isinstance(loop, (dict, type(None))) for loop in others)
+
+
+def set_progress(loop: Any, epoch: int, iteration: int) -> None:
+    """Have a training loop go on behind so many epochs and iterations.
+
+    MMEngine lets them be read alone. Seen in MMEngine 0.10.7.
+    """
+    loop._epoch, loop._iter = epoch, iteration
+
+
+#: Protected attributes of MMEngine's classes that subclasses here use on themselves, as MMEngine's own subclasses do:
+#: the file of the subclass, its base, the names. Seen in MMEngine 0.10.7.
+INHERITED = {
+}

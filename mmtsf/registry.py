@@ -1,16 +1,30 @@
-"""Registries of mmtsf: children of MMAction2's, which are children of MMEngine's.
+"""Register what configs can name: children of MMAction2's registries, which are children of MMEngine's.
 
 A config with ``default_scope = 'mmtsf'`` therefore finds the names of all three, nearest first.
 """
 
+import mmengine.registry
 from mmaction import registry as mmaction
-from mmengine.registry import Registry
+
+from .compat import without_mmcv_warning
+
+
+class Registry(mmengine.registry.Registry):
+    """MMEngine's registry, which imports its own modules at the first look-up, and here those of its parent, too.
+
+    Takes the arguments of :class:`mmengine.registry.Registry`.
+    """
+
+    def import_from_location(self) -> None:
+        """Import the modules whose names a config can have."""
+        with without_mmcv_warning():
+            super().import_from_location()
+            self.parent.import_from_location()
 
 
 def _child(name: str, *locations: str) -> Registry:
     parent = getattr(mmaction, name)
-    # a registry imports its own modules at the first look-up, but not its parent's
-    return Registry(parent.name, parent=parent, scope='mmtsf', locations=[*parent._locations, *locations])
+    return Registry(parent.name, parent=parent, scope='mmtsf', locations=list(locations))
 
 
 MODELS = _child('MODELS', 'mmtsf.models')
@@ -20,6 +34,7 @@ TRANSFORMS = _child('TRANSFORMS', 'mmtsf.datasets')
 METRICS = _child('METRICS', 'mmtsf.evaluation')
 HOOKS = _child('HOOKS', 'mmtsf.engine.hooks')
 LOOPS = _child('LOOPS', 'mmtsf.engine.runner')
+RUNNERS = _child('RUNNERS', 'mmtsf.engine.runner')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmtsf.engine.optimizers')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmtsf.engine.optimizers')
 
@@ -30,9 +45,8 @@ LOG_PROCESSORS = _child('LOG_PROCESSORS')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS')
 OPTIMIZERS = _child('OPTIMIZERS')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
-RUNNERS = _child('RUNNERS')
 RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
 TASK_UTILS = _child('TASK_UTILS')
 VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
-WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'mmtsf.weights')

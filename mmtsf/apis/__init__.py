@@ -1,3 +1,5 @@
+from mmtsf import models  # noqa: F401  # first: it knows how to import MMAction2 without a warning
+
 from .attention_maps import attention_maps, middle_clip, write_attention
 from .clip_packer import ClipPacker, covering
 from .features import extract

@@ -1,3 +1,8 @@
+from mmtsf.compat import without_mmcv_warning
+
+with without_mmcv_warning():
+    import mmaction.models  # noqa: F401
+
 from . import attentions
 from .attentions import *  # noqa: F403
 from .backbones import TimeSformer

@@ -30,8 +30,9 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 def read_torch_file(path: Path, map_location: Any) -> Any:
-    """Read a file of :func:`torch.save`: dicts, lists, texts, numbers, dense tensors and MMEngine's log histories; other
-    objects that a training writes are left out.
+    """Read a file of :func:`torch.save`: dicts, lists, texts, numbers, dense tensors and MMEngine's log histories.
+
+    Other objects that a training writes are left out.
 
     Raises:
         Refused: If it asks for more, or for more numbers than it has.

@@ -1,6 +1,5 @@
-"""Rates that fall from the head to the input."""
+"""Lower the learning rate layer by layer, from the head to the input."""
 
-from mmaction.models import BaseRecognizer
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
@@ -27,7 +26,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if set(paramwise_cfg) != {'layer_decay'} or not 0 < paramwise_cfg['layer_decay'] <= 1:
             raise ValueError(f'paramwise_cfg is {paramwise_cfg}, expected dict(layer_decay=F) with F in (0, 1]')
 
-    def add_params(self, params: list[dict], module: BaseRecognizer, **_) -> None:
+    def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
         """Add a recognizer's parameters in groups of one layer each, with and without weight decay."""
         groups: dict[tuple[int, bool], dict] = {}
         last = len(module.backbone.blocks) + 1

@@ -1,11 +1,10 @@
-"""Models whose weights, gradients and optimizer states are shared out among the processes: PyTorch's FSDP2."""
+"""Share out weights, gradients and optimizer states among the processes, by PyTorch's FSDP2."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
-from mmaction.models import BaseRecognizer
 from mmengine.dist import is_main_process
 from mmengine.utils import apply_to
 from torch import Tensor, nn
@@ -15,11 +14,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import SGD, Optimizer
 
 
-def shard(model: BaseRecognizer, optimizer: Optimizer) -> None:
+def shard(model: Any, optimizer: Optimizer) -> None:
     """Share out a recognizer block by block, and its optimizer with the states that it has.
 
     Args:
-        model (BaseRecognizer): Recognizer with a :class:`TimeSformer` backbone, the same in all processes.
+        model (nn.Module): Recognizer with a :class:`TimeSformer` backbone, the same in all processes.
         optimizer (Optimizer): Over its parameters.
     """
     names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
