@@ -213,7 +213,7 @@ class Demo:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.model = init_recognizer(args.config, args.checkpoint, args.device, args.cfg_options)
+        self.model = init_recognizer(args.config, args.checkpoint, args.device, args.cfg_options, fused=True)
         self.classes = self.model.dataset_meta['classes']
         keep_freed_memory(self.model.data_preprocessor.device)
         self.covers = getattr(sampling_of(self.model), 'start', None) == 'cover'

@@ -51,7 +51,7 @@ def main() -> None:
     args = parse_args()
     if args.int8 and args.format != 'onnx':
         raise ValueError('--int8 is for ONNX; leave --format torch out')
-    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', args.cfg_options, fused=False)
+    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', args.cfg_options)
     config = recognizer.cfg
     model = ClipClassifier(recognizer, args.normalise).eval()
     examples = make_examples(model, config.model.backbone, args.dynamic)

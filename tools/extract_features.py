@@ -145,7 +145,7 @@ def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[P
 
 
 def load(config: Config, checkpoint: str) -> tuple[nn.Module, Compose]:
-    model = init_recognizer(config, checkpoint)
+    model = init_recognizer(config, checkpoint, fused=True)
     return model, build_pipeline(model)
 
 

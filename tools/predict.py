@@ -81,7 +81,8 @@ def main() -> int:
             f'--save-video is for one file, but the input is {"live" if plays else f"{len(videos)} files"}'
         )
     check_targets(args, list(map(Path, videos)), plays)
-    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
+    how = dict(options=args.cfg_options, fused=True)
+    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, **how)
     keep_freed_memory(inferencer.model.data_preprocessor.device)
     if plays:
         try:

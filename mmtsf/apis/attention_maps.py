@@ -1,4 +1,4 @@
-"""Where a model looks in a video."""
+"""Draw where a model looks in a video."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmtsf.datasets.transforms import open_as
 from mmtsf.visualization import overlay, rollout, write_video
 
 from .clip_packer import ClipPacker
-from .recognizer import to_sample, views_of
+from .recognizer import build_pipeline, to_sample, views_of
 
 
 class MiddleClip(NamedTuple):
@@ -47,7 +47,7 @@ def middle_clip(model: BaseRecognizer, video: str | Path | dict) -> MiddleClip:
     Raises:
         BrokenVideoError: If it cannot be read.
     """
-    pipeline = Compose(model.cfg.val_dataloader.dataset.pipeline)
+    pipeline = build_pipeline(model, 'val')
     sample = pipeline(to_sample(video))
     return MiddleClip(sample, views_of(model, sample), pipeline)
 

@@ -1,4 +1,4 @@
-"""Frames that come one after the other, as clips that a model takes."""
+"""Pack frames that come one after the other as clips that a model takes."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,8 @@ from mmaction.datasets.transforms import Resize
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import Compose
 
-from mmtsf.datasets.transforms import DecodeFrames, SampleClips
+from mmtsf.datasets.transforms import SampleClips
+from mmtsf.datasets.transforms.read_video import OPENERS
 
 from .recognizer import build_pipeline
 
@@ -17,10 +18,16 @@ class ClipPacker:
 
     Args:
         pipeline (Compose): Test pipeline of a config.
+
+    Raises:
+        ValueError: If it decodes no video.
     """
 
     def __init__(self, pipeline: Compose) -> None:
-        decode = [type(transform) for transform in pipeline.transforms].index(DecodeFrames)
+        names = [type(transform).__name__ for transform in pipeline.transforms]
+        decode = next((place for place, name in enumerate(names) if name in OPENERS), None)
+        if decode is None:
+            raise ValueError(f'the test pipeline {", ".join(names)} has no DecodeFrames, behind which clips are packed')
         self._transforms = pipeline.transforms[decode + 1 :]
         self._resize = next((t for t in self._transforms if isinstance(t, Resize)), None)
 
@@ -46,14 +53,13 @@ def covering(model: BaseRecognizer, frame_interval: int | None = None) -> Sample
     Raises:
         ValueError: If the config has none, as it takes frames from all of a video.
     """
-    num_frames = model.cfg.model.backbone.num_frames
     own = next((t for t in build_pipeline(model).transforms if isinstance(t, SampleClips)), None)
     if own is not None:
         interval = frame_interval or own.frame_interval
-        return SampleClips(num_frames, interval, 'cover', spacing=own.spacing, target_fps=own.target_fps)
+        return SampleClips(own.num_frames, interval, 'cover', spacing=own.spacing, target_fps=own.target_fps)
     if frame_interval is not None:
-        return SampleClips(num_frames, frame_interval, 'cover')
+        return SampleClips(model.cfg.model.backbone.num_frames, frame_interval, 'cover')
     raise ValueError(
-        'this config takes its frames from all of a short video (data.sampling=segments); over time, give the '
-        'distance of frames: --frame-interval'
+        'the test pipeline has no SampleClips, as where frames are taken from all of a short video '
+        '(data.sampling=segments); over time, give the distance of frames: --frame-interval'
     )

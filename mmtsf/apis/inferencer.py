@@ -1,4 +1,4 @@
-"""Names for videos, in MMEngine's form of an inferencer."""
+"""Classify many videos, in MMEngine's form of an inferencer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -13,12 +13,11 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 
-from mmtsf.config import load_config
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.preparation.video_paths import videos_of
 from mmtsf.registry import INFERENCERS
 
-from .recognizer import build_pipeline, init_recognizer, to_sample
+from .recognizer import build_pipeline, init_recognizer, resolved, to_sample
 
 
 @INFERENCERS.register_module()
@@ -26,12 +25,14 @@ class TimeSformerInferencer(BaseInferencer):
     """Classify videos, by the test protocol of a config.
 
     Args:
-        model (str | Config): Config file or config.
+        model (str | Path | Config | dict): Config file, name of a shipped config, or config in any state.
         weights (str, optional): Checkpoint of any known origin. Defaults to None: random weights.
         device (str, optional): Where it computes. Defaults to None: the GPU if there is one.
+        scope (str): Where names of the config are looked up first. Defaults to ``'mmtsf'``.
+        show_progress (bool): Whether a progress bar is drawn. Defaults to False.
         options (dict, optional): Changes to the config by dotted keys, e.g. ``{'views.num_clips': 10}``. Defaults to
             None.
-        show_progress (bool): Whether a progress bar is drawn. Defaults to False.
+        fused (bool): Whether neighbouring linear layers are merged. Defaults to False.
 
     Examples:
         >>> inferencer = TimeSformerInferencer('configs/timesformer_base_k400.py', 'checkpoint.pth')
@@ -43,14 +44,17 @@ class TimeSformerInferencer(BaseInferencer):
 
     def __init__(
         self,
-        model: str | Path | Config,
+        model: str | Path | Config | dict,
         weights: str | Path | None = None,
         device: str | None = None,
-        options: dict | None = None,
+        scope: str = 'mmtsf',
         show_progress: bool = False,
+        options: dict | None = None,
+        fused: bool = False,
     ) -> None:
-        config = model if isinstance(model, Config) else load_config(str(model), options)
-        super().__init__(config, None if weights is None else str(weights), device, 'mmtsf', show_progress)
+        self._fused = fused
+        config = resolved(model, options)
+        super().__init__(config, None if weights is None else str(weights), device, scope, show_progress)
 
     def __call__(
         self,
@@ -82,7 +86,7 @@ class TimeSformerInferencer(BaseInferencer):
         return super().__call__(inputs, return_datasamples, batch_size, topk=topk, skip_broken=skip_broken)
 
     def _init_model(self, cfg: Config, weights: str | None, device: str = 'cpu') -> BaseRecognizer:
-        return init_recognizer(cfg, weights, device)
+        return init_recognizer(cfg, weights, device, fused=self._fused)
 
     def _init_pipeline(self, cfg: Config) -> Callable:
         return build_pipeline(self.model)
@@ -105,11 +109,14 @@ class TimeSformerInferencer(BaseInferencer):
 
     def _read(self, video: str | Path | np.ndarray, skip_broken: bool) -> dict:
         try:
-            return self.pipeline(to_sample(video))
+            sample = self.pipeline(to_sample(video))
         except BrokenVideoError as error:
             if not skip_broken:
                 raise
-            return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=_refusal(video, error)))
+            refusal = dict(filename=_name(video), error=error.reason)
+            return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=refusal))
+        sample['data_samples'].set_metainfo(dict(filename=_name(video)))  # not every pipeline packs it
+        return sample
 
     @torch.no_grad()
     def forward(self, inputs: list[dict]) -> list[ActionDataSample]:
@@ -147,13 +154,15 @@ def best_classes(scores: np.ndarray, classes: Sequence[str], topk: int) -> dict:
     return dict(labels=labels, names=[classes[label] for label in labels], scores=scores[labels].tolist())
 
 
-def _refusal(video: Any, error: BrokenVideoError) -> dict:
-    return dict(filename=str(video) if isinstance(video, (str, Path)) else 'frames', error=error.reason)
+def _name(video: Any) -> str:
+    """A path, or what stands for frames in memory."""
+    path = video.get('filename', 'frames') if isinstance(video, dict) else video
+    return str(path) if isinstance(path, (str, Path)) else 'frames'
 
 
 def _times(sample: ActionDataSample) -> list[tuple[float, float]] | None:
-    """Beginning and end of every clip in seconds."""
-    if not sample.avg_fps:
+    """Beginning and end of every clip in seconds; None where the pipeline does not tell."""
+    if not all(sample.get(key) is not None for key in ('avg_fps', 'frame_inds', 'num_clips')) or not sample.avg_fps:
         return None
     clips = np.sort(sample.frame_inds.reshape(sample.num_clips, -1))
     return [(float(clip[0] / sample.avg_fps), float((clip[-1] + 1) / sample.avg_fps)) for clip in clips]

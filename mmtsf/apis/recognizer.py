@@ -1,5 +1,6 @@
-"""From a config and a checkpoint to a recognizer, and from a video to its scores."""
+"""Build a recognizer from a config and a checkpoint, and classify videos with it."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,31 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmtsf.config import load_config
-from mmtsf.datasets.decoders import ArrayReader
+from mmtsf.config import load_config, resolve
 from mmtsf.datasets.video_list import class_names
 from mmtsf.deploy.fuse import fuse
 from mmtsf.registry import MODELS
 from mmtsf.weights import classes_of, load_weights, read_checkpoint, translate
+
+
+def resolved(config: str | Path | Config | dict, options: dict | None = None) -> Config:
+    """A config that is given as a file, by name or as it is, in any state, without references.
+
+    Args:
+        config (str | Path | Config | dict): Config file, name of a shipped config, or config.
+        options (dict, optional): Changes by dotted keys. Defaults to None.
+
+    Raises:
+        TypeError: If it is something else.
+        FileNotFoundError: If there is no such file.
+    """
+    if isinstance(config, (str, Path)):
+        return load_config(config, options)
+    if not isinstance(config, (Config, dict)):
+        raise TypeError(f'config must be a filename or Config object, but got {type(config)}')
+    changed = Config(copy.deepcopy(config)) if isinstance(config, dict) else copy.deepcopy(config)
+    changed.merge_from_dict(options or {})
+    return resolve(changed, options or ())
 
 
 def init_recognizer(
@@ -25,48 +45,68 @@ def init_recognizer(
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
     options: dict | None = None,
-    fused: bool = True,
+    fused: bool = False,
 ) -> BaseRecognizer:
     """Build a recognizer and load its weights, as :func:`mmaction.apis.init_recognizer` does.
 
     Args:
         config (str | Path | Config): Config file, name of a shipped config (``'mmtsf::timesformer_base_k400.py'``), or
-            what :func:`mmtsf.config.load_config` made of one.
+            config, whether its references are resolved or not.
         checkpoint (str | Path, optional): Weights of any known origin, see ``docs/weights.md``. Defaults to None:
             random ones.
         device (str | torch.device, optional): Where it computes. Defaults to None: the GPU if there is one.
         options (dict, optional): Changes to the config by dotted keys. Defaults to None.
-        fused (bool): Whether neighbouring linear layers are merged, for inference alone. Defaults to True.
+        fused (bool): Whether neighbouring linear layers are merged, for inference alone. Defaults to False.
 
     Raises:
+        TypeError: If the config is something else.
         FileNotFoundError: If a file does not exist.
         ValueError: If the weights do not fit the model, or a class is missing in them.
 
     Returns:
-        BaseRecognizer: In eval mode, with the config as ``cfg`` and the class names as ``dataset_meta['classes']``.
+        BaseRecognizer: In eval mode, with the resolved config as ``cfg`` and the class names as
+        ``dataset_meta['classes']``.
     """
-    init_default_scope('mmtsf')
-    if not isinstance(config, Config):
-        config = load_config(str(config), options)
+    config = resolved(config, options)
+    init_default_scope(config.get('default_scope') or 'mmtsf')
     model = MODELS.build(config.model)
     state = {}
     if checkpoint is not None:
         state = read_checkpoint(str(checkpoint))
         load_weights(translate(state), model, may_start_fresh=False)
-    dataset = config.test_dataloader.dataset
-    num_classes = config.model.cls_head.num_classes
-    classes = classes_of(state, num_classes) or dataset.get('classes')
-    model.dataset_meta = dict(classes=class_names(classes, dataset.data_root, num_classes))
+    model.dataset_meta = dict(classes=_class_names(config, state))
     model.cfg = config
     if fused:
         fuse(model)
     return model.to(device or get_device()).eval()
 
 
-def build_pipeline(model: BaseRecognizer) -> Compose:
-    """Transforms from a video to the views of the config's test protocol."""
-    init_default_scope('mmtsf')
-    return Compose(model.cfg.test_dataloader.dataset.pipeline)
+def _class_names(config: Config, state: dict) -> list[str]:
+    """Names of a model's classes: those of its checkpoint, or of its test data, or numbers; none without a head."""
+    num_classes = (config.model.get('cls_head') or {}).get('num_classes')
+    if num_classes is None:
+        return []
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    names = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
+    return class_names(classes_of(state, num_classes) or names, dataset.get('data_root', ''), num_classes)
+
+
+def build_pipeline(model: BaseRecognizer, split: str = 'test') -> Compose:
+    """Transforms from a video to the views of a split's protocol in the model's config.
+
+    Args:
+        model (BaseRecognizer): From :func:`init_recognizer`.
+        split (str): ``'val'`` or ``'test'``. Defaults to ``'test'``.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    init_default_scope(model.cfg.get('default_scope') or 'mmtsf')
+    dataset = (model.cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+    transforms = dataset.get('pipeline') or model.cfg.get(f'{split}_pipeline')  # a wrapper has none of its own
+    if not transforms:
+        raise ValueError(f'the config has no {split}_pipeline; write the transforms from a video to a packed sample')
+    return Compose(transforms)
 
 
 def to_sample(video: str | Path | np.ndarray | dict) -> dict:
@@ -77,10 +117,11 @@ def to_sample(video: str | Path | np.ndarray | dict) -> dict:
     """
     if isinstance(video, dict):
         return video
+    sample = dict(filename='frames', label=-1, start_index=0, modality='RGB', broken=[])
     if isinstance(video, (str, Path)):
-        return dict(filename=str(video), label=-1, modality='RGB', broken=[])
+        return dict(sample, filename=str(video))
     if isinstance(video, np.ndarray) and video.dtype == np.uint8 and video.ndim == 4 and video.shape[3] == 3:
-        return dict(reader=ArrayReader(video), filename='frames', label=-1, modality='RGB', broken=[])
+        return dict(sample, array=video, total_frames=len(video))
     given = f'{video.dtype} {video.shape}' if isinstance(video, np.ndarray) else type(video).__name__
     raise TypeError(f'a video is {given}, expected a path or an array (T, H, W, 3) of uint8')
 

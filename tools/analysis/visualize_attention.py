@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    model = init_recognizer(args.config, args.checkpoint, options=args.cfg_options)
+    model = init_recognizer(args.config, args.checkpoint, options=args.cfg_options, fused=True)
     keep_freed_memory(model.data_preprocessor.device)
     clip = middle_clip(model, args.video)
     if args.step:
