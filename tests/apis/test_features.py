@@ -26,8 +26,9 @@ def test_levels_are_means_of_one_another_and_of_every_scheme(scheme):
 
 @torch.no_grad()
 def test_the_classifier_turns_clip_features_into_the_models_scores(model):
-    logits = model.cls_head(extract(model, CLIPS, 'clip'))
-    (result,) = model.test_step(dict(inputs=[CLIPS], data_samples=[ActionDataSample()]))
+    batch = dict(inputs=[CLIPS], data_samples=[ActionDataSample()])
+    logits = model.cls_head(extract(model, model.data_preprocessor(batch)['inputs'][0], 'clip'))
+    (result,) = model.test_step(batch)
     assert_close(logits.softmax(1).mean(0), result.pred_scores.item)
 
 

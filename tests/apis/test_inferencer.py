@@ -49,7 +49,7 @@ def test_paths_and_frames_may_be_mixed_and_views_may_differ(inferencer, motion, 
 
 
 def test_videos_with_other_numbers_of_clips_share_a_batch(tiny_checkpoint, tmp_path):
-    inferencer = TimeSformerInferencer(ROOT / TINY, tiny_checkpoint, 'cpu', {'data.sampling': 'cover'})
+    inferencer = TimeSformerInferencer(ROOT / TINY, tiny_checkpoint, 'cpu', options={'data.sampling': 'cover'})
     paths = [write_greys(tmp_path / f'{length}.mp4', length) for length in (20, 50, 40, 90)]
     together = inferencer(paths, batch_size=4)['predictions']
     assert [len(p['times']) for p in together] == [1, 3, 2, 4]

@@ -111,15 +111,16 @@ def test_mmactions_inferencer_gives_our_scores(inputs, tiny_checkpoint, video, f
         cv2.imwrite(str(tmp_path / f'img_{number:05}.png'), frame[..., ::-1])
     given = dict(video=video, array=frames, rawframes=str(tmp_path))[inputs]
     more = dict(pack_cfg=dict(filename_tmpl='img_{:05}.png')) if inputs == 'rawframes' else {}
-    inferencer = ActionRecogInferencer(
-        tiny(), str(tiny_checkpoint), 'cpu', input_format=inputs, scope='mmtsf', **more
-    )
+    inferencer = ActionRecogInferencer(tiny(), str(tiny_checkpoint), 'cpu', input_format=inputs, scope='mmtsf', **more)
     (got,) = inferencer(given)['predictions']
     assert got['pred_scores'] == pytest.approx(scores.tolist(), abs=1e-3)
 
 
 def test_mmactions_inferencer_of_inferencers_gives_our_scores(tiny_checkpoint, video, scores, tmp_path):
-    tiny().dump(tmp_path / 'tiny.py')
+    config = tiny()  # whose names that inferencer looks up in MMAction2's scope, unless they tell theirs
+    for part in (config.model, *config.test_dataloader.dataset.pipeline):
+        part['_scope_'] = 'mmtsf'
+    config.dump(tmp_path / 'tiny.py')
     inferencer = MMAction2Inferencer(str(tmp_path / 'tiny.py'), str(tiny_checkpoint), 'cpu')
     (got,) = inferencer(video)['predictions']
     assert got['rec_scores'][0] == pytest.approx(scores.tolist(), abs=1e-3)
