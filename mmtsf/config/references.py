@@ -48,13 +48,17 @@ class Resolver:
             return self._used(value[USE], value, inside, place) if USE in value else inside
         if isinstance(value, (list, tuple)):
             return type(value)(self.resolve(item, f'{place}.{number}') for number, item in enumerate(value))
-        while isinstance(value, str) and (match := REFERENCE.search(value)):  # innermost: '${protocols.${protocol}.x}'
+        if isinstance(value, str) and (match := REFERENCE.fullmatch(value := self.expanded(value))):
             self.named.add(match[1])
-            target = self.look_up(match[1])
-            if match[0] == value:
-                return self.resolve(target, match[1])
-            value = value.replace(match[0], str(self.resolve(target, match[1])))
+            return self.resolve(self.look_up(match[1]), match[1])
         return self.found(value, place)
+
+    def expanded(self, text: str) -> str:
+        """A text with the references within it replaced, as in ``'${protocols.${protocol}.start}'``; one that is all of
+        it stays."""
+        while (match := REFERENCE.search(text)) and match[0] != text:
+            text = text.replace(match[0], str(self.resolve(match[0])))
+        return text
 
     def found(self, value: Any, place: str) -> Any:
         """A value that stands for itself, at its place."""
@@ -86,7 +90,7 @@ class Resolver:
         used = self.resolve(reference)
         if not isinstance(used, dict):
             raise ValueError(f'{USE}={reference!r} of {place.lstrip(".")} names {used!r}, expected a dict')
-        match = REFERENCE.fullmatch(str(reference))
+        match = REFERENCE.fullmatch(self.expanded(str(reference)))
         if match and isinstance(original := self.look_up(match[1]), dict):
             self.overridden += [
                 (f'{place}.{key}'.lstrip('.'), original[key], written[key])
