@@ -1,4 +1,4 @@
-"""Accuracy over videos, and how many videos it was taken over."""
+"""Measure accuracy over videos, and count the videos that were read."""
 
 import os
 from collections.abc import Sequence
@@ -18,29 +18,34 @@ from mmtsf.utils.tables import new_table, rounded
 class VideoAccuracy(AccMetric):
     """Top-1, top-5 and mean class accuracy; mean average precision for several labels a video.
 
-    Also counts the videos that were expected, found on disk and scored, and leaves the broken ones out.
+    Also counts the videos that were expected, found on disk and scored, and leaves the broken ones out. Classes that
+    the data set does not name are called by their numbers.
 
     Args:
-        topk (tuple[int, ...]): The k of the top-k accuracies. Defaults to (1, 5).
+        metric_list (str | tuple[str, ...]): Names of MMAction2's measures; of videos with several labels, those that
+            are for them, or the mean average precision. Defaults to top-k and mean class accuracy.
+        collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
+        metric_options (dict, optional): Options of the measures. Defaults to None: ``topk``.
+        prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
+        topk (int | tuple[int, ...]): The k of the top-k accuracies. Defaults to (1, 5).
         out_dir (str, optional): Folder for ``per_class.csv``, ``predictions.csv`` and
             ``confusion_matrix.png``. Defaults to None: none.
-        collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
-        prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
     """
+
+    metrics: tuple[str, ...]
 
     def __init__(
         self,
-        topk: tuple[int, ...] = (1, 5),
-        out_dir: str | None = None,
+        metric_list: str | tuple[str, ...] = ('top_k_accuracy', 'mean_class_accuracy'),
         collect_device: str = 'cpu',
+        metric_options: dict | None = None,
         prefix: str | None = None,
+        topk: int | tuple[int, ...] = (1, 5),
+        out_dir: str | None = None,
     ) -> None:
-        super().__init__(
-            ('top_k_accuracy',),
-            collect_device,
-            dict(top_k_accuracy=dict(topk=tuple(topk))),
-            prefix,
-        )
+        topk = topk if isinstance(topk, int) else tuple(topk)
+        options = metric_options or dict(top_k_accuracy=dict(topk=topk))
+        super().__init__(metric_list, collect_device, options, prefix)
         self.out_dir = out_dir
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -55,6 +60,7 @@ class VideoAccuracy(AccMetric):
 
         Raises:
             RuntimeError: If no video was scored.
+            ValueError: If a video has a label for which there is no score.
         """
         scored = [result for result in results if not result['broken']]
         missing = sum(not os.path.exists(path) for result in results for path, _ in result['broken'])
@@ -64,49 +70,63 @@ class VideoAccuracy(AccMetric):
             logger.warning(f'not scored: {reason}')
         if not scored:
             raise RuntimeError(f'none of the {len(results)} videos could be read; check that data.root points at them')
-        several = isinstance(scored[0]['label'], np.ndarray)
-        if several:
-            self.metrics = ('mean_average_precision',)
+        if isinstance(scored[0]['label'], np.ndarray):  # several labels a video
+            fit = tuple(name for name in self.metrics if name.endswith('mean_average_precision'))
+            self.metrics = fit or ('mean_average_precision',)
             return super().compute_metrics(scored)
-        matrix = self._confusion_matrix(scored)
+        matrix = _confusion_matrix(scored)
         if self.out_dir:
-            self._report(matrix, self.out_dir)
-            self._list(scored, self.out_dir)
-        labelled = matrix.sum(1) > 0
-        recall = matrix.diagonal()[labelled] / matrix.sum(1)[labelled]
-        return dict(super().compute_metrics(scored), mean1=recall.mean())
+            classes = self._class_names(len(matrix))
+            _write_classes(matrix, classes, Path(self.out_dir))
+            _write_predictions(scored, classes, Path(self.out_dir))
+        metrics = super().compute_metrics(scored)
+        if 'mean1' in metrics:  # MMAction2 counts classes that have no video but were predicted
+            labelled = matrix.sum(1) > 0
+            metrics['mean1'] = (matrix.diagonal()[labelled] / matrix.sum(1)[labelled]).mean()
+        return metrics
 
-    def _confusion_matrix(self, results: list[dict]) -> np.ndarray:
-        """Counts ``(K, K)``, rows the labels and columns the predictions."""
-        matrix = np.zeros((len(self.dataset_meta['classes']),) * 2, int)
+    def _class_names(self, num_classes: int) -> list[str]:
+        named = list((self.dataset_meta or {}).get('classes') or ())
+        return [named[label] if label < len(named) else str(label) for label in range(num_classes)]
+
+
+def _confusion_matrix(results: list[dict]) -> np.ndarray:
+    """Counts ``(K, K)``, rows the labels and columns the predictions."""
+    num_classes = len(results[0]['pred']['item'])
+    matrix = np.zeros((num_classes, num_classes), int)
+    for result in results:
+        if not 0 <= (label := result['label']) < num_classes:
+            raise ValueError(
+                f'{result["filename"] or "a video"} has the label {label}, but there are scores of {num_classes} '
+                'classes, which count from 0; correct the list, or set data.num_classes'
+            )
+        matrix[label, result['pred']['item'].argmax()] += 1
+    return matrix
+
+
+def _write_classes(matrix: np.ndarray, classes: list[str], out_dir: Path) -> None:
+    """Write results by class and the confusion matrix."""
+    from mmtsf.visualization import draw_confusion_matrix  # matplotlib costs every start-up, this is rare
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    header = ['label', 'class', 'videos', 'correct', 'recall', 'precision']
+    with new_table(out_dir / 'per_class.csv', header) as write:
+        for label, name in enumerate(classes):
+            videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
+            write([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
+    draw_confusion_matrix(matrix, classes, out_dir / 'confusion_matrix.png')
+
+
+def _write_predictions(results: list[dict], classes: list[str], out_dir: Path) -> None:
+    """Write the prediction for every video."""
+    header = ['video', 'class', 'predicted', 'score', 'score_of_class']
+    with new_table(out_dir / 'predictions.csv', header) as write:
         for result in results:
-            matrix[result['label'], result['pred']['item'].argmax()] += 1
-        return matrix
-
-    def _report(self, matrix: np.ndarray, out_dir: str) -> None:
-        """Write results by class and the confusion matrix."""
-        from mmtsf.visualization import draw_confusion_matrix  # matplotlib costs every start-up, a report is rare
-
-        classes = self.dataset_meta['classes']
-        Path(out_dir).mkdir(parents=True, exist_ok=True)
-        header = ['label', 'class', 'videos', 'correct', 'recall', 'precision']
-        with new_table(Path(out_dir, 'per_class.csv'), header) as write:
-            for label, name in enumerate(classes):
-                videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
-                write([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
-        draw_confusion_matrix(matrix, classes, Path(out_dir, 'confusion_matrix.png'))
-
-    def _list(self, results: list[dict], out_dir: str) -> None:
-        """Write the prediction for every video."""
-        classes = self.dataset_meta['classes']
-        header = ['video', 'class', 'predicted', 'score', 'score_of_class']
-        with new_table(Path(out_dir, 'predictions.csv'), header) as write:
-            for result in results:
-                scores, label = result['pred']['item'], int(result['label'])
-                best = int(scores.argmax())
-                row = [classes[label], classes[best], rounded(float(scores[best])), rounded(float(scores[label]))]
-                write([result['filename'], *row])
-        MMLogger.get_current_instance().info(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
+            scores, label = result['pred']['item'], int(result['label'])
+            best = int(scores.argmax())
+            row = [classes[label], classes[best], rounded(float(scores[best])), rounded(float(scores[label]))]
+            write([result['filename'], *row])
+    MMLogger.get_current_instance().info(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
 
 
 def _share(part: int, whole: int) -> Decimal | None:

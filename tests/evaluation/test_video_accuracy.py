@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 
 from mmtsf.evaluation import VideoAccuracy
@@ -42,7 +43,8 @@ def test_accuracies_are_those_worked_out_by_hand():
 
 
 @pytest.mark.parametrize(
-    ('topk', 'expected'), [((1, 2), {'acc/top1': 5 / 7, 'acc/top2': 6 / 7}), ((6,), {'acc/top6': 1.0})]
+    ('topk', 'expected'),
+    [((1, 2), {'acc/top1': 5 / 7, 'acc/top2': 6 / 7}), ((6,), {'acc/top6': 1.0}), (1, {'acc/top1': 5 / 7})],
 )
 def test_any_k_may_be_asked_for(topk, expected):
     assert evaluate([scored(*video) for video in VIDEOS], topk=topk) == pytest.approx(expected | {'acc/mean1': 0.75})
@@ -101,3 +103,40 @@ def test_broken_videos_are_left_out_and_counted(tmp_path, caplog):
 def test_broken_videos_alone_give_no_accuracy(tmp_path):
     with pytest.raises(RuntimeError, match='none of the 2 videos could be read; check that data.root points at them'):
         evaluate([unread(tmp_path / 'a.mp4'), unread(tmp_path / 'b.mp4')])
+
+
+@pytest.mark.parametrize('meta', [None, {}, dict(classes=['ape', 'bat']), dict(task='x')])
+def test_classes_that_the_data_set_does_not_name_are_called_by_their_numbers(meta, tmp_path):
+    metric = VideoAccuracy(out_dir=str(tmp_path))
+    metric.dataset_meta = meta
+    metric.process(None, [scored(*video) for video in VIDEOS])
+    assert metric.evaluate(len(VIDEOS)) == pytest.approx({'acc/top1': 5 / 7, 'acc/top5': 6 / 7, 'acc/mean1': 0.75})
+    names = [line.split(',')[1] for line in (tmp_path / 'per_class.csv').read_text().splitlines()[1:]]
+    assert names == [*(meta or {}).get('classes', ['0', '1']), '2', '3', '4', '5']
+
+
+@pytest.mark.parametrize('label', [-1, 6])
+def test_a_label_without_a_score_is_refused(label):
+    with pytest.raises(ValueError, match=f'a video has the label {label}, but there are scores of 6 classes'):
+        evaluate([scored('012345', label)])
+
+
+def test_mmactions_metrics_stand_beside_it_and_agree():
+    evaluator = Evaluator(
+        [dict(type='VideoAccuracy'), dict(type='AccMetric', prefix='other'), dict(type='ConfusionMatrix')]
+    )
+    evaluator.dataset_meta = dict(classes=CLASSES)
+    evaluator.process([scored(*video) for video in VIDEOS])
+    metrics = evaluator.evaluate(len(VIDEOS))
+    assert {name: metrics[f'acc/{name}'] for name in ('top1', 'top5', 'mean1')} == pytest.approx(
+        {name: metrics[f'other/{name}'] for name in ('top1', 'top5', 'mean1')}
+    )
+    matrix = metrics['confusion_matrix/result']
+    assert (matrix.sum().item(), matrix.diagonal().sum().item()) == (7, 5)
+
+
+def test_it_takes_the_arguments_of_mmactions_metric():
+    options = dict(top_k_accuracy=dict(topk=(2,)))
+    samples = [scored(*video) for video in VIDEOS]
+    assert evaluate(samples, metric_list='top_k_accuracy', metric_options=options) == {'acc/top2': 6 / 7}
+    assert evaluate(samples, metric_list=('mean_class_accuracy',), prefix='x') == {'x/mean1': 0.75}
