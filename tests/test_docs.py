@@ -214,3 +214,20 @@ def test_costs_in_the_readme_are_those_of_the_zoo():
     costs = {row[4].split()[-1] for row in rows if len(row) > 6}
     assert len(costs) == 7
     assert all(f'{cost} G' in readme for cost in costs)
+
+
+def test_the_tree_in_the_docs_names_the_folders_that_there_are():
+    """The drawing of the tree in docs/architecture.md: two spaces a level."""
+    drawing = (ROOT / 'docs/architecture.md').read_text().split('The tree:')[1].split('```')[1]
+    drawn, above = set(), []
+    for line in drawing.strip('\n').splitlines():
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        above = [*above[: indent // 2], name]
+        drawn.add(''.join(above).rstrip('/'))
+    folders = {path for part in ('mmtsf', 'tools', 'configs', 'benchmarks') for path in (ROOT / part).rglob('*')}
+    there = {
+        str(path.relative_to(ROOT)) for path in folders if path.is_dir() and any(p.is_file() for p in path.glob('*.*'))
+    }
+    there = {path for path in there if '__pycache__' not in path and '/.mim' not in path}
+    assert {path for path in drawn if (ROOT / path).is_dir()} == drawn
+    assert there - drawn == set()
