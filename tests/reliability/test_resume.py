@@ -13,9 +13,9 @@ import torch
 from runs import ROOT, TINY, run_tool
 
 from mmtsf.config import load_config
-from mmtsf.engine.launch import set_batch
-from mmtsf.engine.runner.checkpoint_files import RUN, newest_whole
-from mmtsf.engine.runner.runner import Runner
+from mmtsf.engine.runner import Runner
+from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
+from mmtsf.engine.runner.work_dir import RUN, name_of
 
 #: A training of two epochs of four iterations, in seconds
 SMALL = {
@@ -43,8 +43,12 @@ def runner_of(work_dir: Path, data: Path, resume: Path | str | None = None, **ch
     config.resume = resume if resume == 'auto' else bool(resume)
     config.load_from = None if resume in (None, 'auto') else str(resume)
     config.new_data = changes.get('new_data', False)
-    set_batch(config, 1)
     return Runner.from_cfg(config)
+
+
+def newest_whole(work_dir: Path) -> tuple[Path | None, dict[Path, str]]:
+    """What a resume takes of a work dir, and what it passes over."""
+    return CheckpointFiles(work_dir).newest_whole(name_of(work_dir))
 
 
 @pytest.fixture(scope='module')

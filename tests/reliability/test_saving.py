@@ -10,7 +10,7 @@ import pytest
 import torch
 from runs import ROOT, TINY, options, run_tool
 
-from mmtsf.engine.runner.checkpoint_files import damage, newest_whole
+from mmtsf.engine.runner.checkpoint_files import CheckpointFiles, damage
 from mmtsf.weights import read_checkpoint
 
 
@@ -81,13 +81,13 @@ def test_resume_passes_over_a_damaged_checkpoint_whatever_last_checkpoint_says(f
     assert f'{newest} is newer, but passed over: ' in log
     assert f'resuming from {tmp_path}/epoch_2.pth' in log
     assert damage(newest) is None
-    assert newest_whole(tmp_path) == (newest, {})
+    assert CheckpointFiles(tmp_path).newest_whole() == (newest, {})
 
 
 def test_weights_that_were_converted_or_published_are_not_resumed_from(trained, tmp_path):
     for name in ('epoch_2.pth', 'epoch_2-0123abcd.pth', 'best_acc_top1_epoch_1.pth', 'timesformer.pth'):
         shutil.copy(trained / 'epoch_2.pth', tmp_path / name)
-    assert newest_whole(tmp_path)[0] == tmp_path / 'epoch_2.pth'
+    assert CheckpointFiles(tmp_path).newest_whole()[0] == tmp_path / 'epoch_2.pth'
 
 
 def train_on_a_mount(mount: str, folder: Path, *words: str, meanwhile: str = '') -> tuple[int, str, list[str]]:

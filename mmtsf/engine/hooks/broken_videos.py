@@ -1,7 +1,8 @@
-"""Videos that cannot be read cost a sample, not the run; many of them do end it."""
+"""List videos that cannot be read, and stop a training when too many cannot."""
 
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -25,13 +26,14 @@ class BrokenVideosHook(Hook):
         self.drawn_broken = 0
         self.named: set[str] = set()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Count the broken videos in whose place the batch has others.
 
         Raises:
             RuntimeError: If their share is above ``max_share``.
         """
-        samples = [sample.metainfo for sample in data_batch['data_samples']] if data_batch else []
+        given = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        samples = [sample.metainfo for sample in given or () if hasattr(sample, 'metainfo')]
         # clips of one video stand together
         draws = [
             broken for (_, broken), _ in groupby((meta.get('filename'), meta.get('broken', [])) for meta in samples)

@@ -1,72 +1,65 @@
-"""When checkpoints are written, and how many are kept."""
+"""Write checkpoints when they are due, and remove old ones after a new one is on the disk."""
 
+import inspect
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from mmengine import hooks
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmtsf.engine.runner.checkpoint_files import PART, steps
+from mmtsf import compat
+from mmtsf.engine.runner.checkpoint_files import WITHIN, CheckpointFiles, is_on_disk
 from mmtsf.registry import HOOKS
+from mmtsf.utils.files import PART, written_whole
 
 
 @HOOKS.register_module()
 class CheckpointHook(hooks.CheckpointHook):
     """MMEngine's hook, which also writes every so many minutes or iterations and never removes what it still needs.
 
-    Old checkpoints are removed after a new one is on the disk, not before, as MMEngine does. Those with higher numbers
-    are of an earlier run, and stay.
+    Old checkpoints are removed after a new one is on the disk, not before, as MMEngine does, unless they lie in an
+    object store. Those with higher numbers are of an earlier run, and stay; of those within an epoch two are kept,
+    should the last be damaged.
+
+    Takes the arguments of :class:`mmengine.hooks.CheckpointHook` as well.
 
     Args:
         minutes (float, optional): Minutes between checkpoints within an epoch, ``iter_N.pth``. Defaults to None: none.
         iterations (int, optional): Iterations between them. Defaults to None: none.
-        max_keep_ckpts (int): Checkpoints of epochs to keep, -1 for all; of those within an epoch two are kept, should
-            the last be damaged. Defaults to -1.
-        interval (int): Epochs between checkpoints. Defaults to 1.
-        save_best (str, optional): Metric whose best checkpoint is kept, too, ``'auto'`` for the first. Defaults to
-            None.
-        rule (str, optional): ``'greater'`` or ``'less'`` is better. Defaults to None: by the metric's name.
-        save_begin (int): First epoch to write one. Defaults to 0.
-        save_optimizer (bool): Whether checkpoints can be resumed from. Defaults to True.
-        save_param_scheduler (bool): The same. Defaults to True.
     """
 
     best_ckpt_path: str | None
+    best_ckpt_path_dict: dict[str, str | None]
+    last_ckpt: str | None
 
-    def __init__(
-        self,
-        minutes: float | None = None,
-        iterations: int | None = None,
-        max_keep_ckpts: int = -1,
-        interval: int = 1,
-        save_best: str | None = None,
-        rule: str | None = None,
-        save_begin: int = 0,
-        save_optimizer: bool = True,
-        save_param_scheduler: bool = True,
-    ) -> None:
-        super().__init__(  # which keeps all: they are removed here
-            interval,
-            save_best=save_best,
-            rule=rule,
-            save_begin=save_begin,
-            save_optimizer=save_optimizer,
-            save_param_scheduler=save_param_scheduler,
-        )
+    def __init__(self, *args: Any, minutes: float | None = None, iterations: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.minutes = minutes
         self.iterations = iterations
-        self.keep = max_keep_ckpts or -1
         self.last_time = time.monotonic()
         self.last_iter = 0  # when last_ckpt was written
 
+    @property
+    def _is_local(self) -> bool:
+        return is_on_disk(self.out_dir, self.file_client_args, self.backend_args)
+
     def before_train(self, runner: Runner) -> None:
-        """Begin at the checkpoint that is resumed, and remove what a killed run left half written."""
+        """Begin at the checkpoint that is resumed, and remove what a killed run left half written.
+
+        Raises:
+            TypeError: If there is an argument that nothing takes.
+        """
+        known = inspect.signature(Runner.save_checkpoint).parameters
+        if odd := [name for name in self.args if isinstance(runner, Runner) and name not in known]:
+            raise TypeError(f'CheckpointHook has no argument {odd[0]!r}; see mmengine.hooks.CheckpointHook')
         super().before_train(runner)
-        if runner._resume:
-            self.last_ckpt, self.last_iter = runner._load_from, runner.iter
-        if is_main_process():
+        if resumed := compat.resumed_checkpoint(runner):
+            self.last_ckpt, self.last_iter = resumed, runner.iter
+        if is_main_process() and self._is_local:
             for part in Path(self.out_dir).glob(f'*{PART}'):
                 part.unlink()
 
@@ -75,6 +68,8 @@ class CheckpointHook(hooks.CheckpointHook):
     ) -> None:
         """Write a checkpoint if it is due, between two updates of the weights, the last of which was not skipped."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if self.minutes is None and self.iterations is None:
+            return
         wrapper = runner.optim_wrapper
         between = wrapper.should_update() and not getattr(wrapper, 'skipped', False)
         if between and not self.is_last_train_iter(runner) and self._is_due(runner):
@@ -89,59 +84,155 @@ class CheckpointHook(hooks.CheckpointHook):
 
     def save_within_epoch(self, runner: Runner) -> None:
         """Write ``iter_N.pth``, and keep the one before it."""
-        if self._write(runner, f'iter_{runner.iter + 1}.pth', by_epoch=False, meta=None):
-            self._remove_but('iter', 2, runner.iter + 1)
+        step = runner.iter + 1
+        meta = dict(epoch=runner.epoch, iter=step)
+        if self._write(runner, WITHIN.format(step), False, meta) and self.filename_tmpl != WITHIN:
+            self._remove(WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        if self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta):
-            self._remove_but('epoch' if self.by_epoch else 'iter', self.keep, step)
+        if not self._is_local:  # which writes whole files or none by itself
+            super()._save_checkpoint_with_step(runner, step, meta)
+            self.last_iter = meta['iter']
+            return
+        told = {}
+        if self.max_keep_ckpts > 0:
+            earlier = [number for number in self._found(self.filename_tmpl, step) if number != step]
+            told['keep_ckpt_ids'] = [*sorted(earlier), step][-self.max_keep_ckpts :]
+        if self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta, **told):
+            if told:
+                self.keep_ckpt_ids = deque(told['keep_ckpt_ids'], self.max_keep_ckpts)
+                self._remove(self.filename_tmpl, step, told['keep_ckpt_ids'])
             if self.by_epoch:
-                self._remove_but('iter', 0, runner.iter)
+                self._remove(WITHIN, runner.iter, [])
 
-    def _write(self, runner: Runner, name: str, by_epoch: bool, meta: dict | None) -> bool:
-        """Whether the checkpoint was written."""
-        meta = meta or dict(epoch=runner.epoch, iter=runner.iter + 1)
-        states = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
-        runner.save_checkpoint(self.out_dir, name, meta=meta, by_epoch=by_epoch, **states)
+    def _write(self, runner: Runner, name: str, by_epoch: bool, meta: dict, **told: Any) -> bool:
+        """Write a checkpoint with what the message hub is told of it; whether it is on the disk."""
+        path = self.file_backend.join_path(self.out_dir, name)
+        before = _tell(runner.message_hub, last_ckpt=path, **told)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
         self.last_time = time.monotonic()
-        if getattr(runner, 'unsaved', None):
+        if why_unsaved(runner):
+            _restore(runner.message_hub, before)
             return False
-        self.last_ckpt, self.last_iter = str(Path(self.out_dir, name)), meta['iter']
+        self.last_ckpt, self.last_iter = path, meta['iter']
+        return not is_main_process() or self._name_last(runner, path)
+
+    def _name_last(self, runner: Runner, path: str) -> bool:
+        """Write where the last checkpoint is, for MMEngine's runner and tools; whether that is on the disk."""
+        try:
+            with written_whole(Path(runner.work_dir, 'last_checkpoint')) as part:
+                part.write_text(path)
+        except OSError as error:  # a full disk, say: what it names stays
+            runner.logger.error(f'{runner.work_dir}/last_checkpoint cannot be written: {error}')
+            return False
         return True
 
-    def _remove_but(self, kind: str, number: int, last: int) -> None:
-        """Remove all but ``number`` checkpoints up to the ``last``."""
-        if number < 0 or not is_main_process():
-            return
-        found = steps(Path(self.out_dir), kind)
-        for step in sorted((step for step in found if step <= last), reverse=True)[number:]:
-            found[step].unlink()
+    def _found(self, template: str, last: int) -> dict[int, Path]:
+        """Checkpoints of a template up to a number."""
+        if not self._is_local:
+            return {}
+        found = CheckpointFiles(Path(self.out_dir)).numbered(template)
+        return {number: path for number, path in found.items() if number <= last}
+
+    def _remove(self, template: str, last: int, kept: list[int]) -> None:
+        """Remove checkpoints of a template up to a number, but those to keep."""
+        for number, path in self._found(template, last).items() if is_main_process() else ():
+            if number not in kept:
+                path.unlink()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Remove the best so far when a better one is on the disk; then the epoch's checkpoint is told of it."""
-        if not self.save_best or len(self.key_indicators) > 1:
-            super()._save_best_checkpoint(runner, metrics)
+        """Write the best checkpoint of each metric; then the epoch's checkpoint is told of it."""
+        if not self.save_best:
             return
-        before, last, known = self.best_ckpt_path, self.last_ckpt, dict(runner.message_hub.runtime_info)
-        self.best_ckpt_path = self.last_ckpt = None  # MMEngine removes nothing, and writes the best alone
-        super()._save_best_checkpoint(runner, metrics)
-        best, self.last_ckpt = self.best_ckpt_path, last
-        self.best_ckpt_path = best or before
-        if best and getattr(runner, 'unsaved', None):
-            runner.message_hub.runtime_info.update(known)
-            self.best_ckpt_path = before
-        elif best:
-            if before and before != best and Path(before).parent == Path(best).parent and is_main_process():
-                Path(before).unlink(missing_ok=True)
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        better = [
+            self._save_if_best(runner, key, rule, metrics[key]) for key, rule in zip(self.key_indicators, self.rules)
+        ]
+        if any(better) and self.last_ckpt is not None:
             step = runner.epoch if self.by_epoch else runner.iter
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
 
+    def _save_if_best(self, runner: Runner, key: str, rule: str, score: Any) -> bool:
+        """Write a checkpoint if its score is the best so far, and remove the one before it."""
+        end = '' if len(self.key_indicators) == 1 else f'_{key}'
+        hub = runner.message_hub
+        best = hub.runtime_info.get(f'best_score{end}', self.init_value_map[rule])
+        if score is None or not self.is_better_than[key](score, best):
+            return False
+        step = runner.epoch if self.by_epoch else runner.iter
+        name = f'best_{key}_{self.filename_tmpl.format(step)}'.replace('/', '_')
+        path = self.file_backend.join_path(self.out_dir, name)
+        known = _tell(hub, **{f'best_score{end}': score, f'best_ckpt{end}': path})
+        runner.save_checkpoint(
+            self.out_dir,
+            filename=name,
+            file_client_args=self.file_client_args,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+            by_epoch=False,
+            backend_args=self.backend_args,
+        )
+        if why_unsaved(runner):
+            _restore(hub, known)
+            return False
+        runner.logger.info(f'the best checkpoint so far, with {key} {score:0.4f}, is {name}')
+        self._replace_best(key, path)
+        return True
+
+    def _replace_best(self, key: str, path: str) -> None:
+        """Remember the best checkpoint of a metric, and remove the one before it where it is one of this run's."""
+        single = len(self.key_indicators) == 1
+        before = self.best_ckpt_path if single else self.best_ckpt_path_dict[key]
+        if single:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[key] = path
+        if not before or before == path or not is_main_process():
+            return
+        if Path(before).parent == Path(path).parent and self.file_backend.isfile(before):
+            self.file_backend.remove(before)
+
     def after_train(self, runner: Runner) -> None:
-        """Say where the weights are.
+        """Publish checkpoints, and say where the weights are.
 
         Raises:
             RuntimeError: If the last checkpoint could not be written.
         """
         super().after_train(runner)
-        if unsaved := getattr(runner, 'unsaved', None):
+        if unsaved := why_unsaved(runner):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
+
+
+def why_unsaved(runner: Runner) -> str | None:
+    """Why a runner could not write its last checkpoint; None if it could, or is MMEngine's, which raises."""
+    return vars(runner).get('unsaved')
+
+
+def last_checkpoint(runner: Runner) -> str | None:
+    """The last checkpoint that a runner has written or resumed, as its checkpoint hook knows it."""
+    return next((hook.last_ckpt for hook in runner.hooks if isinstance(hook, hooks.CheckpointHook)), None)
+
+
+def _tell(hub: MessageHub, **infos: Any) -> dict:
+    """Tell a message hub what is to stand in a checkpoint; what it knew before."""
+    before = dict(hub.runtime_info)
+    for key, value in infos.items():
+        hub.update_info(key, value)
+    return before
+
+
+def _restore(hub: MessageHub, before: dict) -> None:
+    hub.runtime_info.clear()
+    hub.runtime_info.update(before)

@@ -1,4 +1,4 @@
-"""Checkpoints that hold plain values only, and that fit the model they are loaded into."""
+"""Write checkpoints of plain values only, and fit those that are loaded to the model."""
 
 from collections import Counter, OrderedDict
 from dataclasses import asdict
@@ -8,21 +8,25 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor
 
+from mmtsf import compat
 from mmtsf.engine.runner.bare_model import bare_model
-from mmtsf.engine.runner.resume import RunRecord, check
+from mmtsf.engine.runner.check_resume import check
+from mmtsf.engine.runner.run_record import RunRecord
+from mmtsf.models import TimeSformer
 from mmtsf.registry import HOOKS
-from mmtsf.weights import load_weights, translate
+from mmtsf.weights import Weights, load_weights, translate
+from mmtsf.weights.translate import OURS
 
 
 @HOOKS.register_module()
 class CheckpointFormatHook(Hook):
-    """Write log history as tensors, read it back, and fit a checkpoint of any origin to the model.
+    """Write log histories as tensors, read them back, and fit a checkpoint of any origin to a TimeSformer.
 
-    MMEngine's checkpoints pickle ``HistoryBuffer`` objects, which a safe loader does not accept. With this hook they
-    load with ``torch.load(..., weights_only=True)``.
+    MMEngine's checkpoints pickle ``HistoryBuffer`` objects, which ``torch.load(..., weights_only=True)`` does not
+    accept: with this hook it does. Weights of models without a TimeSformer are loaded as MMEngine does.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -44,11 +48,14 @@ class CheckpointFormatHook(Hook):
         # Runner.resume executes this text as a config
         checkpoint.setdefault('meta', {}).pop('config', None)
         model = bare_model(runner)
-        weights = translate(checkpoint)
-        if runner._resume:
+        is_ours = any(isinstance(module, TimeSformer) for module in model.modules())
+        weights = translate(checkpoint) if is_ours else Weights(checkpoint.get('state_dict', {}), OURS, '')
+        resumes = compat.resumed_checkpoint(runner) is not None
+        if resumes and hasattr(runner, 'resumed_run'):  # MMEngine's runner takes what the checkpoint says
             runner.resumed_run = check(runner, checkpoint, weights)
-        fine_tunes = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        report = load_weights(weights, model, may_start_fresh=fine_tunes)
+        if not is_ours:
+            return
+        report = load_weights(weights, model, may_start_fresh=not (resumes or compat.is_testing(runner)))
         runner.logger.info(f'{weights.origin} checkpoint: {report}')
         checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
 
@@ -59,7 +66,9 @@ def _pack(buffer: HistoryBuffer) -> dict:
 
 
 def _unpack(packed: Any) -> HistoryBuffer | None:
-    """Undo :func:`_pack`; None for what it has not packed."""
+    """Undo :func:`_pack`; None for what it has not packed, and is no history."""
+    if isinstance(packed, HistoryBuffer):
+        return packed
     try:
         values, counts, length = packed['values'], packed['counts'], packed['max_length']
         is_history = values.ndim == 1 and counts.shape == values.shape and 0 < length < 10**9

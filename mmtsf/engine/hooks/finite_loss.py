@@ -1,4 +1,4 @@
-"""Losses that are no numbers."""
+"""Stop a training when too many of its losses are not finite."""
 
 import math
 from typing import Any
@@ -8,16 +8,18 @@ from mmengine.dist import get_world_size, is_distributed
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmtsf import compat
 from mmtsf.registry import HOOKS
 
-from .checkpoint import CheckpointHook
+from .checkpoint import last_checkpoint
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
     """Name the videos of a batch whose loss or gradient is not finite, and stop when there were too many.
 
-    The optimizer wrapper has left the weights as they were, see :class:`FiniteUpdates`.
+    The optimizer wrappers of mmtsf have left the weights as they were, see :class:`FiniteUpdates`; with others the
+    first such batch has spoilt them, and ends the run.
 
     Args:
         max_skips (int): Such batches that a run may have. Defaults to 10.
@@ -31,7 +33,7 @@ class FiniteLossHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Take the checkpoint that is resumed for good: its weights were looked at."""
-        self.good = runner._load_from if runner._resume else None
+        self.good = compat.resumed_checkpoint(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -39,18 +41,31 @@ class FiniteLossHook(Hook):
         """Look at the update.
 
         Raises:
-            RuntimeError: If more than ``max_skips`` were not finite.
+            RuntimeError: If more than ``max_skips`` were not finite, or one was that the wrapper has not skipped.
         """
-        wrapper = runner.optim_wrapper
-        videos = [sample.metainfo.get('filename') for sample in data_batch['data_samples']]
+        wrapper, videos = runner.optim_wrapper, videos_of(data_batch)
+        loss = float((outputs or {}).get('loss', 0.0))
+        if not hasattr(wrapper, 'skipped'):
+            self._see_to_spoilt_weights(runner, loss, videos)
+            return
         self.videos += videos
         if wrapper.skipped:
-            loss = float(outputs['loss']) if outputs else math.nan
             self._name(runner, loss, self.videos if math.isfinite(loss) else videos)
         if wrapper.should_update():
             self.videos = []
             if not wrapper.skipped:
-                self.good = _last_checkpoint(runner)
+                self.good = last_checkpoint(runner)
+
+    def _see_to_spoilt_weights(self, runner: Runner, loss: float, videos: list[str]) -> None:
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f'the loss of iteration {runner.iter + 1} is {loss}, of {videos}, and the weights are spoilt; '
+                f"{self._where()}; optim_wrapper.type='mmtsf.OptimWrapper' skips such updates"
+            )
+        self.good = last_checkpoint(runner)
+
+    def _where(self) -> str:
+        return f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
 
     def _name(self, runner: Runner, loss: float, videos: list[str]) -> None:
         self.skips += 1
@@ -61,12 +76,13 @@ class FiniteLossHook(Hook):
         for loss, videos in found:
             runner.logger.warning(f'iteration {runner.iter + 1} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
-            good = f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
             raise RuntimeError(
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '
-                f'{good}; a lower learning rate or clip_grad may help'
+                f'{self._where()}; a lower learning rate or clip_grad may help'
             )
 
 
-def _last_checkpoint(runner: Runner) -> str | None:
-    return next((hook.last_ckpt for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+def videos_of(batch: Any) -> list[str]:
+    """Names of the videos of a batch, as far as it tells them."""
+    samples = batch.get('data_samples') if isinstance(batch, dict) else None
+    return [sample.metainfo.get('filename') for sample in samples or () if hasattr(sample, 'metainfo')]

@@ -1,4 +1,4 @@
-"""Curves that do not end a run."""
+"""Log curves; one that cannot be written does not end the run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

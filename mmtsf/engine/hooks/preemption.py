@@ -12,11 +12,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmtsf.registry import HOOKS
+from mmtsf.utils.signals import EXIT_CODES
 
-from .checkpoint import CheckpointHook
-
-#: Exit codes of a run that a signal asks to leave: 75 wants to be started again with ``--resume``
-EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+from .checkpoint import CheckpointHook, last_checkpoint
 
 
 @HOOKS.register_module()
@@ -33,8 +31,17 @@ class PreemptionHook(Hook):
         self.asked = 0  # the exit code, if asked to leave
         self._before: dict[signal.Signals, Any] = {}
         self._group: Any = None
+        self._checkpoints: CheckpointHook | None = None
 
     def before_train(self, runner: Runner) -> None:
+        """Take the signals over, if the checkpoint hook can write where one comes."""
+        self._checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        if self._checkpoints is None:
+            runner.logger.warning(
+                "PreemptionHook needs mmtsf's CheckpointHook and finds another one, or none: a signal ends the run "
+                "without a checkpoint; set default_hooks.checkpoint.type='mmtsf.CheckpointHook'"
+            )
+            return
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
         os.register_at_fork(after_in_child=_leave_to_the_main_process)
@@ -59,8 +66,10 @@ class PreemptionHook(Hook):
         Raises:
             SystemExit: After a checkpoint.
         """
+        if self._checkpoints is None:
+            return
         if runner.optim_wrapper.should_update() and (code := self._asked_of_anyone()):
-            _checkpoints(runner).save_within_epoch(runner)
+            self._checkpoints.save_within_epoch(runner)
             if self._group is not None:
                 dist.barrier(self._group)  # the launcher ends all processes when the first one has left
             self._leave(runner, code)
@@ -71,11 +80,11 @@ class PreemptionHook(Hook):
         Raises:
             SystemExit: Where no training would be lost.
         """
-        if self.asked and _checkpoints(runner).last_iter == runner.iter:
+        if self._checkpoints and self.asked and self._checkpoints.last_iter == runner.iter:
             self._leave(runner, self.asked)
 
     def _leave(self, runner: Runner, code: int) -> None:
-        runner.logger.warning(f'stopped by a signal; --resume goes on from {_checkpoints(runner).last_ckpt}')
+        runner.logger.warning(f'stopped by a signal; --resume goes on from {last_checkpoint(runner)}')
         raise SystemExit(code)
 
     def _asked_of_anyone(self) -> int:
@@ -84,10 +93,6 @@ class PreemptionHook(Hook):
         asked = torch.tensor(self.asked)
         dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group)
         return int(asked)
-
-
-def _checkpoints(runner: Runner) -> CheckpointHook:
-    return next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
 
 
 def _leave_to_the_main_process() -> None:

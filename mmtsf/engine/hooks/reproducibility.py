@@ -1,4 +1,4 @@
-"""Runs that depend on the seed alone, and resume as if they had not stopped."""
+"""Seed every iteration, so that a run depends on its seed alone and resumes as if it had not stopped."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A few validation clips, with what the model says and where it looks."""
+"""Show a few validation clips with the prediction and the attention."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""bfloat16 autocast on any device."""
+"""Compute updates under bfloat16 autocast, on any device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

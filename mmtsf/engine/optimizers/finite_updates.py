@@ -1,4 +1,4 @@
-"""Optimizer wrappers that leave the weights alone where a loss or gradient is not finite."""
+"""Skip updates whose loss or gradient is not finite."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The model of a run."""
+"""Take the model out of what wraps it for several processes."""
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner

@@ -1,139 +1,83 @@
-"""Checkpoint files that are whole or not there, in a work dir of one run."""
+"""Find the checkpoints of a run, and tell whole files from damaged ones."""
 
-import fcntl
-import logging
 import math
 import os
 import re
-import socket
-import tempfile
-import uuid
 import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-from mmengine.logging import print_log
+from mmengine.fileio import FileClient, LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook, Hook
 
-from mmtsf.weights.read import read_checkpoint
+from mmtsf.weights import read_checkpoint
 
-from .resume import RunRecord
+from .run_record import RunRecord
 
-PART = '.part'
-#: Files of a work dir: locked by the training that lives in it; the name of the run whose checkpoints lie there
-LOCK, RUN = '.lock', 'run_id'
-CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth|best_.*\.pth')
-#: Locks of this process by their folders: they last as long as it does
-_locks: dict[Path, IO] = {}
+#: How checkpoints within an epoch are named
+WITHIN = 'iter_{}.pth'
 
 
-def steps(folder: Path, kind: str) -> dict[int, Path]:
-    """Checkpoints ``KIND_N.pth`` by their number N; ``kind`` is ``'epoch'`` or ``'iter'``."""
-    names = ((re.fullmatch(rf'{kind}_(\d+)\.pth', path.name), path) for path in folder.glob(f'{kind}_*.pth'))
-    return {int(match[1]): path for match, path in names if match and path.is_file()}
-
-
-def check_work_dir(folder: Path) -> None:
-    """Try to write to a work dir, which is made if there is none.
-
-    Raises:
-        OSError: If that fails, with the remedy.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f'the work dir {folder} cannot be written: {reason}; choose another with --work-dir') from None
-
-
-def claim(folder: Path) -> None:
-    """Take a work dir for a training, for as long as this process lives.
-
-    The lock is POSIX's: it ends with the process, however that ends, data workers do not inherit it, and network file
-    systems that lock at all know it.
-
-    Raises:
-        RuntimeError: If another training lives in it.
-    """
-    check_work_dir(folder)
-    if folder.resolve() not in _locks:
-        lock = open(folder / LOCK, 'a+')  # noqa: SIM115  # to close it anywhere in this process would free the lock
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            lock.seek(0)
-            raise RuntimeError(
-                f'another training ({lock.read().strip() or "just started"}) lives in the work dir {folder}; wait for '
-                'its end, or choose another folder with --work-dir'
-            ) from None
-        except OSError as error:
-            print_log(
-                f'{folder} is on a file system without locks ({error.strerror}); see to it that no other '
-                'training writes there',
-                'current',
-                logging.WARNING,
-            )
-        lock.truncate(0)
-        print(f'process {os.getpid()} on {socket.gethostname()}', file=lock, flush=True)
-        _locks[folder.resolve()] = lock
-
-
-def refuse_used(folder: Path) -> None:
-    """Refuse a work dir in which a training that begins would write over the checkpoints of an earlier one.
-
-    Raises:
-        RuntimeError: If there are any.
-    """
-    if found := _used(folder):
-        raise RuntimeError(
-            f'the work dir {folder} holds checkpoints of an earlier training ({", ".join(found[:3])}); go on from them '
-            'with --resume, choose another folder with --work-dir, or remove them'
-        )
-
-
-def _used(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob('*.pth') if CHECKPOINT.fullmatch(path.name))
-
-
-def name_run(folder: Path, source: str | None, run: RunRecord | None) -> str:
-    """Name the run of a work dir: as the checkpoint that is resumed, or anew.
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """Checkpoints of a run: where they lie, and how they are named.
 
     Args:
-        folder (Path): Work dir.
-        source (str, optional): Checkpoint that is resumed. Defaults to None: a training begins.
-        run (RunRecord, optional): What it tells of its run.
-
-    Raises:
-        RuntimeError: If the work dir holds checkpoints of another run.
+        folder (Path): Their folder.
+        template (str): Their names, with ``{}`` for the number of the epoch. Defaults to ``'epoch_{}.pth'``.
+        by_epoch (bool): Whether it is an epoch's; else an iteration's. Defaults to True.
     """
-    before, name = name_of(folder), run.id if run else None
-    is_inside = source is not None and Path(source).resolve().parent == folder.resolve()
-    if name is not None and name != before and _used(folder) and (before or not is_inside):
-        raise RuntimeError(
-            f'the work dir {folder} holds checkpoints of another run than {source}; choose another folder with '
-            '--work-dir'
-        )
-    name = name or (source and before) or '-'.join(filter(None, [launch(), uuid.uuid4().hex]))
-    (folder / RUN).write_text(f'{name}\n')
-    return name
+
+    folder: Path
+    template: str = 'epoch_{}.pth'
+    by_epoch: bool = True
+
+    @classmethod
+    def of(cls, work_dir: str, hooks: Iterable[Hook]) -> 'CheckpointFiles':
+        """Those of a run that has not begun to train, where its checkpoint hook will write them."""
+        hook = next((hook for hook in hooks if isinstance(hook, CheckpointHook)), None)
+        if hook is None:
+            return cls(Path(work_dir))
+        folder = Path(hook.out_dir, Path(work_dir).name) if hook.out_dir not in (None, work_dir) else Path(work_dir)
+        return cls(folder, hook.filename_tmpl, hook.by_epoch)
+
+    def numbered(self, template: str) -> dict[int, Path]:
+        """Files of a template by their numbers."""
+        pattern = re.compile(r'(\d+)'.join(map(re.escape, re.split(r'\{.*?\}', Path(template).name))))
+        folder = (self.folder / template).parent
+        names = ((pattern.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ()))
+        return {int(match[1]): path for match, path in names if match and path.is_file()}
+
+    def used(self) -> list[str]:
+        """Names of all checkpoints, the best as well."""
+        files = [path for template in {self.template, WITHIN} for path in self.numbered(template).values()]
+        return sorted(path.name for path in [*files, *self.folder.glob(f'best_*{Path(self.template).suffix}')])
+
+    def newest_whole(self, run: str | None = None) -> tuple[Path | None, dict[Path, str]]:
+        """The newest checkpoint to resume from, and the newer ones that are damaged or of another run, with what is
+        wrong.
+
+        What ``last_checkpoint`` says is not asked: it may have been written when the file was not.
+
+        Args:
+            run (str, optional): Name of the run that it must be of. Defaults to None: of any.
+        """
+        files = {path: (number, self.by_epoch) for number, path in self.numbered(self.template).items()}
+        files = {path: (number, False) for number, path in self.numbered(WITHIN).items()} | files
+        damaged: dict[Path, str] = {}
+        for path in sorted(files, key=lambda path: _place(path, *files[path]), reverse=True):
+            if (reason := damage(path, run)) is None:
+                return path, damaged
+            damaged[path] = reason
+        return None, damaged
 
 
-def name_of(folder: Path) -> str | None:
-    """Name of the run whose checkpoints lie in a work dir; None as version 0.1 left it."""
-    file = folder / RUN
-    return file.read_text(errors='replace').strip() if file.is_file() else None
-
-
-def launch() -> str | None:
-    """Name of the launcher's job, which stays when it starts processes again: of tools/torchrun.py, or of Slurm."""
-    job = os.environ.get('SLURM_JOB_ID')
-    return os.environ.get('MMTSF_LAUNCH') or (job and f'slurm_{job}')
-
-
-def is_of_this_launch(folder: Path) -> bool:
-    """Whether the run of a work dir was begun by this launcher's job, as far as the job has a name."""
-    return launch() is None or (name_of(folder) or '').startswith(f'{launch()}-')
+def is_on_disk(out_dir: str, file_client_args: dict | None = None, backend_args: dict | None = None) -> bool:
+    """Whether checkpoints are written to files of this machine, not to an object store; takes MMEngine's arguments."""
+    if file_client_args is not None:
+        return isinstance(FileClient.infer_client(file_client_args, out_dir).client, LocalBackend)
+    return isinstance(get_file_backend(out_dir, backend_args=backend_args), LocalBackend)
 
 
 def damage(path: Path, run: str | None = None) -> str | None:
@@ -144,7 +88,7 @@ def damage(path: Path, run: str | None = None) -> str | None:
         run (str, optional): Name of the run that it must be of. Defaults to None: of any.
     """
     try:
-        of = run_of(read_checkpoint(str(path)))
+        of = RunRecord.parse(read_checkpoint(str(path)).get('meta') or {}).id
         with zipfile.ZipFile(path) as file:  # PyTorch's format, with a CRC-32 for every tensor
             part = file.testzip()
     except Exception as error:  # of many kinds, as damage is
@@ -154,30 +98,10 @@ def damage(path: Path, run: str | None = None) -> str | None:
     return f'{part} is damaged' if part else None
 
 
-def run_of(checkpoint: dict) -> Any:
-    """Name of the run that wrote a checkpoint, None if it has none."""
-    run = (checkpoint.get('meta') or {}).get('run')
-    return run.get('id') if isinstance(run, dict) else None
-
-
-def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:
-    """The newest checkpoint to resume from, and the newer ones that are damaged or of another run, with what is wrong.
-
-    What ``last_checkpoint`` says is not asked: it may have been written when the file was not."""
-    run = name_of(folder)
-    files = [*steps(folder, 'epoch').items(), *steps(folder, 'iter').items()]
-    damaged: dict[Path, str] = {}
-    for _, path in sorted(files, key=lambda item: _place(*item), reverse=True):
-        if (reason := damage(path, run)) is None:
-            return path, damaged
-        damaged[path] = reason
-    return None, damaged
-
-
-def _place(number: int, path: Path) -> tuple[float, float, int]:
+def _place(path: Path, number: int, by_epoch: bool) -> tuple[float, float, int]:
     """Epoch and iteration of a checkpoint, and when it was written; of a damaged one, as its name has it."""
     try:
         meta = read_checkpoint(str(path), 'meta')['meta']
-        return float(meta['epoch']), float(meta['iter']), path.stat().st_mtime_ns
+        return float(meta['epoch']), float(meta['iter']), os.stat(path).st_mtime_ns
     except Exception:  # of many kinds, as damage is
-        return (number if path.name.startswith('epoch') else math.inf), math.inf, 0
+        return (number if by_epoch else math.inf), math.inf, 0

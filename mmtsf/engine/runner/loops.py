@@ -1,4 +1,4 @@
-"""Training by epochs that can begin in the middle of one."""
+"""Train by epochs, beginning in the middle of one if need be."""
 
 from collections.abc import Iterable
 from itertools import islice

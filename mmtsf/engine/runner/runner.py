@@ -1,33 +1,55 @@
-"""MMEngine's runner, made to survive what happens to long trainings."""
+"""Run trainings and tests so that they survive what happens to long ones."""
 
 import errno
-import os
 from pathlib import Path
 from typing import Any
 
 import mmengine
+import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_world_size, is_distributed, is_main_process
-from mmengine.optim import OptimWrapper
+from mmengine.dist import is_distributed, is_main_process
+from mmengine.runner import BaseLoop, CheckpointLoader, find_latest_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmtsf import compat
 from mmtsf.config import resolve
 from mmtsf.datasets.loading.video_loader import VideoLoader
-from mmtsf.utils.files import commit
+from mmtsf.registry import RUNNERS
+from mmtsf.utils.files import written_whole
 from mmtsf.utils.text import shorten
-from mmtsf.weights import not_finite
+from mmtsf.weights import not_finite, read_checkpoint
 
 from .batch import set_batch
-from .checkpoint_files import PART, check_work_dir, claim, is_of_this_launch, name_run, newest_whole, refuse_used
-from .resume import RunRecord, next_epoch, run_through, takes_new_data
+from .check_resume import next_epoch, takes_new_data
+from .checkpoint_files import CheckpointFiles, is_on_disk
+from .job import is_restarted
+from .loops import ResumableTrainLoop
+from .run_record import RunRecord
+from .schedule import run_through
 from .sharding import shard, whole_states
+from .work_dir import check_work_dir, claim, is_of_this_job, name_of, name_run, refuse_used
 
 PARALLELS = ('ddp', 'fsdp')
+#: Default hooks of MMEngine, which removes those that a config sets to None; it refuses to do so with others
+MMENGINE_HOOKS = ('checkpoint', 'logger', 'param_scheduler', 'runtime_info', 'sampler_seed', 'timer')
+#: Put before the checkpoints that MMEngine is to read as data; all others it reads in its own way
+SCHEME = 'mmtsf://'
 
 
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_from_mmtsf(filename: str, map_location: Any = 'cpu') -> dict:
+    """Read ``mmtsf://SOURCE`` for MMEngine, see :func:`mmtsf.weights.read_checkpoint`.
+
+    A function or a table that says where tensors go is not asked: they are copied into the model anyway.
+    """
+    is_place = isinstance(map_location, (str, torch.device))
+    return read_checkpoint(filename.removeprefix(SCHEME), map_location if is_place else 'cpu')
+
+
+@RUNNERS.register_module()
 class Runner(mmengine.runner.Runner):
     """MMEngine's runner, with checkpoints that are never half written and data loaders that outlive their workers.
 
@@ -45,6 +67,8 @@ class Runner(mmengine.runner.Runner):
     run_id: str | None = None
     #: What the checkpoint that is resumed tells of its run
     resumed_run: RunRecord | None = None
+    #: Whether the training has begun: what is in the work dir is its own
+    has_begun = False
     cfg: Any
     #: The config before its references were resolved
     given_cfg: Config | None = None
@@ -60,7 +84,8 @@ class Runner(mmengine.runner.Runner):
             ValueError: If the config has something that would have no effect, see :func:`mmtsf.config.resolve`.
         """
         check_work_dir(Path(cfg['work_dir']))
-        resolved = resolve(cfg if isinstance(cfg, Config) else Config(cfg))
+        cfg = cfg if isinstance(cfg, Config) else Config(cfg)
+        resolved = resolve(cfg)
         batch = set_batch(resolved)
         runner = super().from_cfg(resolved)
         if batch:
@@ -81,8 +106,19 @@ class Runner(mmengine.runner.Runner):
         loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
         return loader if isinstance(dataloader, DataLoader) else VideoLoader.of(loader)
 
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """MMEngine's, for which a loop without a type is over epochs, and one that can begin in the middle of one."""
+        if isinstance(loop, dict) and 'type' not in loop and loop.get('by_epoch', True):
+            loop = dict({key: value for key, value in loop.items() if key != 'by_epoch'}, type=ResumableTrainLoop)
+        return super().build_train_loop(loop)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """MMEngine's, which here leaves out any hook that is None."""
+        kept = {name: hook for name, hook in (hooks or {}).items() if hook is not None or name in MMENGINE_HOOKS}
+        super().register_default_hooks(kept)
+
     def load_or_resume(self) -> None:
-        """Load weights, or resume: from the newest whole checkpoint in the work dir, or a named one.
+        """Load weights, or resume: from the newest whole checkpoint, or a named one.
 
         The newest is taken if ``resume`` is ``'auto'``, or names none, or the launcher has started the training again.
         Where there is none yet, it begins as the config says.
@@ -90,22 +126,42 @@ class Runner(mmengine.runner.Runner):
         Raises:
             RuntimeError: If another training lives in the work dir, or one that begins finds checkpoints in it.
         """
-        trains = isinstance(self.optim_wrapper, OptimWrapper)
-        folder, main = Path(self.work_dir), trains and is_main_process()
+        begins = compat.is_training(self) and not self.has_begun
+        folder, files = Path(self.work_dir), CheckpointFiles.of(self.work_dir, self.hooks)
+        main = begins and is_main_process()
         if main:
             claim(folder)
-        named = self._resume is True and self._load_from is not None
-        if not self._has_loaded and trains and (_is_restarted() or (self._resume and not named)):
-            newest = self._newest_whole()
-            self._resume = named or newest is not None
-            self._load_from = newest or self._load_from
+        if not self._has_loaded:
+            self._choose_checkpoint(files, begins)
         if main and not self._resume:
-            refuse_used(folder)
+            refuse_used(files)
+            (folder / 'last_checkpoint').unlink(missing_ok=True)  # of a training whose checkpoints were removed
         super().load_or_resume()
+        self.has_begun |= begins
         if main:
-            self.run_id = name_run(folder, self._load_from if self._resume else None, self.resumed_run)
-        if self._is_sharded and trains:  # weights and states are loaded whole
+            self.run_id = name_run(folder, files, compat.resumed_checkpoint(self), self.resumed_run)
+        if begins and self._is_sharded:  # weights and states are loaded whole
             shard(self.model, self.optim_wrapper.optimizer)
+
+    def _choose_checkpoint(self, files: CheckpointFiles, begins: bool) -> None:
+        """Find the newest checkpoint, if it is asked for."""
+        named = self._resume is True and self._load_from is not None
+        if not (begins and is_restarted()) and (named or not self._resume):
+            return
+        newest = self._newest_whole(files)
+        self._resume = named or newest is not None
+        self._load_from = newest or self._load_from
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """MMEngine's, which reads the checkpoint as data: nothing in it is executed.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no checkpoint, or asks for more than tensors and plain values.
+        """
+        checkpoint = super().load_checkpoint(f'{SCHEME}{filename}', *args, **kwargs)
+        checkpoint.get('meta', {}).pop('config', None)  # resume() would execute this text
+        return checkpoint
 
     def resume(
         self,
@@ -114,23 +170,24 @@ class Runner(mmengine.runner.Runner):
         resume_param_scheduler: bool = True,
         map_location: Any = 'default',
     ) -> None:
-        """Go on from a checkpoint that fits, see :mod:`mmtsf.engine.runner.resume`.
+        """Go on from a checkpoint that fits, see :mod:`mmtsf.engine.runner.check_resume`; without CheckpointFormatHook,
+        which looks at that, from any, as MMEngine does.
 
         Raises:
             ValueError: If it does not.
         """
-        self._resume = self._resume or True
+        self._resume, self._load_from = self._resume or True, filename
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-        if self.param_schedulers is not None:
-            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
         super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        if (run := self.resumed_run) is None:
+            return
         length = len(self.train_dataloader)
-        run = self.resumed_run or RunRecord()
         if takes_new_data(self, run):
-            self.train_loop._epoch = next_epoch(self.epoch, self.iter, run, self.max_epochs)
-            self.train_loop._iter = self.epoch * length
-        if resume_param_scheduler:
-            run_through(self.param_schedulers or [], self.epoch, self.iter, length)
+            epoch = next_epoch(self.epoch, self.iter, run, self.max_epochs)
+            compat.set_progress(self.train_loop, epoch, epoch * length)
+        if resume_param_scheduler and self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+            run_through(self.param_schedulers, self.epoch, self.iter, length)
 
     @property
     def _is_sharded(self) -> bool:
@@ -154,49 +211,50 @@ class Runner(mmengine.runner.Runner):
             raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
         return model.to(get_device())
 
-    def _newest_whole(self) -> str | None:
+    def _newest_whole(self, files: CheckpointFiles) -> str | None:
         found: list = [None, {}]
         if is_main_process():
             folder = Path(self.work_dir)
-            found = list(newest_whole(folder)) if self._resume or is_of_this_launch(folder) else found
+            if self._resume or is_of_this_job(folder):
+                found = list(files.newest_whole(name_of(folder)))
+                if found == [None, {}]:  # they are elsewhere, or in an object store
+                    found[0] = find_latest_checkpoint(self.work_dir)
         if is_distributed():
             dist.broadcast_object_list(found)
         path, damaged = found
         for other, reason in damaged.items():
             self.logger.warning(f'{other} is newer, but passed over: {reason}')
-        self.logger.info(f'resuming from {path}' if path else f'{self.work_dir} has no checkpoint: starting anew')
+        self.logger.info(f'resuming from {path}' if path else f'{files.folder} has no checkpoint: starting anew')
         return path and str(path)
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint aside and rename it when it is on the disk.
+    def save_checkpoint(
+        self, out_dir: str, filename: str, file_client_args: dict | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Write a checkpoint aside and rename it when it is on the disk; an object store takes it as a whole.
 
         One that cannot be written, because the disk is full, say, is an error in the log, and training goes on. Weights
-        that are not finite are not written: every checkpoint is one to go on from."""
-        path = Path(out_dir, filename)
-        part = path.with_name(path.name + PART)
+        that are not finite are not written: every checkpoint is one to go on from.
+        """
         self.unsaved = None
         try:
             with whole_states(self.model, self.optim_wrapper):
-                if broken := not_finite(self.model.state_dict()) if is_main_process() else []:
-                    raise OSError(f'the weights {shorten(broken)} are not finite')
-                super().save_checkpoint(out_dir, part.name, *args, **kwargs)
-            if is_main_process():
-                commit(part, path)
+                if is_main_process():
+                    self._save(out_dir, filename, file_client_args, *args, **kwargs)
         except OSError as error:
-            part.unlink(missing_ok=True)
             remedy = 'make room, ' if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''
-            self.unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}earlier checkpoints stay'
+            reason = f'{error.strerror or error}; {remedy}earlier checkpoints stay'
+            self.unsaved = f'{Path(out_dir, filename)} cannot be written: {reason}'
             self.logger.error(self.unsaved)
         if is_distributed():
             outcome = [self.unsaved]
             dist.broadcast_object_list(outcome)  # all processes take the same way from here on
             self.unsaved = outcome[0]
 
-
-def _is_restarted() -> bool:
-    """Whether the launcher has started the processes again; where one was lost only its own machine's counts that."""
-    counts = [os.environ.get(f'{name}_RESTART_COUNT', '0') for name in ('TORCHELASTIC', 'SLURM')]
-    found = [any(count != '0' for count in counts)] * get_world_size()
-    if is_distributed():
-        dist.all_gather_object(found, found[0])
-    return any(found)
+    def _save(self, out_dir: str, filename: str, file_client_args: dict | None, *args: Any, **kwargs: Any) -> None:
+        if broken := not_finite(self.model.state_dict()):
+            raise OSError(f'the weights {shorten(broken)} are not finite')
+        if not is_on_disk(out_dir, file_client_args, kwargs.get('backend_args')):
+            super().save_checkpoint(out_dir, filename, file_client_args, *args, **kwargs)
+            return
+        with written_whole(Path(out_dir, filename)) as part:
+            super().save_checkpoint(str(part.parent), part.name, file_client_args, *args, **kwargs)
