@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmtsf.engine.launch import add_common_arguments, prepare
+from mmtsf.engine.launch import prepare
+from mmtsf.utils.arguments import add_run_arguments
 from mmtsf.engine.profiling import Iterations, measure, peak_memory, without_traces
 from mmtsf.engine.runner.runner import Runner
 
@@ -30,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iters', type=int, default=100, help='iterations in all (default: 100)')
     parser.add_argument('--warm-up', type=int, default=10, help='the first of them, not counted (default: 10)')
     parser.add_argument('--amp', nargs='?', const='bfloat16', choices=['bfloat16', 'float16'])
-    add_common_arguments(parser)
+    add_run_arguments(parser)
     parser.set_defaults(resume=None, new_data=False, auto_scale_lr=False, seed=None)
     args = parser.parse_args()
     if args.iters <= args.warm_up:

@@ -1,5 +1,8 @@
 """Set-up of every test."""
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,3 +50,18 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
 def model(tiny_checkpoint) -> BaseRecognizer:
     """The quickstart's model with those weights."""
     return init_recognizer(ROOT / TINY, tiny_checkpoint, 'cpu')
+
+
+@pytest.fixture
+def refused(capsys) -> Callable:
+    """A context in which a tool ends with exit code 2 and a line that matches, as for a wrong option."""
+
+    @contextmanager
+    def refused(words: str) -> Iterator[None]:
+        with pytest.raises(SystemExit) as end:
+            yield
+        *_, line = capsys.readouterr().err.splitlines()
+        assert end.value.code == 2
+        assert re.search(words, line), line
+
+    return refused

@@ -9,24 +9,25 @@ python tools/convert_weights.py work_dirs/mine/epoch_15.pth mine_hf --to hugging
 import argparse
 from pathlib import Path
 
-from mmengine.registry import init_default_scope
+from mmtsf.utils.arguments import mistakes_of, names_in, new_parser
+from mmtsf.utils.files import check_folder, check_target
+from mmtsf.utils.sources import config_path, find_checkpoint
 
-from mmtsf.config import load_config
-from mmtsf.registry import MODELS
-from mmtsf.weights import backbone_config, build, classes_of, head_config, load_weights, read_checkpoint, translate
-from mmtsf.weights.download import without_secrets
-from mmtsf.weights.load import ADDED_STEPS, HEAD, RESIZES
-from mmtsf.weights.origins import ORIGINS
-from mmtsf.weights.write import FORMATS, write
+#: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
+ORIGINS = ('released', 'huggingface', 'mmaction2', 'timm', 'jax', 'mmpretrain', 'lucidrains')
+FORMATS = ('mmtsf', 'released', 'huggingface')
+RESIZES = ('smooth', 'nearest', 'released')
+ADDED_STEPS = ('image', 'own')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument('source', help='file, Hugging Face folder, URL or published name')
     parser.add_argument(
         'target', type=Path, help='file to write: .pth, .pyth or .safetensors; a folder for huggingface'
     )
-    parser.add_argument('--from', dest='origin', choices=['mmtsf', *ORIGINS], help='origin (default: recognised)')
+    origins = ['mmtsf', *names_in('mmtsf.weights.origins', 'ORIGINS', ORIGINS)]
+    parser.add_argument('--from', dest='origin', choices=origins, help='origin (default: recognised)')
     parser.add_argument('--to', choices=FORMATS, default='mmtsf', help='format to write (default: mmtsf)')
     parser.add_argument('--config', help='fit the weights to the model of this config (default: the one they tell)')
     parser.add_argument(
@@ -37,13 +38,40 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--added-steps', choices=ADDED_STEPS, default='image', help='start of steps an image model lacks'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise where a path or an option cannot be meant."""
+    if args.config and args.num_heads is not None:
+        raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
+    source = find_checkpoint(args.source)
+    if args.config:
+        config_path(args.config)
+    if args.to == 'huggingface':
+        check_folder(args.target, 'the target')
+    else:
+        check_target(args.target, 'the target', [source] if isinstance(source, Path) else [])
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+from mmengine.registry import init_default_scope
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
+from mmtsf.utils.text import without_secrets
+from mmtsf.weights import backbone_config, build, classes_of, head_config, load_weights, read_checkpoint, translate
+from mmtsf.weights.load import HEAD
+from mmtsf.weights.write import write
 
 
 def main() -> None:
     args = parse_args()
-    if args.config and args.num_heads is not None:
-        raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
     init_default_scope('mmtsf')
     checkpoint = read_checkpoint(args.source)
     weights = translate(checkpoint, args.origin, tuple(args.allow))

@@ -16,6 +16,7 @@ else # new processes must not read the addresses of lost ones: a rendezvous anew
     MEETING=(--rdzv-backend=c10d --rdzv-endpoint="$ADDRESS:${PORT:-29500}" --rdzv-id="${PORT:-29500}")
     [ "${NODE_RANK:-0}" != 0 ] || MEETING+=(--local-addr="$ADDRESS")
 fi
+"${PYTHON:-python}" "$(dirname "$0")/train.py" "$CONFIG" "${@:3}" --check # mistakes are told once, and at once
 exec "${PYTHON:-python}" "$(dirname "$0")/torchrun.py" \
     --nnodes="${NNODES:-1}" --nproc-per-node="$GPUS" --max-restarts="${MAX_RESTARTS:-0}" "${MEETING[@]}" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -10,8 +10,37 @@ import itertools
 import tempfile
 from pathlib import Path
 
+from mmtsf.utils.arguments import add_checkpoint, add_config, add_options, check_model, mistakes_of, new_parser, parsed
+from mmtsf.utils.files import check_folder
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    add_config(parser)
+    add_checkpoint(parser)
+    parser.add_argument('out', type=Path, help='file to write: .onnx, or .pt2 for torch')
+    parser.add_argument('--format', choices=['onnx', 'torch'], default='onnx', help='ONNX (default) or torch.export')
+    parser.add_argument(
+        '--dynamic', action='store_true', help='leave frames, height and width open; the batch always is'
+    )
+    parser.add_argument('--normalise', action='store_true', help='take uint8 frames and normalise inside the model')
+    parser.add_argument(
+        '--int8', action='store_true', help="quantise, and compare on clips of the config's validation set"
+    )
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        if args.int8 and args.format != 'onnx':
+            raise ValueError('--int8 is for ONNX; leave --format torch out')
+        check_model(args)
+        check_folder(args.out.parent, "OUT's folder")
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import torch
-from mmengine.config import DictAction
 
 from mmtsf.apis import init_recognizer
 from mmtsf.deploy.export import (
@@ -30,28 +59,9 @@ TOLERANCE = 1e-4
 MOST_CLIPS = 100
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint of any known origin')
-    parser.add_argument('out', type=Path, help='file to write: .onnx, or .pt2 for torch')
-    parser.add_argument('--format', choices=['onnx', 'torch'], default='onnx', help='ONNX (default) or torch.export')
-    parser.add_argument(
-        '--dynamic', action='store_true', help='leave frames, height and width open; the batch always is'
-    )
-    parser.add_argument('--normalise', action='store_true', help='take uint8 frames and normalise inside the model')
-    parser.add_argument(
-        '--int8', action='store_true', help="quantise, and compare on clips of the config's validation set"
-    )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
-
-
 def main() -> None:
     args = parse_args()
-    if args.int8 and args.format != 'onnx':
-        raise ValueError('--int8 is for ONNX; leave --format torch out')
-    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', args.cfg_options)
+    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', parsed(args.cfg_options))
     config = recognizer.cfg
     model = ClipClassifier(recognizer, args.normalise).eval()
     examples = make_examples(model, config.model.backbone, args.dynamic)

@@ -19,8 +19,74 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar, cast
 
+from mmtsf.utils.arguments import (
+    add_checkpoint,
+    add_config,
+    add_options,
+    check_exists,
+    mistakes_of,
+    new_parser,
+    parsed,
+)
+from mmtsf.utils.files import check_target, commit
+from mmtsf.utils.sources import config_path, find_checkpoint
+
+FORMATS = ('.npy', '.safetensors', '.parquet')
+#: Those of mmtsf.apis.features
+LEVELS = ('video', 'clip', 'frame', 'tokens')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
+    add_config(parser)
+    add_checkpoint(parser)
+    parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
+    parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
+    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
+    parser.add_argument('--workers', type=int, default=2, help='decoding processes of each process (default: 2)')
+    add_options(parser)
+    in_torchrun = 'pytorch' if 'LOCAL_WORLD_SIZE' in os.environ else 'none'
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default=in_torchrun, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.parts = args.out.with_name(f'{args.out.name}.parts')
+    with mistakes_of(parser):
+        check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """See that the words fit together, that what is read exists, and that all files can be written.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If a word has no meaning here.
+    """
+    if args.out.suffix not in FORMATS:
+        raise ValueError(f'OUT is {args.out}, expected a name that ends in {" or ".join(FORMATS)}')
+    if args.out.suffix == '.parquet' and find_spec('pyarrow') is None:
+        raise ValueError(f'OUT is {args.out}, which needs pyarrow, and it is not installed; pip install pyarrow')
+    if args.workers < 0:
+        raise ValueError(f'--workers is {args.workers}, expected at least 0')
+    check_exists(args.list, 'an annotation list, a folder of videos or a video')
+    if args.root and not args.root.is_dir():
+        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
+    read = [args.list, Path(args.config), Path(args.checkpoint)]
+    check_target(args.out, 'OUT', read)
+    for suffix in ('.broken.txt', '.txt')[: 2 if args.out.suffix == '.npy' else 1]:
+        check_target(args.out.with_suffix(suffix), 'the file beside OUT', read)
+    check_target(args.parts, 'the folder beside OUT', is_folder=True)
+    config_path(args.config)
+    if args.launcher == 'none':  # else one process alone might leave, and the others would wait for it
+        find_checkpoint(args.checkpoint)
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.dist import all_gather_object, barrier, get_dist_info
 from rich.progress import track
@@ -28,33 +94,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample, views_of
-from mmtsf.apis.features import LEVELS
 from mmtsf.config import load_config
 from mmtsf.datasets.annotation_list import is_video
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.engine.launch import init_processes, keep_freed_memory
 from mmtsf.preparation.video_paths import list_source, videos_of
-from mmtsf.utils.files import check_target, commit
 from mmtsf.weights.sources import local_path
 
-FORMATS = ('.npy', '.safetensors', '.parquet')
 T = TypeVar('T')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint of any known origin')
-    parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
-    parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
-    parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
-    parser.add_argument('--workers', type=int, default=2, help='decoding processes of each process (default: 2)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    in_torchrun = 'pytorch' if 'LOCAL_WORLD_SIZE' in os.environ else 'none'
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default=in_torchrun, help=argparse.SUPPRESS)
-    return parser.parse_args()
 
 
 class Videos(Dataset):
@@ -76,10 +123,9 @@ class Videos(Dataset):
 
 def main() -> None:
     args = parse_args()
-    parts = args.out.with_name(f'{args.out.name}.parts')
-    check_arguments(args, parts)
+    parts = args.parts
     videos = known_videos(args.list, args.root, args.allow_outside)
-    config = load_config(args.config, args.cfg_options)
+    config = load_config(args.config, parsed(args.cfg_options))
     init_processes(args.launcher)
     rank, world_size = get_dist_info()
     model, pipeline = together(lambda: load(config, args.checkpoint))
@@ -100,39 +146,16 @@ def main() -> None:
         print(merge(parts, videos, args.out))
 
 
-def check_arguments(args: argparse.Namespace, parts: Path) -> None:
-    """See that the words fit together and that all files can be written, before anything is.
-
-    Raises:
-        OSError: If something does not exist, or cannot be written.
-        ValueError: If a word has no meaning here.
-    """
-    if args.out.suffix not in FORMATS:
-        raise ValueError(f'OUT is {args.out}, expected a name that ends in {" or ".join(FORMATS)}')
-    if args.out.suffix == '.parquet' and find_spec('pyarrow') is None:
-        raise ValueError(f'OUT is {args.out}, which needs pyarrow, and it is not installed; pip install pyarrow')
-    if args.workers < 0:
-        raise ValueError(f'--workers is {args.workers}, expected at least 0')
-    if not args.list.exists():
-        raise FileNotFoundError(f'{args.list} does not exist; give an annotation list, a folder of videos or a video')
-    if (args.root or args.allow_outside) and (args.list.is_dir() or is_video(str(args.list))):
-        option = '--root' if args.root else '--allow-outside'
-        raise ValueError(f'{option} is for lists, and {args.list} is none; leave it out')
-    if args.root and not args.root.is_dir():
-        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
-    read = [args.list, Path(args.config), Path(args.checkpoint)]
-    check_target(args.out, 'OUT', read)
-    for suffix in ('.broken.txt', '.txt')[: 2 if args.out.suffix == '.npy' else 1]:
-        check_target(args.out.with_suffix(suffix), 'the file beside OUT', read)
-    check_target(parts, 'the folder beside OUT', is_folder=True)
-
-
 def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[Path]:
     """Videos of a list, a folder or a file, of which some are there.
 
     Raises:
         FileNotFoundError: If none is.
+        ValueError: If an option is given that is for lists, and this is none.
     """
+    if (root or allow_outside) and (source.is_dir() or is_video(str(source))):
+        option = '--root' if root else '--allow-outside'
+        raise ValueError(f'{option} is for lists, and {source} is none; leave it out')
     videos = list(find_videos(source, root, allow_outside))
     if not videos:
         raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')

@@ -20,40 +20,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-from mmengine.config import DictAction
-from rich.progress import track
-from torch import nn
-
-from mmtsf.apis import (
-    ClipPacker,
-    LiveWindows,
-    TimeSformerInferencer,
-    best_classes,
-    build_pipeline,
-    covering,
-    is_live,
-    timeline,
-    watch,
-)
-from mmtsf.apis.timeline import Scene
-from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.datasets.transforms import open_as
-from mmtsf.engine.launch import keep_freed_memory
-from mmtsf.preparation.video_paths import videos_of
+from mmtsf.utils.arguments import add_checkpoint, add_config, add_options, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
+from mmtsf.utils.sources import is_live
 from mmtsf.utils.tables import new_table, rounded
-from mmtsf.visualization import draw_timeline, with_words, write_video
 
 #: Of a video that is written
 FORMATS = ('.mp4', '.m4v', '.mkv', '.mov', '.avi')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument('input', help='file, folder, pattern, number of a camera, or address of a stream')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint of any known origin')
+    add_config(parser)
+    add_checkpoint(parser)
     parser.add_argument('--topk', type=int, default=5, help='classes named (default: 5)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the predictions to this file')
     parser.add_argument('--csv', type=Path, metavar='FILE', help='the same, a line for each class')
@@ -66,22 +46,86 @@ def parse_args() -> argparse.Namespace:
         '--batch-size', type=int, default=1, help='videos, or clips of a timeline, at once (default: 1)'
     )
     parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the GPU if there is one)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """See that the words fit together, that what is read exists, and that all files can be written.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If an option has no meaning here.
+    """
+    if args.batch_size < 1 or args.topk < 1:
+        raise ValueError(f'--batch-size is {args.batch_size} and --topk {args.topk}, expected at least 1')
+    plays = args.live or is_camera_or_stream(args.input)
+    if not plays and not any(glob.iglob(args.input, recursive=True)) and not os.path.lexists(args.input):
+        raise FileNotFoundError(f'{args.input} is no file or folder, and as a pattern it matches none')
+    if plays and (args.json or args.csv or args.timeline):
+        raise ValueError(f'--json, --csv and --timeline are for files, but the input {args.input} is live')
+    if args.save_video and args.save_video.suffix.lower() not in FORMATS:
+        raise ValueError(f'--save-video is {args.save_video}, expected a name that ends in {" or ".join(FORMATS)}')
+    check_targets(args, [Path(args.input)])
+    check_model(args)
+
+
+def is_camera_or_stream(source: str) -> bool:
+    """Whether this is no file although ``--live`` is not given."""
+    return (source.isdigit() or '://' in source) and is_live(source)
+
+
+def check_targets(args: argparse.Namespace, videos: list[Path]) -> None:
+    """See that all that is asked for can be written, and is nothing that is read.
+
+    Raises:
+        OSError: If a file cannot be written.
+        ValueError: If one is read.
+    """
+    read = [*videos, Path(args.config), Path(args.checkpoint)]
+    for option in ('json', 'csv', 'timeline', 'save_video'):
+        if target := getattr(args, option):
+            check_target(target, f'--{option.replace("_", "-")}', read, is_folder=option == 'timeline')
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+import numpy as np
+from rich.progress import track
+from torch import nn
+
+from mmtsf.apis import (
+    ClipPacker,
+    LiveWindows,
+    TimeSformerInferencer,
+    best_classes,
+    build_pipeline,
+    covering,
+    timeline,
+    watch,
+)
+from mmtsf.apis.timeline import Scene
+from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.transforms import open_as
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.preparation.video_paths import videos_of
+from mmtsf.visualization import draw_timeline, with_words, write_video
 
 
 def main() -> int:
     args = parse_args()
-    if args.batch_size < 1 or args.topk < 1:
-        raise ValueError(f'--batch-size is {args.batch_size} and --topk {args.topk}, expected at least 1')
     plays = args.live or is_camera_or_stream(args.input)
     videos = [] if plays else find_videos(args.input)
     if args.save_video and len(videos) != 1:
         raise ValueError(
             f'--save-video is for one file, but the input is {"live" if plays else f"{len(videos)} files"}'
         )
-    check_targets(args, list(map(Path, videos)), plays)
-    how = dict(options=args.cfg_options, fused=True)
+    check_targets(args, list(map(Path, videos)))
+    how = dict(options=parsed(args.cfg_options), fused=True)
     inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, **how)
     keep_freed_memory(inferencer.model.data_preprocessor.device)
     if plays:
@@ -96,28 +140,6 @@ def main() -> int:
     )
     write_predictions(predictions, args)
     return 1 if any('error' in prediction for prediction in predictions) else 0
-
-
-def check_targets(args: argparse.Namespace, videos: list[Path], is_live: bool) -> None:
-    """See that all that is asked for can be written, before a model is loaded.
-
-    Raises:
-        OSError: If a file cannot be written.
-        ValueError: If an option has no meaning here.
-    """
-    if is_live and (args.json or args.csv or args.timeline):
-        raise ValueError(f'--json, --csv and --timeline are for files, but the input {args.input} is live')
-    if args.save_video and args.save_video.suffix.lower() not in FORMATS:
-        raise ValueError(f'--save-video is {args.save_video}, expected a name that ends in {" or ".join(FORMATS)}')
-    read = [*videos, Path(args.config), Path(args.checkpoint)]
-    for option in ('json', 'csv', 'timeline', 'save_video'):
-        if target := getattr(args, option):
-            check_target(target, f'--{option.replace("_", "-")}', read, is_folder=option == 'timeline')
-
-
-def is_camera_or_stream(source: str) -> bool:
-    """Whether this is no file although ``--live`` is not given."""
-    return (source.isdigit() or '://' in source) and is_live(source)
 
 
 def find_videos(source: str) -> list[str]:

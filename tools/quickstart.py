@@ -11,21 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from mmtsf.datasets.decoders import BrokenVideoError, open_video
-from mmtsf.datasets.video_folder import find_classes, list_videos
-from mmtsf.engine.launch import num_cores
-from mmtsf.engine.runner.checkpoint_files import refuse_used
-from mmtsf.visualization import draw_curves
-
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
-SCHEMES = {'divided': 'DividedAttention', 'space': 'SpaceAttention'}
-#: Training steps on a folder of the user's; the schedule of the config takes about as many
-STEPS = 1500
+from mmtsf.utils.arguments import mistakes_of, new_parser
+from mmtsf.utils.cores import num_cores
+from mmtsf.utils.files import check_folder
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument('--data', type=Path, help='folder of class folders (default: a motion data set is generated)')
     parser.add_argument(
         '--out', type=Path, help='folder for all results (default: quickstart, or quickstart_NAME for a folder NAME)'
@@ -41,7 +33,29 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='seed of the split and of training')
     args = parser.parse_args()
     args.out = args.out or Path(f'quickstart_{args.data.resolve().name}' if args.data else 'quickstart')
+    with mistakes_of(parser):
+        if args.data and not args.data.is_dir():
+            raise NotADirectoryError(
+                f'{args.data} is not a folder of class folders; give one with a folder for each class'
+            )
+        check_folder(args.out, '--out')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+from mmtsf.datasets.decoders import BrokenVideoError, open_video
+from mmtsf.datasets.video_folder import find_classes, list_videos
+from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
+from mmtsf.engine.runner.work_dir import refuse_used
+from mmtsf.visualization import draw_curves
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
+SCHEMES = {'divided': 'DividedAttention', 'space': 'SpaceAttention'}
+#: Training steps on a folder of the user's; the schedule of the config takes about as many
+STEPS = 1500
 
 
 def choose_settings(data: Path, seed: int) -> list[str]:
@@ -164,7 +178,7 @@ def main() -> None:
     args = parse_args()
     start = time.time()
     for scheme in SCHEMES:
-        refuse_used(args.out / scheme)
+        refuse_used(CheckpointFiles(args.out / scheme))
     args.out.mkdir(parents=True, exist_ok=True)
     data, options = args.data, []
     if data:

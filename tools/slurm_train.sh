@@ -13,6 +13,8 @@ CONFIG=${3:?"$USAGE"}
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 
+python "$(dirname "$0")/train.py" "$CONFIG" "${@:4}" --check # mistakes are told before there is a queue
+
 asked= task=
 # hand a signal to the tasks, which save and leave
 forward() {

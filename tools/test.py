@@ -5,25 +5,48 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
-from mmtsf.engine.launch import add_common_arguments, prepare
-from mmtsf.engine.runner.runner import Runner
+from mmtsf.utils.arguments import (
+    add_checkpoint,
+    add_config,
+    add_run_arguments,
+    check_model,
+    check_run,
+    mistakes_of,
+    new_parser,
+)
+from mmtsf.utils.files import check_folder
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, e.g. configs/timesformer_base_k400.py')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser = new_parser(__doc__)
+    add_config(parser)
+    add_checkpoint(parser)
     parser.add_argument('--dump', metavar='FILE.pkl', help='write all predictions to this file')
-    add_common_arguments(parser)
-    return parser.parse_args()
+    add_run_arguments(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
+            raise ValueError(f'--dump is {args.dump}, expected a name that ends in .pkl')
+        check_run(args)
+        check_model(args)
+        if args.dump:
+            check_folder(Path(args.dump).parent, "--dump's folder")
+    if args.check:
+        parser.exit()
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+from mmengine.dist import is_main_process
+
+from mmtsf.engine.launch import prepare
+from mmtsf.engine.runner import Runner
 
 
 def main() -> None:
     args = parse_args()
-    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
-        raise ValueError(f'--dump is {args.dump}, expected a name that ends in .pkl')
     config = prepare(args)
     config.load_from = args.checkpoint
     metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
 """Run torchrun, hand signals on to the training processes, and leave with the code with which they leave.
 
-Takes torchrun's arguments; tools/dist_train.sh uses it. torchrun itself ends its processes 30 seconds after a signal,
-and leaves with 1 whatever they leave with.
+tools/dist_train.sh uses it. torchrun itself ends its processes 30 seconds after a signal, and leaves with 1 whatever
+they leave with.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -13,11 +14,32 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from mmtsf.utils.arguments import check_exists, mistakes_of, new_parser
+from mmtsf.utils.signals import EXIT_CODES
+
+#: torchrun's options that can be given
+OPTIONS = (
+    'nnodes nproc-per-node node-rank max-restarts master-addr master-port rdzv-backend rdzv-endpoint rdzv-id local-addr'
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    for name in OPTIONS.split():
+        parser.add_argument(f'--{name}', help='as of torchrun', metavar='WORD')
+    parser.add_argument('script', help='tool to run in each process')
+    parser.add_argument('words', nargs=argparse.REMAINDER, help='its arguments')
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check_exists(args.script, 'the tool to run')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-#: Codes of processes that were asked to leave, see PreemptionHook
-LEFT = (75, 130)
 
 
 def main() -> None:
@@ -28,7 +50,7 @@ def main() -> None:
         run.main(['--signals-to-handle=SIGHUP,SIGQUIT', *sys.argv[1:]])
     except ChildFailedError as error:
         codes = {failure.exitcode for failure in error.failures.values()}
-        if left := codes & set(LEFT):
+        if left := codes & set(EXIT_CODES.values()):
             sys.exit(max(left))
         raise
 
@@ -41,7 +63,7 @@ def leave(number: int, frame: Any) -> None:
     for process in processes:
         os.kill(process, number)
     codes = [exit_code(process) for process in processes] or [128 + number]
-    sys.exit(max(set(codes) & set(LEFT) or codes))
+    sys.exit(max(set(codes) & set(EXIT_CODES.values()) or codes))
 
 
 def children() -> list[int]:

@@ -8,20 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-from mmengine.device import is_cuda_available
-from mmengine.dist import is_main_process
-
-from mmtsf.engine.dry_run import dry_run
-from mmtsf.engine.hooks.preemption import EXIT_CODES
-from mmtsf.engine.launch import add_common_arguments, may_be_restarted, prepare, rank_of
-from mmtsf.engine.runner.checkpoint_files import claim, refuse_used
-from mmtsf.engine.runner.runner import Runner
+from mmtsf.utils.arguments import add_config, add_run_arguments, check_run, mistakes_of, new_parser
+from mmtsf.utils.signals import EXIT_CODES
+from mmtsf.utils.sources import find_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, e.g. configs/timesformer_base_k400.py')
+    parser = new_parser(__doc__)
+    add_config(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -52,8 +46,40 @@ def parse_args() -> argparse.Namespace:
         help='try a few iterations, say what the training will take, and leave nothing behind',
     )
     parser.add_argument('--seed', type=int, help='seed of weights, sample order and augmentation (default: 0)')
-    add_common_arguments(parser)
-    return parser.parse_args()
+    add_run_arguments(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        if args.new_data and not args.resume:
+            raise ValueError('--new-data is for --resume; a training that begins takes its data as they are')
+        check_run(args)
+        if args.resume and args.resume != 'auto':
+            find_checkpoint(args.resume)
+    if args.check:
+        parser.exit()
+    return args
+
+
+def leave(number: int, frame: Any) -> None:
+    """Leave at a signal while nothing is to be saved: until PreemptionHook takes over."""
+    print('stopped by a signal before the first iteration', file=sys.stderr, flush=True)
+    os._exit(EXIT_CODES[signal.Signals(number)])  # an exception would be met by whatever is being imported or built
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+    for number in EXIT_CODES:
+        signal.signal(number, leave)
+
+from mmengine.config import Config
+from mmengine.device import is_cuda_available
+from mmengine.dist import is_main_process
+
+from mmtsf.engine.dry_run import dry_run
+from mmtsf.engine.launch import prepare, rank_of
+from mmtsf.engine.runner import Runner
+from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
+from mmtsf.engine.runner.job import may_be_restarted
+from mmtsf.engine.runner.work_dir import claim, refuse_used
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:
@@ -64,8 +90,6 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
         config.resume = 'auto'
     elif args.resume:
         config.resume, config.load_from = True, args.resume
-    if args.new_data and not args.resume:
-        raise ValueError('--new-data is for --resume; a training that begins takes its data as they are')
     config.new_data = args.new_data
     if args.amp == 'float16':
         if not is_cuda_available():
@@ -89,19 +113,11 @@ def main() -> None:
     if rank_of(args.launcher) == 0:  # before anything is written there
         claim(Path(config.work_dir))
         if not (config.get('resume') or may_be_restarted()):
-            refuse_used(Path(config.work_dir))
+            refuse_used(CheckpointFiles(Path(config.work_dir)))
     Runner.from_cfg(config).train()
 
 
-def leave(number: int, frame: Any) -> None:
-    """Leave at a signal while nothing is to be saved: until PreemptionHook takes over."""
-    print('stopped by a signal before the first iteration', file=sys.stderr, flush=True)
-    os._exit(EXIT_CODES[signal.Signals(number)])  # an exception would be met by whatever is being imported or built
-
-
 if __name__ == '__main__':
-    for number in EXIT_CODES:
-        signal.signal(number, leave)
     try:
         main()
     except KeyboardInterrupt:

@@ -1,7 +1,5 @@
 """A camera or a network stream: the newest window of frames, never a queue."""
 
-import os
-import stat
 import threading
 import time
 from collections import deque
@@ -16,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 
 from mmtsf.datasets.decoders import BrokenVideoError, VideoReader, open_video
 from mmtsf.datasets.transforms import SampleClips
+from mmtsf.utils.sources import is_live
 
 from .clip_packer import ClipPacker
 
@@ -32,13 +31,6 @@ class Moment(NamedTuple):
     time: float
     delay: float
     scores: np.ndarray
-
-
-def is_live(source: str) -> bool:
-    """Whether this is a camera or a stream: a number, a device, or a name that no file has."""
-    if source.isdigit() or not os.path.lexists(source):
-        return True
-    return os.path.exists(source) and stat.S_ISCHR(os.stat(source).st_mode)
 
 
 class LiveWindows:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from mmtsf.config import resolve
 from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.batch import set_batch
+from mmtsf.utils.cores import num_cores
 
-from .launch import num_cores
 from .profiling import Iterations, measure, peak_memory, without_traces
 
 #: Iterations before and while the clock counts: the first ones warm up, and make the optimizer's states

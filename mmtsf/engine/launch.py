@@ -7,26 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import init_dist
 
 from mmtsf.config import read_config, resolve
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that training and testing share."""
-    parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='changes to the config, e.g. data.root=/videos clip.num_frames=16',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+from mmtsf.utils.arguments import parsed
+from mmtsf.utils.cores import num_cores
 
 
 def prepare(args: argparse.Namespace) -> Config:
@@ -36,8 +23,9 @@ def prepare(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config file.
         RuntimeError: If there are more processes than GPUs.
     """
-    config = read_config(args.config, args.cfg_options)
-    resolve(config, [name for name in args.cfg_options if name != 'recipe'])  # refuses options without effect
+    options = parsed(args.cfg_options)
+    config = read_config(args.config, options)
+    resolve(config, [name for name in options if name != 'recipe'])  # refuses options without effect
     config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
     config.launcher = args.launcher
     if not is_cuda_available():
@@ -62,12 +50,6 @@ def rank_of(launcher: str) -> int:
     return int(os.environ.get({'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, ''), 0))
 
 
-def may_be_restarted() -> bool:
-    """Whether the launcher has started this process again, or may have another one of the training."""
-    names = ('TORCHELASTIC_RESTART_COUNT', 'TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
-    return any(os.environ.get(name, '0') != '0' for name in names)
-
-
 def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
     """Make the C library keep memory for its next use instead of giving it back, on Linux with glibc; nothing where the
     model computes on another device than the CPU.
@@ -80,11 +62,6 @@ def keep_freed_memory(device: torch.device | str = 'cpu') -> None:
         m_trim_threshold, m_mmap_max = -1, -4  # numbers of malloc.h
         mallopt(m_trim_threshold, 2**31 - 1)
         mallopt(m_mmap_max, 0)
-
-
-def num_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under Slurm, taskset or in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _met_on_cpus(launcher: str) -> bool:

@@ -9,38 +9,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from mmengine.config import DictAction
 from rich.progress import track
 
-from mmtsf.datasets.decoders import DECODERS, Limits, open_video
+from mmtsf.datasets.decoders import Limits, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
-from mmtsf.engine.launch import num_cores
+from mmtsf.utils.arguments import NUM_FRAMES
 
 from .isolated_jobs import run_isolated
-
-NUM_FRAMES = 8  # from the first to the last
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that :func:`check_all` takes."""
-    parser.add_argument('--decoder', choices=sorted(DECODERS), default='pyav')
-    add_limits(parser)
-    parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')
-    parser.add_argument('--time-limit', type=float, help='seconds for a video (default: 60, or 600 with --full)')
-    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
-
-
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--limits``, arguments of :class:`Limits`."""
-    words = 'sizes above which a video is refused, other than the default: frame_pixels, sample_pixels, frames'
-    parser.add_argument('--limits', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help=words)
-
-
-def refuse_mistakes(args: argparse.Namespace) -> None:
-    """Raise where the options of :func:`add_arguments` cannot be meant."""
-    if args.workers < 1 or (args.time_limit or 1) <= 0:
-        raise ValueError(f'--workers is {args.workers} and --time-limit {args.time_limit}, expected more than 0')
-    Limits(**args.limits)
 
 
 def check_all(names: list[str], root: Path, file: Path, args: argparse.Namespace) -> dict[str, str]:
@@ -50,7 +25,7 @@ def check_all(names: list[str], root: Path, file: Path, args: argparse.Namespace
         names (list[str]): Paths of the videos, relative to ``root``.
         root (Path): Folder of the videos.
         file (Path): Where results are kept: what it holds of files that have not changed since is not done again.
-        args (argparse.Namespace): The options of :func:`add_arguments`.
+        args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_check_arguments`.
 
     Returns:
         dict[str, str]: Reason by name, empty for a good video.

@@ -42,6 +42,27 @@ def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder:
         raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
 
 
+def check_folder(path: Path, named: str) -> None:
+    """See that a folder is there and can be written to, or can be made with the folders above it; none is made.
+
+    Args:
+        path (Path): The folder.
+        named (str): What the user calls it, e.g. ``--out``.
+
+    Raises:
+        OSError: If it cannot, with the remedy.
+    """
+    target = path.resolve()
+    nearest = next(folder for folder in (target, *target.parents) if folder.exists())
+    if not nearest.is_dir():
+        what = 'which is a file' if nearest == target else f'but {nearest} is a file'
+        raise NotADirectoryError(f'{named} is {path}, {what}, expected the name of a folder; choose another')
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Write a file aside and rename it when it is on the disk; after an error nothing of it is left.

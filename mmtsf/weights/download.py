@@ -18,6 +18,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from mmtsf.utils.text import cleaned, without_secrets
+
 #: Times that a connection may break which brought less than ``SLOWEST``
 TRIES = 5
 #: Seconds without a byte after which a connection counts as broken
@@ -44,19 +46,6 @@ def split(url: str) -> urllib.parse.SplitResult:
         f'{without_secrets(url)} is no address of a web server, expected http(s)://HOST[:PORT]/PATH; write / ? # @ in '
         'a password as %2F %3F %23 %40'
     ) from None
-
-
-def without_secrets(source: str) -> str:
-    """Name a source in messages: of an address no user, no password, and nothing behind ``?``, ``;`` and ``#``."""
-    is_address = re.match(r'\s*([a-z][\w+.-]*:|//)', source, re.IGNORECASE)
-    return cleaned(re.sub(r'\s', '%20', source.strip())) if is_address else source
-
-
-def cleaned(text: object) -> str:
-    """Remove from a message what may be secret in the addresses in it, and what steers a terminal."""
-    shown = re.sub(r'(\b[a-z][\w+.-]*:/*|//)\S*@', r'\1***@', str(text), flags=re.IGNORECASE)
-    shown = re.sub(r'\s+', ' ', re.sub(r'([?;#])\S+', r'\1***', shown))
-    return ''.join(sign if sign.isprintable() else '�' for sign in shown)[:1000]
 
 
 class Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):

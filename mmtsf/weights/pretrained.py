@@ -4,8 +4,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmtsf.registry import WEIGHT_INITIALIZERS
+from mmtsf.utils.text import without_secrets
 
-from .download import without_secrets
 from .load import load_weights
 from .read import read_checkpoint
 from .translate import translate

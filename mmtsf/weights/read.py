@@ -1,4 +1,4 @@
-"""Checkpoints are data: tensors, numbers and texts. Nothing in them is executed, and nothing unpacks beyond measure."""
+"""Read checkpoints as data: nothing in them is executed, and nothing unpacks beyond measure."""
 
 import errno
 import json
@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.runner import CheckpointLoader
 from safetensors import safe_open
 from torch import Tensor
 
-from mmtsf.utils.text import shorten
+from mmtsf.utils.text import shorten, without_secrets
 
 from .archive import Refused, open_archive
-from .download import without_secrets
 from .sources import MOST_HEADER, is_web_page, local_path
 from .torch_file import read_torch_file
 from .translate import MOST_WEIGHTS
@@ -34,9 +32,8 @@ HUGGING_FACE_CONFIG = 'config.json'
 MOST_JSON = 4 * 2**20
 
 
-@CheckpointLoader.register_scheme(prefixes=('', *CheckpointLoader._schemes), force=True)  # MMEngine's own unpickle
 def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
-    """Read weights from a file; MMEngine's ``load_from``, ``--resume`` and ``init_cfg`` come here too.
+    """Read weights from a file.
 
     Args:
         filename (str): A ``.pth``, ``.pyth``, ``.bin``, ``.safetensors`` or ``.npz`` file, a folder of Hugging Face, a
@@ -44,7 +41,8 @@ def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
         map_location: Where tensors go, as in :func:`torch.load`. Defaults to ``'cpu'``.
 
     Returns:
-        dict: The file's content; tensors by themselves under ``state_dict``.
+        dict: The file's content; tensors by themselves under ``state_dict``, log histories as MMEngine's
+        ``HistoryBuffer``.
 
     Raises:
         FileNotFoundError: If there is no such file.

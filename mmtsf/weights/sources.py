@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import yaml
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 
 from mmtsf.utils.files import commit
+from mmtsf.utils.sources import Address, find_checkpoint
+from mmtsf.utils.text import cleaned, without_secrets
 
-from .download import cleaned, download, split, state_of, without_secrets
+from .download import download, split, state_of
 
-MODEL_INDEX = Path(__file__).parents[1] / 'model-index.yml'
 #: Bytes of the header of a safetensors file
 MOST_HEADER = 8 * 2**20
 #: Errors that are the cache's, not the network's
@@ -43,31 +43,8 @@ def local_path(source: str) -> Path:
         OSError: If the cache cannot be written.
         ValueError: If a fetched file is not the one that was published, or cannot be one.
     """
-    if re.match('https?://', source, re.IGNORECASE):
-        return fetch(source)
-    shown = without_secrets(source)
-    try:
-        path = Path(source).expanduser()
-        if source.strip() and path.exists():
-            return path
-    except (OSError, RuntimeError) as error:  # too long, in a folder that may not be read; of a user that is none
-        reason = getattr(error, 'strerror', None) or error
-        raise FileNotFoundError(f'the checkpoint {shown[:200]!r} cannot be found: {reason}; correct its path') from None
-    if shown != source or '://' in source:
-        raise FileNotFoundError(
-            f'{shown} is no address that is fetched; give one that begins with http:// or https://, '
-            'or the path of a file'
-        )
-    models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
-    published = {model['Name']: model for model in models if 'Weights' in model}
-    if source in published:
-        return fetch(published[source]['Weights'], published[source].get('SHA256'))
-    if path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f'the checkpoint {source} does not exist')
-    raise FileNotFoundError(
-        f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
-        f'{", ".join(published)}'
-    )
+    found = find_checkpoint(source)
+    return fetch(*found) if isinstance(found, Address) else found
 
 
 def cached(url: str) -> Path:

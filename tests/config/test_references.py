@@ -24,7 +24,7 @@ import mmtsf.evaluation
 import mmtsf.models  # noqa: F401  # registers
 from mmtsf.config import load_config
 from mmtsf.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
-from mmtsf.weights.sources import MODEL_INDEX
+from mmtsf.utils.sources import MODEL_INDEX
 
 CONFIGS = sorted(Path(__file__).parents[2].glob('configs/*.py'))
 NAMES = [path.stem.removeprefix('timesformer_') for path in CONFIGS]

@@ -201,6 +201,6 @@ def test_what_others_would_compute_otherwise_stays_here(options, to, tmp_path):
         write(state, dict(backbone=backbone), tmp_path / 'out.pyth', to)
 
 
-def test_a_number_of_heads_beside_a_config_is_refused(convert, tmp_path):
-    with pytest.raises(ValueError, match='--num-heads is for a model that the file tells; leave it out, or --config'):
+def test_a_number_of_heads_beside_a_config_is_refused(convert, refused, tmp_path):
+    with refused('--num-heads is for a model that the file tells; leave it out, or --config'):
         convert(hugging_face(tmp_path / 'theirs'), tmp_path / 'ours.pth', '--config', 'none.py', '--num-heads', 4)

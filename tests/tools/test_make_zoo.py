@@ -6,7 +6,7 @@ import pytest
 import yaml
 from runs import ROOT, run_tool
 
-from mmtsf.weights.sources import MODEL_INDEX
+from mmtsf.utils.sources import MODEL_INDEX
 
 PAGE = ROOT / 'docs/zoo.md'
 CLASSIFIER = 768 + 1  # parameters a class

@@ -111,7 +111,7 @@ def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):
         (['--live', '--timeline', '{t}/over_time'], 'are for files, but the input .* is live'),
     ],
 )
-def test_what_cannot_be_written_is_said_before_the_model_is_read(tmp_path, monkeypatch, words, message):
+def test_what_cannot_be_written_is_said_before_the_model_is_read(tmp_path, monkeypatch, refused, words, message):
     video = tmp_path / 'video.mp4'
     video.write_bytes(b'video')
     (tmp_path / 'old').write_text('old')
@@ -121,7 +121,7 @@ def test_what_cannot_be_written_is_said_before_the_model_is_read(tmp_path, monke
     arguments = ['predict.py', str(video), TINY, 'none.pth', *(word.format(t=tmp_path) for word in words)]
     monkeypatch.setattr('sys.argv', arguments)
     monkeypatch.chdir(ROOT)
-    with pytest.raises((OSError, ValueError), match=message):
+    with refused(message):
         runpy.run_path(str(ROOT / 'tools/predict.py'), run_name='__main__')
     assert sorted(tmp_path.rglob('*')) == before
     assert video.read_bytes() == b'video'

@@ -220,7 +220,9 @@ def test_what_does_not_exist_is_named(kinetics, prepare, tmp_path):
     none = tmp_path / 'none'
     for place, error in ((2, 'is no folder; give the one'), (4, 'is no file; give the annotation files')):
         words = [none if number == place else word for number, word in enumerate(kinetics)]
-        assert str(prepare(*words)[0]).startswith(f'error: {none} {error}')
+        status, log = prepare(*words)
+        assert status == 2
+        assert f'error: {none} {error}' in log
 
 
 def test_videos_none_of_which_is_a_clip_are_an_error(kinetics, prepare, tmp_path):

@@ -11,13 +11,34 @@ import argparse
 import base64
 from pathlib import Path
 
+from mmtsf.utils.arguments import mistakes_of, new_parser
+from mmtsf.utils.files import check_target
+from mmtsf.utils.tables import read_table
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('work_dir', type=Path, help="the test's work dir, with predictions.csv")
+    parser.add_argument('out', type=Path, help='page to write')
+    parser.add_argument('--errors', type=int, default=20, help='errors that are shown (default: 20)')
+    args = parser.parse_args()
+    file = args.work_dir / 'predictions.csv'
+    with mistakes_of(parser):
+        if not file.exists():
+            raise FileNotFoundError(f'{file} does not exist; tools/test.py writes it to its --work-dir')
+        check_target(args.out, 'OUT', [file])
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import cv2
 import jinja2
 import numpy as np
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
-from mmtsf.utils.tables import read_table
 
 FRAMES, HEIGHT = 4, 96  # of a thumbnail, pixels
 PAGE = """<!doctype html>
@@ -46,20 +67,9 @@ PAGE = """<!doctype html>
 """
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('work_dir', type=Path, help="the test's work dir, with predictions.csv")
-    parser.add_argument('out', type=Path, help='page to write')
-    parser.add_argument('--errors', type=int, default=20, help='errors that are shown (default: 20)')
-    return parser.parse_args()
-
-
 def main() -> None:
     args = parse_args()
-    file = args.work_dir / 'predictions.csv'
-    if not file.exists():
-        raise FileNotFoundError(f'{file} does not exist; tools/test.py writes it to its --work-dir')
-    rows = read_table(file)
+    rows = read_table(args.work_dir / 'predictions.csv')
     wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
     matrix = args.work_dir / 'confusion_matrix.png'
     page = (

@@ -7,8 +7,32 @@ python tools/analysis/browse_dataset.py CONFIG OUT.png --split train --clips 8
 import argparse
 from pathlib import Path
 
+from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
+from mmtsf.utils.files import check_target
+from mmtsf.utils.sources import config_path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    add_config(parser)
+    parser.add_argument('out', type=Path, help='image to write')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--clips', type=int, default=8, help='videos, evenly from the whole list (default: 8)')
+    parser.add_argument('--seed', type=int, default=0, help='of the augmentation (default: 0)')
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        if args.clips < 1:
+            raise ValueError(f'--clips is {args.clips}, expected at least 1')
+        config_path(args.config)
+        check_target(args.out, 'OUT', [Path(args.config)])
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import numpy as np
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
@@ -17,23 +41,10 @@ from mmtsf.registry import DATASETS
 from mmtsf.visualization import draw_clips
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('out', type=Path, help='image to write')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--clips', type=int, default=8, help='videos, evenly from the whole list (default: 8)')
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentation (default: 0)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
-
-
 def main() -> None:
     args = parse_args()
-    if args.clips < 1:
-        raise ValueError(f'--clips is {args.clips}, expected at least 1')
     init_default_scope('mmtsf')
-    dataset = DATASETS.build(load_config(args.config, args.cfg_options)[f'{args.split}_dataloader'].dataset)
+    dataset = DATASETS.build(load_config(args.config, parsed(args.cfg_options))[f'{args.split}_dataloader'].dataset)
     chosen = np.linspace(0, len(dataset) - 1, min(args.clips, len(dataset))).round().astype(int).tolist()
     clips, titles = [], []
     for index in chosen:

@@ -9,8 +9,26 @@ import json
 import logging
 from collections import Counter
 
+from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
+from mmtsf.utils.sources import config_path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    add_config(parser)
+    parser.add_argument('--json', action='store_true', help='print one line of JSON instead of the table')
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        config_path(args.config)
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,14 +36,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmtsf.config import load_config
 from mmtsf.models.layers import AttentionStep
 from mmtsf.registry import MODELS
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--json', action='store_true', help='print one line of JSON instead of the table')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
 
 
 def part_of(name: str) -> str:
@@ -88,7 +98,7 @@ def main() -> None:
     args = parse_args()
     logging.disable(logging.WARNING)
     init_default_scope('mmtsf')
-    config = load_config(args.config, args.cfg_options)
+    config = load_config(args.config, parsed(args.cfg_options))
     with torch.device('meta'):
         model = MODELS.build(config.model).eval()
     params, macs = count_parameters(model), count_macs(model, config)

@@ -6,9 +6,26 @@ Parameters and multiply-accumulates are computed; all else stands in the index.
 
 import argparse
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from mmtsf.utils.arguments import mistakes_of, new_parser
+from mmtsf.utils.files import check_target, written_whole
+
+ROOT = Path(__file__).parents[2]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('page', nargs='?', type=Path, default=ROOT / 'docs/zoo.md', help='page (default: docs/zoo.md)')
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check_target(args.page, 'PAGE')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
 
 import torch
 import yaml
@@ -18,7 +35,6 @@ from mmengine.registry import init_default_scope
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
-ROOT = Path(__file__).parents[2]
 INDEX = ROOT / 'mmtsf/model-index.yml'
 HEAD = """\
 # Model zoo
@@ -126,16 +142,13 @@ def starts(models: list[dict]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('page', nargs='?', type=Path, default=ROOT / 'docs/zoo.md', help='page (default: docs/zoo.md)')
-    args = parser.parse_args()
+    args = parse_args()
     logging.disable(logging.WARNING)
     init_default_scope('mmtsf')
     models = yaml.safe_load(INDEX.read_text())['Models']
     lines = [HEAD.rstrip('\n'), *sections(models), *memory(models), *starts(models)]
-    part = args.page.with_name(f'{args.page.name}.part')
-    part.write_text('\n'.join(lines) + '\n' + TAIL)
-    os.replace(part, args.page)
+    with written_whole(args.page) as part:
+        part.write_text('\n'.join(lines) + '\n' + TAIL)
 
 
 if __name__ == '__main__':

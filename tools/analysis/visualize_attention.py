@@ -14,20 +14,24 @@ python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png --s
 import argparse
 from pathlib import Path
 
-import torch
-from mmengine.config import DictAction
-from mmengine.dataset import pseudo_collate
-
-from mmtsf.apis import attention_maps, best_classes, init_recognizer, middle_clip, write_attention
-from mmtsf.engine.launch import keep_freed_memory
-from mmtsf.visualization import attention_of, draw_attention
+from mmtsf.utils.arguments import (
+    add_checkpoint,
+    add_config,
+    add_options,
+    check_exists,
+    check_model,
+    mistakes_of,
+    new_parser,
+    parsed,
+)
+from mmtsf.utils.files import check_target
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument('video', help='video file or folder of frames')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_config(parser)
+    add_checkpoint(parser)
     parser.add_argument('out', type=Path, help='image to write; the video lies beside it')
     parser.add_argument('--step', help='name of a step, e.g. time or space')
     parser.add_argument('--block', type=int, default=-1, help='number of its block, from 0 (default: the last)')
@@ -39,13 +43,30 @@ def parse_args() -> argparse.Namespace:
         metavar=('FRAME', 'ROW', 'COLUMN'),
         help='patch whose attention it is (default: the classification token)',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check_exists(args.video, 'a video file or a folder of frames')
+        check_model(args)
+        for target in (args.out, args.out.with_suffix('.mp4')):
+            check_target(target, 'OUT', [Path(args.video), Path(args.config), Path(args.checkpoint)])
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+import torch
+from mmengine.dataset import pseudo_collate
+
+from mmtsf.apis import attention_maps, best_classes, init_recognizer, middle_clip, write_attention
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.visualization import attention_of, draw_attention
 
 
 def main() -> None:
     args = parse_args()
-    model = init_recognizer(args.config, args.checkpoint, options=args.cfg_options, fused=True)
+    model = init_recognizer(args.config, args.checkpoint, options=parsed(args.cfg_options), fused=True)
     keep_freed_memory(model.data_preprocessor.device)
     clip = middle_clip(model, args.video)
     if args.step:

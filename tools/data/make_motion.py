@@ -15,11 +15,37 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from mmtsf.utils.arguments import mistakes_of, new_parser
+from mmtsf.utils.files import check_folder
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument(
+        '--videos',
+        type=int,
+        nargs=3,
+        default=(150, 15, 30),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='videos a class in each split (default: 150 15 30)',
+    )
+    parser.add_argument('--kind', choices=['motion', 'patterns'], default='motion', help='what tells the class')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check_folder(args.out, 'OUT')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import cv2
 import numpy as np
 from rich.progress import track
 
-from mmtsf.visualization import write_video
+from mmtsf.visualization.video_writer import write_video
 
 #: Places in the order of the visit
 CLASSES = {
@@ -39,22 +65,6 @@ FRAMES_A_PLACE = 3
 SIZE = 112  # pixels
 STEP = 5  # pixels from a place to the next; small beside the disc, so that its texture moves within a patch
 FPS = 12
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument(
-        '--videos',
-        type=int,
-        nargs=3,
-        default=(150, 15, 30),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='videos a class in each split (default: 150 15 30)',
-    )
-    parser.add_argument('--kind', choices=['motion', 'patterns'], default='motion', help='what tells the class')
-    parser.add_argument('--seed', type=int, default=0)
-    return parser.parse_args()
 
 
 def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndarray:

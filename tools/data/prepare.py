@@ -15,6 +15,41 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmtsf.utils.arguments import NUM_FRAMES, add_check_arguments, mistakes_of, new_parser, refuse_mistakes
+from mmtsf.utils.files import check_folder
+
+#: Those of mmtsf.preparation.FORMATS
+DATASETS = ('kinetics400', 'kinetics600', 'ssv2', 'diving48', 'howto100m')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('dataset', choices=DATASETS)
+    parser.add_argument('--videos', type=Path, required=True, help='folder of the videos, in folders or not')
+    parser.add_argument('--annotations', type=Path, required=True, nargs='+', help='official files, in any order')
+    parser.add_argument('--out', type=Path, required=True, help='folder to write to')
+    parser.add_argument('--no-check', action='store_true', help='take every file for whole')
+    add_check_arguments(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        refuse_mistakes(args)
+        refuse_absent(args)
+        check_folder(args.out, '--out')
+    return args
+
+
+def refuse_absent(args: argparse.Namespace) -> None:
+    """Raise where a folder or file that is given does not exist."""
+    if not args.videos.is_dir():
+        raise NotADirectoryError(f'{args.videos} is no folder; give the one that holds the videos')
+    for file in args.annotations:
+        if not file.is_file():
+            raise FileNotFoundError(f'{file} is no file; give the annotation files of the data set')
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 from mmtsf.preparation import (
     FORMATS,
     AnnotationError,
@@ -26,29 +61,12 @@ from mmtsf.preparation import (
     sort_out,
 )
 from mmtsf.preparation.annotations import SPLITS
-from mmtsf.preparation.check_videos import NUM_FRAMES, add_arguments, check_all, refuse_mistakes
+from mmtsf.preparation.check_videos import check_all
 from mmtsf.preparation.video_paths import list_folder
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('dataset', choices=FORMATS)
-    parser.add_argument('--videos', type=Path, required=True, help='folder of the videos, in folders or not')
-    parser.add_argument('--annotations', type=Path, required=True, nargs='+', help='official files, in any order')
-    parser.add_argument('--out', type=Path, required=True, help='folder to write to')
-    parser.add_argument('--no-check', action='store_true', help='take every file for whole')
-    add_arguments(parser)
-    args = parser.parse_args()
-    try:
-        refuse_mistakes(args)
-    except ValueError as error:
-        parser.error(str(error))
-    return args
 
 
 def main() -> int:
     args = parse_args()
-    refuse_absent(args)
     dataset = FORMATS[args.dataset]
     annotations = dataset.read(args.annotations)
     for warning in annotations.warnings:
@@ -76,15 +94,6 @@ def main() -> int:
     write_report(args.out, report, [*warnings, *filter(None, [dataset.note]), checked])
     print_summary(report, args)
     return 0
-
-
-def refuse_absent(args: argparse.Namespace) -> None:
-    """Raise where a folder or file that is given does not exist."""
-    if not args.videos.is_dir():
-        raise AnnotationError(f'{args.videos} is no folder; give the one that holds the videos')
-    for file in args.annotations:
-        if not file.is_file():
-            raise AnnotationError(f'{file} is no file; give the annotation files of the data set')
 
 
 def refuse_other_classes(file: Path, annotations: Annotations) -> None:

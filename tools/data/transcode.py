@@ -15,6 +15,49 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mmtsf.utils.arguments import add_limits, check_exists, limits_of, mistakes_of, new_parser
+from mmtsf.utils.cores import num_cores
+from mmtsf.utils.files import check_folder
+
+LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
+    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--short-side', type=int, default=320, help='pixels; never enlarged (default: 320)')
+    parser.add_argument('--keyframe-distance', type=int, default=32, help='frames, at most (default: 32)')
+    parser.add_argument('--crf', type=int, default=18, help='quality, 0 (lossless) to 51 (default: 18)')
+    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
+    add_limits(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise where arguments cannot be meant."""
+    for name, (low, high) in LIMITS.items():
+        if not low <= (value := getattr(args, name)) <= high:
+            raise ValueError(f'--{name.replace("_", "-")} is {value}, expected a number from {low} to {high}')
+    args.limits = limits_of(args.limits)
+    check_exists(args.source, 'a folder of videos or an annotation list')
+    if args.source.is_dir() and args.root:
+        raise ValueError(f'--root is for lists, and {args.source} is a folder; leave --root out')
+    if args.root and not args.root.is_dir():
+        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one of the videos')
+    source, out = args.source.resolve(), args.out.resolve()
+    if source.is_relative_to(out) or out.is_relative_to(source):
+        raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')
+    check_folder(args.out, 'OUT')
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
 import av
 import numpy as np
 from av.video.frame import PictureType
@@ -26,32 +69,15 @@ from rich.progress import track
 from mmtsf.datasets.annotation_list import SUFFIXES, write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.local_file import reason
-from mmtsf.engine.launch import num_cores
-from mmtsf.preparation.check_videos import add_limits
 from mmtsf.preparation.isolated_jobs import run_isolated
 from mmtsf.preparation.video_paths import list_source
 
-LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), workers=(1, 1024))
 #: What all videos of a folder share
 SETTINGS = ('short_side', 'keyframe_distance', 'crf')
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
-    parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
-    parser.add_argument('--short-side', type=int, default=320, help='pixels; never enlarged (default: 320)')
-    parser.add_argument('--keyframe-distance', type=int, default=32, help='frames, at most (default: 32)')
-    parser.add_argument('--crf', type=int, default=18, help='quality, 0 (lossless) to 51 (default: 18)')
-    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
-    add_limits(parser)
-    return parser.parse_args()
-
-
 def main() -> int:
     args = parse_args()
-    check(args)
     root, videos = list_source(args.source, args.root)
     targets = match_targets([row.path for row in videos.rows])
     if not targets:
@@ -69,20 +95,6 @@ def main() -> int:
     counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
     print(f'{counts}; {before} before, {after} after')
     return 1 if broken else 0
-
-
-def check(args: argparse.Namespace) -> None:
-    """Raise where arguments cannot be meant."""
-    for name, (low, high) in LIMITS.items():
-        if not low <= (value := getattr(args, name)) <= high:
-            raise ValueError(f'--{name.replace("_", "-")} is {value}, expected a number from {low} to {high}')
-    if not args.source.exists():
-        raise FileNotFoundError(f'{args.source} does not exist; give a folder of videos or an annotation list')
-    if args.source.is_dir() and args.root:
-        raise ValueError(f'--root is for lists, and {args.source} is a folder; leave --root out')
-    source, out = args.source.resolve(), args.out.resolve()
-    if source.is_relative_to(out) or out.is_relative_to(source):
-        raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')
 
 
 def size(files: Iterable[Path]) -> str:

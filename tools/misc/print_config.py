@@ -6,23 +6,32 @@ python tools/misc/print_config.py configs/timesformer_hr_k600.py --cfg-options c
 
 import argparse
 
-from mmengine.config import DictAction
+from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
+from mmtsf.utils.sources import config_path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    add_config(parser)
+    add_options(parser)
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        config_path(args.config)
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
 
 from mmtsf.config import read_config, resolve
 from mmtsf.config.origins import origins
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help="config file, or the name of a shipped one, 'mmtsf::timesformer_base_k400.py'")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    return parser.parse_args()
-
-
 def main() -> None:
     args = parse_args()
-    config = read_config(args.config, args.cfg_options)
-    options = [name for name in args.cfg_options if name != 'recipe']
+    changes = parsed(args.cfg_options)
+    config = read_config(args.config, changes)
+    options = [name for name in changes if name != 'recipe']
     resolve(config, options)  # refuses options without effect
     for name, value, place, origin in origins(config, options):
         led = f'{place}, ' if place != name else ''

@@ -7,15 +7,8 @@ measured, a process each, as far as joint attention stays bearable on a CPU.
 import multiprocessing
 import runpy
 from pathlib import Path
+from typing import Any
 
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmtsf.config import load_config
-from mmtsf.engine.launch import keep_freed_memory
-from mmtsf.engine.profiling import peak_growth
-from mmtsf.registry import MODELS
 from mmtsf.utils.tables import new_table, rounded
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +28,12 @@ def write_costs(path: Path) -> None:
             write([*size, rounded(gigamacs(*size), 1), peak])
 
 
-def config_of(scheme: str, frames: int, pixels: int) -> Config:
+def config_of(scheme: str, frames: int, pixels: int) -> Any:
     """A config of the paper's width."""
+    from mmengine.registry import init_default_scope
+
+    from mmtsf.config import load_config
+
     init_default_scope('mmtsf')
     name = 'base' if scheme == 'divided' else scheme
     options = {'start': None, 'clip.num_frames': frames, 'clip.size': pixels}
@@ -45,6 +42,10 @@ def config_of(scheme: str, frames: int, pixels: int) -> Config:
 
 def gigamacs(scheme: str, frames: int, pixels: int) -> float:
     """Multiply-accumulates of a view, in 10^9."""
+    import torch
+
+    from mmtsf.registry import MODELS
+
     config = config_of(scheme, frames, pixels)
     with torch.device('meta'):
         model = MODELS.build(config.model).eval()
@@ -52,11 +53,17 @@ def gigamacs(scheme: str, frames: int, pixels: int) -> float:
     return count(model, config).total() / 1e9
 
 
-@torch.no_grad()
 def megabytes(scheme: str, frames: int, pixels: int) -> int | None:
     """Peak memory of this process in a forward pass, less that before; None of a size that is too large. On Linux."""
     if frames * (pixels // 16) ** 2 > MEASURED[scheme]:
         return None
+    import torch
+
+    from mmtsf.engine.launch import keep_freed_memory
+    from mmtsf.engine.profiling import peak_growth
+    from mmtsf.registry import MODELS
+
+    torch.set_grad_enabled(False)
     backbone = MODELS.build(config_of(scheme, frames, pixels).model.backbone).eval().bfloat16()
     clip = torch.randn(1, 3, frames, pixels, pixels, dtype=torch.bfloat16)
     keep_freed_memory()

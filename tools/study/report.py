@@ -4,13 +4,9 @@ import itertools
 import statistics
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-
-from mmtsf.utils.tables import read_table  # noqa: E402
+from mmtsf.utils.tables import read_table
 
 #: Accuracies of the seeds by the value that was compared
 Accuracies = dict[str, list[float]]
@@ -104,9 +100,19 @@ def verdict(study: str, data: str, accuracies: Accuracies, number: int) -> list[
     return [f'{data}, {ranking_name}: {findings}.', ''] if findings else []
 
 
+def pyplot() -> Any:
+    """Matplotlib for files, imported when it is needed."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
 def draw(columns: dict[str, Accuracies], path: Path) -> None:
     """Bars of the means, with a dot for every seed."""
-    values = list(next(iter(columns.values())))
+    plt, values = pyplot(), list(next(iter(columns.values())))
     figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(values) * len(columns) ** 0.5, 3.5), layout='constrained')
     width = 0.8 / len(columns)
     for number, (data, column) in enumerate(columns.items()):
@@ -124,6 +130,7 @@ def draw(columns: dict[str, Accuracies], path: Path) -> None:
 
 def draw_costs(rows: list[dict[str, str]], path: Path) -> None:
     """Multiply-accumulates and memory against pixels at 8 frames, and against frames at 224 pixels."""
+    plt = pyplot()
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout='constrained')
     costs = {'gigamacs': '10⁹ multiply-accumulates', 'megabytes': 'memory, MB'}
     for (line, (cost, unit)), (column, (axis, other, fixed)) in itertools.product(

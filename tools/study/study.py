@@ -19,26 +19,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from costs import write_costs
 from grid import Run, all_runs
-from report import write_report
 
-from mmtsf.engine.launch import num_cores
+from mmtsf.utils.arguments import mistakes_of, new_parser
+from mmtsf.utils.cores import num_cores
+from mmtsf.utils.files import check_folder
 from mmtsf.utils.tables import new_table
-
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
-KINDS = ('motion', 'patterns')
-#: Config values of all runs: one process each, and updates enough in few epochs
-SHARED = {
-    'global_batch_size': 16,
-    'train_dataloader.batch_size': 16,
-    **{f'{part}_dataloader.num_workers': 0 for part in ('train', 'val', 'test')},
-}
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument('out', type=Path, help='folder to write to')
     parser.add_argument(
         '--data',
@@ -54,7 +44,31 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='config values of all runs')
     parser.add_argument('--seeds', type=int, default=3, help='of each run (default: 3)')
     parser.add_argument('--processes', type=int, default=num_cores(), help='runs at a time (default: one a CPU)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    with mistakes_of(parser):
+        check_folder(args.out, 'OUT')
+        for words in args.data:
+            name, _, folder = words.partition('=')
+            if not Path(folder, 'train').is_dir():
+                raise NotADirectoryError(f'--data is {words}, but there is no folder {folder}/train; give NAME=FOLDER')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # tells mistakes before the imports below, which take seconds
+
+from costs import write_costs
+from report import write_report
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/timesformer_tiny_motion.py'
+KINDS = ('motion', 'patterns')
+#: Config values of all runs: one process each, and updates enough in few epochs
+SHARED = {
+    'global_batch_size': 16,
+    'train_dataloader.batch_size': 16,
+    **{f'{part}_dataloader.num_workers': 0 for part in ('train', 'val', 'test')},
+}
 
 
 def main() -> None:

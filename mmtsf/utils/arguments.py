@@ -1,0 +1,156 @@
+"""Read a tool's command line and check its paths, before anything is imported that takes time."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .cores import num_cores
+from .files import check_folder
+from .sources import config_path, find_checkpoint
+
+NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
+
+
+def new_parser(text: str | None) -> argparse.ArgumentParser:
+    """A parser that shows a tool's docstring as it is written."""
+    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+@contextmanager
+def mistakes_of(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """End the tool with exit code 2 and one line where a check inside raises: a user's mistake needs no traceback."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add ``config``."""
+    words = "config file, or name of a shipped one, e.g. 'mmtsf::timesformer_base_k400.py'"
+    parser.add_argument('config', help=words)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add ``checkpoint``."""
+    parser.add_argument('checkpoint', help='checkpoint of any known origin: a file, a URL or a published name')
+
+
+def add_options(parser: argparse.ArgumentParser, name: str = '--cfg-options', words: str | None = None) -> None:
+    """Add an option that takes ``KEY=VALUE`` words; :func:`parsed` makes values of them."""
+    words = words or 'changes to the config, e.g. data.root=/videos clip.num_frames=16'
+    parser.add_argument(name, nargs='+', action=Options, default=[], metavar='KEY=VALUE', help=words)
+
+
+class Options(argparse.Action):
+    """Collect ``KEY=VALUE`` words, of all places where the option stands."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: Any = None
+    ) -> None:
+        for word in values:
+            if '=' not in word:
+                parser.error(f'{self.option_strings[0]} is given {word!r}, expected KEY=VALUE')
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *values])
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """Values of ``KEY=VALUE`` words by their keys, as :class:`mmengine.DictAction` reads them."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument('words', nargs='*', action=DictAction, default={})
+    return parser.parse_args(['--', *words]).words
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing share."""
+    parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
+    add_options(parser)
+    parser.add_argument('--check', action='store_true', help=argparse.SUPPRESS)  # our shell scripts try it first
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`mmtsf.preparation.check_videos.check_all` takes."""
+    decoders = names_in('mmtsf.datasets.decoders', 'DECODERS', ('decord', 'pyav'))
+    parser.add_argument('--decoder', choices=decoders, default='pyav')
+    add_limits(parser)
+    parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')
+    parser.add_argument('--time-limit', type=float, help='seconds for a video (default: 60, or 600 with --full)')
+    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
+
+
+def names_in(module: str, table: str, shipped: tuple[str, ...]) -> list[str]:
+    """Names of a table: the shipped ones, and those that have been added, for which its module was imported."""
+    return list(getattr(sys.modules.get(module), table, shipped))
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add ``--limits``, arguments of :class:`mmtsf.datasets.decoders.Limits`."""
+    words = 'sizes above which a video is refused, other than the default: frame_pixels, sample_pixels, frames'
+    add_options(parser, '--limits', words)
+
+
+def refuse_mistakes(args: argparse.Namespace) -> None:
+    """Make a dict of ``--limits``, and raise where the options of :func:`add_check_arguments` cannot be meant."""
+    if args.workers < 1 or (args.time_limit or 1) <= 0:
+        raise ValueError(f'--workers is {args.workers} and --time-limit {args.time_limit}, expected more than 0')
+    args.limits = limits_of(args.limits)
+
+
+def limits_of(words: list[str]) -> dict[str, int]:
+    """Values of ``--limits``; where there are none, nothing that takes time is imported.
+
+    Raises:
+        ValueError: If there is no such limit, or it is no size.
+    """
+    if not words:
+        return {}
+    from mmtsf.datasets.decoders import Limits
+
+    limits = parsed(words)
+    if unknown := set(limits) - set(Limits.__dataclass_fields__):
+        raise ValueError(f'--limits has {min(unknown)}, expected one of {", ".join(Limits.__dataclass_fields__)}')
+    Limits(**limits)
+    return limits
+
+
+def check_model(args: argparse.Namespace) -> None:
+    """See that config and checkpoint exist, or can be fetched.
+
+    Raises:
+        FileNotFoundError: If one does not.
+    """
+    config_path(args.config)
+    find_checkpoint(args.checkpoint)
+
+
+def check_run(args: argparse.Namespace) -> None:
+    """See that the config exists and that the work dir can be made.
+
+    Raises:
+        OSError: If not.
+    """
+    config_path(args.config)
+    if args.work_dir:
+        check_folder(Path(args.work_dir), '--work-dir')
+
+
+def check_exists(path: str | Path, expected: str) -> None:
+    """See that a path exists.
+
+    Args:
+        path (str | Path): The path.
+        expected (str): What to give, e.g. ``'a video or a folder of videos'``.
+
+    Raises:
+        FileNotFoundError: If it does not.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'{path} does not exist; give {expected}')

@@ -1,0 +1,6 @@
+"""Exit codes of a run that a signal asks to leave, before its first iteration and after it."""
+
+import signal
+
+#: 75 wants to be started again with ``--resume``
+EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}

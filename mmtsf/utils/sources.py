@@ -1,0 +1,105 @@
+"""Find what a user names: a config, a checkpoint, a camera. Nothing here takes time to import."""
+
+import difflib
+import os
+import re
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from .text import without_secrets
+
+PACKAGE = Path(__file__).parents[1]
+MODEL_INDEX = PACKAGE / 'model-index.yml'
+#: How the names of shipped configs begin
+PREFIX = 'mmtsf::'
+
+
+class Address(NamedTuple):
+    """Where a checkpoint is to be fetched.
+
+    Args:
+        url (str): Its URL.
+        sha256 (str, optional): How its checksum begins, if that is published. Defaults to None.
+    """
+
+    url: str
+    sha256: str | None = None
+
+
+def config_path(config: str | Path) -> Path:
+    """Path of a config file, or of a shipped config by its name.
+
+    Args:
+        config (str | Path): A path, or ``'mmtsf::NAME.py'``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if str(config).startswith(PREFIX):
+        return _shipped(str(config).removeprefix(PREFIX))
+    if not Path(config).is_file():
+        raise FileNotFoundError(f'the config {config} does not exist; those of the paper lie in configs/')
+    return Path(config)
+
+
+def _shipped(name: str) -> Path:
+    """Path of a shipped config: in the installed package, or in the checkout."""
+    installed = PACKAGE / '.mim/configs'
+    folder = installed if installed.is_dir() else PACKAGE.parent / 'configs'
+    if (folder / name).is_file():
+        return folder / name
+    known = sorted(path.name for path in folder.glob('*.py'))
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f'did you mean {PREFIX}{close[0]}?' if close else f'known are {", ".join(known)}'
+    raise FileNotFoundError(f'mmtsf has no config {name!r}; {hint}')
+
+
+def find_checkpoint(source: str) -> Path | Address:
+    """Path of a checkpoint on this machine, or the address of one that is to be fetched.
+
+    Args:
+        source (str): A path, a URL, or a name of ``model-index.yml``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if re.match('https?://', source, re.IGNORECASE):
+        return Address(source)
+    shown = without_secrets(source)
+    try:
+        path = Path(source).expanduser()
+        if source.strip() and path.exists():
+            return path
+    except (OSError, RuntimeError) as error:  # too long, in a folder that may not be read; of a user that is none
+        reason = getattr(error, 'strerror', None) or error
+        raise FileNotFoundError(f'the checkpoint {shown[:200]!r} cannot be found: {reason}; correct its path') from None
+    if shown != source or '://' in source:
+        raise FileNotFoundError(
+            f'{shown} is no address that is fetched; give one that begins with http:// or https://, '
+            'or the path of a file'
+        )
+    published = _published()
+    if source in published:
+        return published[source]
+    if path.suffix or len(path.parts) > 1:
+        raise FileNotFoundError(f'the checkpoint {source} does not exist')
+    raise FileNotFoundError(
+        f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
+        f'{", ".join(published)}'
+    )
+
+
+def _published() -> dict[str, Address]:
+    """Addresses of published weights by their names."""
+    import yaml
+
+    models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
+    return {model['Name']: Address(model['Weights'], model.get('SHA256')) for model in models if 'Weights' in model}
+
+
+def is_live(source: str) -> bool:
+    """Whether this is a camera or a stream: a number, a device, or a name that no file has."""
+    if source.isdigit() or not os.path.lexists(source):
+        return True
+    return os.path.exists(source) and stat.S_ISCHR(os.stat(source).st_mode)
