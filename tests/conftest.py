@@ -1,5 +1,6 @@
 """Set-up of every test."""
 
+import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from runs import ROOT, TINY, run_tool
 from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
+
+gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 
 @pytest.fixture(autouse=True)
