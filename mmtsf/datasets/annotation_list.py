@@ -1,4 +1,4 @@
-"""The one reader of annotation lists: a line ``path label`` for each video, or rows ``path,label`` of a csv file."""
+"""Read and write annotation lists: a line ``path label`` for each video, or rows ``path,label`` of a csv file."""
 
 import csv
 import os
@@ -24,8 +24,9 @@ VIDEOS = {
     '.wmv',
 }
 SUFFIXES = ' '.join(sorted(VIDEOS))
-#: Path and labels, which may both hold spaces, where no class names are known: the suffix ends the path
+#: Path of a video file and labels, which may both hold spaces: the suffix ends the path
 LINE = re.compile(rf'(.*(?:{"|".join(map(re.escape, VIDEOS))}))(?:\s+(.+))?', re.IGNORECASE)
+NUMBER = re.compile('-?[0-9]+')
 #: Last word of a csv file's first line, where that is a header
 CSV_HEADER = {'label', 'labels', 'class'}
 ADDRESS = re.compile(r'[a-z][a-z0-9+.-]*:/', re.IGNORECASE)
@@ -57,11 +58,17 @@ class AnnotationList(NamedTuple):
     rows: list[Row]
 
 
+def is_number(word: str) -> bool:
+    """Whether a label is given as a number."""
+    return NUMBER.fullmatch(word) is not None
+
+
 def read_list(
     file: Path,
     folder: Path,
     allow_outside: bool = False,
-    split: Callable[[str], tuple[str, list[str]]] | None = None,
+    is_label: Callable[[str], bool] = is_number,
+    several: bool = False,
 ) -> AnnotationList:
     """Read an annotation list.
 
@@ -69,29 +76,27 @@ def read_list(
         file (Path): The list, UTF-8.
         folder (Path): Folder of its videos.
         allow_outside (bool): Whether its paths may lead out of the folder. Defaults to False.
-        split (Callable, optional): Parts a line that is no row of a csv file into path and labels. Defaults to None:
-            the path is that of a video file and ends with its suffix; other paths are an error.
+        is_label (Callable): Tells labels from parts of a path where a folder of frames has no suffix that ends it.
+            Defaults to :func:`is_number`.
+        several (bool): Whether such a folder may have several labels. Defaults to False.
 
     Raises:
         ValueError: If it is no text, or a path is no path of a file in the folder.
     """
-    split = split or _split_at_suffix
     header: list[str] = []
     rows: list[Row] = []
     try:
-        for where, path, labels in _lines(file, split):
+        for where, path, labels in _lines(file, is_label, several):
             if file.suffix.lower() == '.csv' and not rows and not header and [path, *labels][-1].lower() in CSV_HEADER:
                 header = [path, *labels]
                 continue
             rows.append(Row(where, _inside(path, folder, where, allow_outside), labels))
-            if split is _split_at_suffix and not is_video(path):
-                raise ValueError(f'{where}: {path!r} is no video file ({SUFFIXES}); take it out of the list')
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'{file}: expected text in UTF-8 ({error}); write it anew so') from None
     return AnnotationList(header, rows)
 
 
-def _lines(file: Path, split: Callable[[str], tuple[str, list[str]]]) -> Iterator[tuple[str, str, list[str]]]:
+def _lines(file: Path, is_label: Callable[[str], bool], several: bool) -> Iterator[tuple[str, str, list[str]]]:
     """Place, path and labels of every line that is not empty."""
     with file.open(encoding='utf-8-sig', newline='') as lines:
         if file.suffix.lower() == '.csv':
@@ -101,12 +106,20 @@ def _lines(file: Path, split: Callable[[str], tuple[str, list[str]]]) -> Iterato
             return
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield f'{file}, line {number}', *split(line.strip())
+                yield f'{file}, line {number}', *_split(line.strip(), is_label, several)
 
 
-def _split_at_suffix(line: str) -> tuple[str, list[str]]:
-    path, labels = found.groups() if (found := LINE.fullmatch(line)) else (line, None)
-    return path, [labels] if labels else []
+def _split(line: str, is_label: Callable[[str], bool], several: bool) -> tuple[str, list[str]]:
+    """Path and labels of a line. A suffix ends the path of a video file; a folder of frames ends before the labels."""
+    if found := LINE.fullmatch(line):
+        path, rest = found[1], found[2] or ''
+        return path, rest.split() if all(map(is_label, rest.split())) and not is_label(rest) else [rest]
+    words = line.split()
+    for count in range(len(words) - 1, 0, -1):
+        labels = words[-count:] if several else [' '.join(words[-count:])]
+        if all(map(is_label, labels)):
+            return line.rsplit(maxsplit=count)[0], labels
+    return line.rsplit(maxsplit=1)[0], words[1:][-1:]
 
 
 def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:

@@ -1,9 +1,8 @@
-"""Videos named in an annotation file."""
+"""Load videos that an annotation list names."""
 
 import hashlib
 import logging
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
 
-from .annotation_list import read_list
+from .annotation_list import is_number, read_list
 from .decoders import ArrayReader, BrokenVideoError
 from .loading.seeds import keep_random_state, seed_sample
 from .loading.worker_table import WorkerTable
@@ -29,7 +28,6 @@ MAX_BROKEN_IN_A_ROW = 20
 PATIENCE = 600
 #: Folders that are watched; each is looked at once when a list is read
 MAX_FOLDERS = 10_000
-NUMBER = re.compile('-?[0-9]+')
 
 
 def class_names(classes: str | Sequence[str] | None, data_root: str, num_classes: int | None) -> list[str]:
@@ -159,7 +157,8 @@ class VideoListDataset(BaseActionDataset):
                 'for each video, or point data.root at the folder that holds it'
             )
         data_list = []
-        for where, path, words in read_list(file, self.video_dir, self.allow_outside, self._split).rows:
+        rows = read_list(file, self.video_dir, self.allow_outside, self._is_label, self.multi_class).rows
+        for where, path, words in rows:
             labels = [self._label(word, where) for word in words]
             if not labels or (len(labels) > 1 and not self.multi_class):
                 raise ValueError(
@@ -186,23 +185,14 @@ class VideoListDataset(BaseActionDataset):
         self._note_folders(self.data_list)
         return self.data_list
 
-    def _split(self, line: str) -> tuple[str, list[str]]:
-        """Path and labels of a line; both paths and class names may hold spaces."""
-        words = line.split()
-        for count in range(len(words) - 1, 0, -1):
-            labels = words[-count:] if self.multi_class else [' '.join(words[-count:])]
-            if all(self._is_label(label) for label in labels):
-                return line.rsplit(maxsplit=count)[0], labels
-        return line.rsplit(maxsplit=1)[0], words[1:][-1:]
-
     def _is_label(self, word: str) -> bool:
-        return NUMBER.fullmatch(word) is not None or word in self.label_of
+        return is_number(word) or word in self.label_of
 
     def _label(self, word: str, where: str) -> int:
         """Number of a label that is given as a number or as a class name."""
         if not self._is_label(word):
             raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
-        label = int(word) if NUMBER.fullmatch(word) else self.label_of[word]
+        label = int(word) if is_number(word) else self.label_of[word]
         if not 0 <= label < self.num_classes:
             raise ValueError(
                 f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '

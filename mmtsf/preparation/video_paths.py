@@ -1,11 +1,11 @@
-"""Videos of folders and lists, for the tools that go through all of them."""
+"""List the videos of a folder or an annotation list, for tools that go through all of them."""
 
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmtsf.datasets.annotation_list import AnnotationList, Row, is_video, read_list
+from mmtsf.datasets.annotation_list import SUFFIXES, AnnotationList, Row, is_video, read_list
 
 
 def list_folder(folder: Path) -> list[str]:
@@ -52,7 +52,7 @@ def list_source(source: Path, root: Path | None = None, allow_outside: bool = Fa
         allow_outside (bool): Whether paths of a list may lead out of it. Defaults to False.
 
     Raises:
-        ValueError: If it is a list that cannot be read.
+        ValueError: If it is a list that cannot be read, or names something else than video files.
 
     Returns:
         tuple[Path, AnnotationList]: Folder of the videos, and the videos.
@@ -60,4 +60,8 @@ def list_source(source: Path, root: Path | None = None, allow_outside: bool = Fa
     if source.is_dir():
         return source, AnnotationList([], [Row(str(source), name, []) for name in list_folder(source)])
     folder = root or source.parent
-    return folder, read_list(source, folder, allow_outside)
+    videos = read_list(source, folder, allow_outside)
+    for row in videos.rows:
+        if not is_video(row.path):
+            raise ValueError(f'{row.where}: {row.path!r} is no video file ({SUFFIXES}); take it out of the list')
+    return folder, videos

@@ -157,3 +157,28 @@ def test_a_name_that_would_be_two_lines_of_a_list_is_named_and_left_out(folder):
     (folder / 'c.mp4').touch()
     with pytest.warns(UserWarning, match='no list can hold its line break'):
         assert list_folder(folder) == ['c.mp4']
+
+
+@pytest.mark.parametrize(
+    ('line', 'path', 'labels'),
+    [
+        ('a b.mp4 1', 'a b.mp4', ['1']),
+        ('a.mp4 0 2', 'a.mp4', ['0', '2']),
+        ('a.mp4 playing guitar', 'a.mp4', ['playing guitar']),
+        ('a.mp4 b.MP4 1', 'a.mp4 b.MP4', ['1']),
+        ('a.mp4', 'a.mp4', []),
+        ('frames 2 1', 'frames 2', ['1']),
+        ('clip.mp4/frames 1', 'clip.mp4/frames', ['1']),
+    ],
+)
+def test_a_line_means_the_same_to_tools_and_data_sets(line, path, labels, folder):
+    (folder / 'list.txt').write_text(f'{line}\n')
+    (row,) = read_list(folder / 'list.txt', folder).rows
+    assert (row.path, row.labels) == (path, labels)
+    names = ['zero', 'playing guitar', 'two']
+    dataset = VideoListDataset('list.txt', [], classes=names, data_root=str(folder), lazy_init=True)
+    if len(labels) == 1:
+        assert dataset.get_data_info(0)['filename'] == str(folder / path)
+    else:
+        with pytest.raises(ValueError, match=f"'{path}' has {len(labels)} labels, expected one"):
+            dataset.full_init()
