@@ -18,9 +18,9 @@ import torch
 from mmengine.config import Config
 
 from mmtsf.engine.launch import prepare
-from mmtsf.utils.arguments import add_run_arguments
 from mmtsf.engine.profiling import Iterations, measure, peak_memory, without_traces
 from mmtsf.engine.runner.runner import Runner
+from mmtsf.utils.arguments import add_run_arguments
 
 TOOL = Path(__file__).parents[1] / 'tools/train.py'
 

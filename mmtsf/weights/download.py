@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from mmtsf.utils.text import cleaned, without_secrets
+from mmtsf.utils.text import without_secrets
 
 #: Times that a connection may break which brought less than ``SLOWEST``
 TRIES = 5

@@ -30,9 +30,9 @@ from runs import ROOT, TINY, free_port, options, run_tool
 from safetensors.torch import save_file
 from servers import CONTENT, Served, capped, endless, forever, in_chunks, plain, serving, wait_for
 
-from mmtsf.weights import Pretrained, download, read_checkpoint
 from mmtsf.utils.sources import MODEL_INDEX
 from mmtsf.utils.text import cleaned, without_secrets
+from mmtsf.weights import Pretrained, download, read_checkpoint
 from mmtsf.weights.sources import cached, fetch, local_path
 
 OTHER = CONTENT[:2] + CONTENT[:1:-1]

@@ -1,0 +1,1 @@
+"""Parts of the page of tools/demo_web.py."""

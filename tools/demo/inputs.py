@@ -1,0 +1,57 @@
+"""Check what a visitor sends before gradio reads, copies or fetches any of it."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .folder import CACHE
+
+
+def refusal(words: str) -> gr.Error:
+    """An error that a visitor sees, in these words."""
+    return gr.Error(words, print_exception=False)
+
+
+class Page(gr.Blocks):
+    """A page that checks whatever a visitor sends, before gradio reads, copies or fetches any of it."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **kwargs: Any) -> list:
+        checked = [check_input(block, value) for block, value in zip(block_fn.inputs, inputs)]
+        return await super().preprocess_data(block_fn, checked, *args, **kwargs)
+
+
+def check_input(block: gr.components.Component, value: Any) -> Any:
+    """An input as it is passed on: a whole number in a slider's range, an upload of this page, a sample's number.
+
+    Raises:
+        gr.Error: If it is something else.
+    """
+    if isinstance(block, gr.Slider):
+        is_whole = type(value) in (int, float) and value in range(int(block.minimum), int(block.maximum) + 1)
+        if not is_whole:
+            raise refusal(
+                f'{block.label} are {str(value)[:50]!r}, expected a whole number from {block.minimum} to '
+                f'{block.maximum}.'
+            )
+        return int(value)
+    if isinstance(block, gr.Video):
+        return None if value is None else {'path': str(uploaded(value)), 'meta': {'_type': 'gradio.FileData'}}
+    if type(value) is not int or value not in range(len(block.samples)):
+        raise refusal('This is no sample of this page.')
+    return value
+
+
+def uploaded(value: Any) -> Path:
+    """The upload or sample that a visitor's value names.
+
+    Raises:
+        gr.Error: If it is none of this page's, or was deleted.
+    """
+    try:
+        path = Path(value['path']).resolve(strict=True)
+        if path.is_relative_to(CACHE) and path.is_file():
+            return path
+    except (TypeError, KeyError, ValueError, OSError):
+        pass
+    raise refusal('This video is not here, or no longer: upload it (again).')

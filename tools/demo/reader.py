@@ -1,0 +1,45 @@
+"""Decode a visitor's video until a time, frame by frame."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from mmtsf.datasets.decoders import BrokenVideoError, VideoReader
+from mmtsf.datasets.transforms.read_video import blamed_on
+
+
+class TimeIsUp(BrokenVideoError):
+    """A video took all the time that a request has."""
+
+
+class TimedReader(VideoReader):
+    """A video that is decoded until a time, and whose frames are shrunk one by one, so that few large ones are held.
+
+    Args:
+        reader (VideoReader): The video.
+        end (float): Time on the monotonic clock.
+        shrink (Callable, optional): From a frame ``(H, W, 3)`` to a smaller one. Defaults to None: as they are.
+    """
+
+    def __init__(self, reader: VideoReader, end: float, shrink: Callable | None = None) -> None:
+        self.reader, self.end, self.shrink = reader, end, shrink
+        self.num_frames, self.fps = reader.num_frames, reader.fps
+        reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
+
+    def check_time(self) -> None:
+        """Raise :class:`TimeIsUp` when it is."""
+        if time.monotonic() > self.end:
+            raise TimeIsUp('video', 'its time is up')
+
+    def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        with blamed_on('video'):
+            for frame in self.reader.stream(indices):
+                self.check_time()
+                yield self.shrink(frame) if self.shrink else frame
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        wanted, places = np.unique(indices, return_inverse=True)
+        frames = list(self.stream(wanted))
+        with blamed_on('video'):  # its frames may differ in size
+            return np.stack([frames[place] for place in places])
