@@ -1,3 +1,5 @@
+"""Use trained models: classify, extract features, draw attention."""
+
 from mmtsf import models  # noqa: F401  # first: it knows how to import MMAction2 without a warning
 
 from .attention_maps import attention_maps, middle_clip, write_attention

@@ -1,4 +1,4 @@
-"""Features instead of classes."""
+"""Extract features of clips, frames or patches."""
 
 import torch
 from mmaction.models import BaseRecognizer

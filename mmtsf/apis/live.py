@@ -1,4 +1,4 @@
-"""A camera or a network stream: the newest window of frames, never a queue."""
+"""Classify the newest window of frames of a camera or a network stream."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Scores over time, of a video of any length."""
+"""Classify the clips of a long video one after the other."""
 
 from collections.abc import Iterator
 from itertools import islice

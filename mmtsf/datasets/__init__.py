@@ -1,3 +1,5 @@
+"""Load videos as samples: data sets, transforms, decoders, data loading."""
+
 from . import transforms
 from .loading import SeededSampler
 from .video_folder import VideoFolderDataset

@@ -1,4 +1,4 @@
-"""Videos in a folder of class folders, without an annotation file."""
+"""Load the videos of a folder that has a folder for each class."""
 
 import random
 from collections.abc import Callable

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 
 from mmtsf.registry import METRICS
 from mmtsf.utils.tables import new_table, rounded
+from mmtsf.visualization.figures import draw_confusion_matrix
 
 
 @METRICS.register_module()
@@ -106,8 +107,6 @@ def _confusion_matrix(results: list[dict]) -> np.ndarray:
 
 def _write_classes(matrix: np.ndarray, classes: list[str], out_dir: Path) -> None:
     """Write results by class and the confusion matrix."""
-    from mmtsf.visualization import draw_confusion_matrix  # matplotlib costs every start-up, this is rare
-
     out_dir.mkdir(parents=True, exist_ok=True)
     header = ['label', 'class', 'videos', 'correct', 'recall', 'precision']
     with new_table(out_dir / 'per_class.csv', header) as write:

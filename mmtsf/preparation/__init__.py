@@ -1,4 +1,4 @@
-"""The official annotations of the paper's data sets, and the files on disk that belong to them."""
+"""Prepare the paper's data sets: read their official annotations, and find the files that belong to them."""
 
 from .annotations import AnnotationError, Annotations, Clip
 from .formats import FORMATS, Format

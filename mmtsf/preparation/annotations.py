@@ -1,4 +1,4 @@
-"""What every annotation format comes to: clips with a split and a label, and the names of the classes."""
+"""Define what every annotation format is read as: clips with split and label, and class names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Find the videos that cannot be read, each in a process of its own, and keep what is known of them."""
+"""Find videos that cannot be read, each in a process of its own, and keep the results."""
 
 import argparse
 import os

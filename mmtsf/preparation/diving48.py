@@ -1,4 +1,4 @@
-"""Diving-48: the classes' names in four parts, and a JSON file for each of two splits."""
+"""Read the annotations of Diving-48: class names in four parts, and a JSON file for each of two splits."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The data sets of the paper: how their annotations are read, and what the paper counts."""
+"""List the data sets of the paper: how their annotations are read, and what the paper counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""HowTo100M: the tasks with many videos as classes, and a split by hashes."""
+"""Read the annotations of HowTo100M: tasks with many videos become classes, hashes split their videos."""
 
 import hashlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Work on many videos, each in a process of its own: a decoder that crashes or hangs takes nothing else with it."""
+"""Run jobs each in a process of its own, so that a decoder that crashes or hangs takes nothing else with it."""
 
 import signal
 import time

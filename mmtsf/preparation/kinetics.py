@@ -1,4 +1,4 @@
-"""Kinetics-400 and Kinetics-600: csv files of all releases, and DeepMind's JSON."""
+"""Read the annotations of Kinetics-400 and Kinetics-600: csv files of all releases, and DeepMind's JSON."""
 
 import math
 import re

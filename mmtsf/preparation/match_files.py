@@ -1,4 +1,4 @@
-"""Files on disk for the clips of the annotations, and what becomes of each clip."""
+"""Match files on disk with the clips of the annotations."""
 
 from collections import Counter
 from collections.abc import Callable

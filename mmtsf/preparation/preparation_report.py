@@ -1,4 +1,4 @@
-"""How many clips were expected, found, missing and broken, beside the paper's counts."""
+"""Report how many clips were expected, found, missing and broken, beside the paper's counts."""
 
 from collections import Counter
 from typing import Any

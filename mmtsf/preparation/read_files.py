@@ -1,4 +1,4 @@
-"""Annotation files as rows and JSON values; what is wrong with them is said with the place."""
+"""Read annotation files as rows and JSON values, with errors that name the place."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Something-Something V2: numbers of the templates, and a JSON file for each split."""
+"""Read the annotations of Something-Something V2: numbers of templates, and a JSON file for each split."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""YouTube's ids, and what downloaders call the files."""
+"""Recognise YouTube's ids in the names that downloaders give to files."""
 
 import re
 

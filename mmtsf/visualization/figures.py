@@ -1,19 +1,23 @@
-"""Figures of a run: confusion matrix, curves, attention over frames."""
+"""Draw figures of a run: confusion matrix, curves, clips, attention over frames."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import matplotlib
 import numpy as np
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
 
 if TYPE_CHECKING:
     from mmtsf.apis.timeline import Scene
+
+
+def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1) -> tuple[Any, np.ndarray]:
+    """A figure of so many inches and its axes ``(rows, columns)``; whatever draws on a screen is left alone."""
+    from matplotlib.figure import Figure  # when something is drawn: it takes long to import
+
+    figure = Figure(size, layout='constrained')
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def literal(text: str) -> str:
@@ -26,7 +30,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) ->
     num_classes, names = len(classes), list(map(literal, classes))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     size = max(4.0, min(0.5 * num_classes + 2, 30))
-    figure, axes = plt.subplots(figsize=(size, size), layout='constrained')
+    figure, ((axes,),) = _figure((size, size))
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     axes.set(xlabel='predicted', ylabel='label')
     if num_classes <= 60:
@@ -36,7 +40,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) ->
         for row, column in np.ndindex(*matrix.shape):
             color = 'white' if shares[row, column] > 0.5 else 'black'
             axes.text(column, row, str(matrix[row, column]), ha='center', va='center', color=color)
-    _save(figure, path)
+    figure.savefig(path, dpi=120)
 
 
 def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
@@ -47,7 +51,7 @@ def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
         chance (float): Accuracy of guessing, drawn as a line.
         path (Path): Image file to write.
     """
-    figure, (loss_axes, accuracy_axes) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    figure, ((loss_axes, accuracy_axes),) = _figure((10, 4), columns=2)
     for name, work_dir in work_dirs.items():
         log = max(Path(work_dir).glob('*/vis_data/scalars.json'))
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -61,7 +65,7 @@ def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
     accuracy_axes.set(xlabel='epoch', ylabel='validation top-1', ylim=(0, 1.02))
     loss_axes.legend()
     accuracy_axes.legend()
-    _save(figure, path)
+    figure.savefig(path, dpi=120)
 
 
 def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
@@ -77,7 +81,7 @@ def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, 
     shown = np.linspace(0, num_frames - 1, min(num_frames, 8)).round().astype(int)
     rows = {'frame': frames} | {name: overlay(frames, weights / weights.max()) for name, weights in maps.items()}
     size = (1.6 * len(shown) + 0.6, 1.65 * len(rows) * height / width + 0.5)
-    figure, axes = plt.subplots(len(rows), len(shown), figsize=size, layout='constrained', squeeze=False)
+    figure, axes = _figure(size, len(rows), len(shown))
     for row, (name, images) in zip(axes, rows.items()):
         row[0].set_ylabel(literal(name))
         for axis, frame in zip(row, shown):
@@ -87,12 +91,12 @@ def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, 
     for axis, frame in zip(axes[0], shown):
         axis.set_title(f'{frame}', fontsize=8)
     figure.suptitle(literal(title))
-    _save(figure, path)
+    figure.savefig(path, dpi=120)
 
 
 def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -> None:
     """Draw clips, RGB ``(T, H, W, 3)`` uint8, a row each, of long ones 8 frames."""
-    figure, rows = plt.subplots(len(clips), figsize=(12, 1.9 * len(clips)), layout='constrained', squeeze=False)
+    figure, rows = _figure((12, 1.9 * len(clips)), len(clips))
     for axis, clip, title in zip(rows[:, 0], clips, titles):
         shown = np.linspace(0, len(clip) - 1, min(len(clip), 8)).round().astype(int)
         axis.imshow(
@@ -100,7 +104,7 @@ def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -
         )
         axis.set_title(literal(title), fontsize=9, loc='left')
         axis.axis('off')
-    _save(figure, path)
+    figure.savefig(path, dpi=120)
 
 
 def overlay(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -128,7 +132,7 @@ def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path,
     edges = np.array([scenes[0].start, *(scene.end for scene in scenes)])
     wins = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
     drawn = np.lexsort((scores.mean(axis=0), wins))[::-1][:topk]
-    figure, axes = plt.subplots(figsize=(12, 4), layout='constrained')
+    figure, ((axes,),) = _figure((12, 4))
     steps = [axes.stairs(scores[:, label], edges, baseline=None, linewidth=2) for label in drawn]
     if edges[-1] > 60:
         axes.xaxis.set_major_formatter(lambda seconds, _: f'{int(seconds // 60)}:{seconds % 60:02.0f}')
@@ -138,9 +142,4 @@ def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path,
     legend = axes.legend(steps, ['class'] * len(steps), loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
     for text, label in zip(legend.get_texts(), drawn):
         text.set_text(literal(classes[label]))  # a name that begins with _ would be left out
-    _save(figure, path)
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
     figure.savefig(path, dpi=120)
-    plt.close(figure)

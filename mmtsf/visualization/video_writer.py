@@ -1,4 +1,4 @@
-"""Videos that are written, and words on their frames."""
+"""Write videos, and words on their frames."""
 
 from collections.abc import Iterable
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""Open and decode video files and folders of frames."""
+
 from .broken import BrokenVideoError
 from .limits import Limits
 from .local_file import file_url, open_stream

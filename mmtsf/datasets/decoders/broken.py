@@ -1,4 +1,4 @@
-"""The error that all decoders share."""
+"""Define the error that all decoders raise at a video they cannot read."""
 
 
 class BrokenVideoError(Exception):

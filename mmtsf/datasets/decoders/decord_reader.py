@@ -1,4 +1,4 @@
-"""decord, or its maintained fork decord2: seeks to key frames and applies rotation."""
+"""Read videos with decord, or decord2, its maintained fork."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""A video that was extracted to a folder of images, one a frame."""
+"""Read a folder of images as a video, one image a frame."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How large a video may be: checked before its frames are decoded."""
+"""Limit the sizes of videos, before their frames are decoded."""
 
 from dataclasses import dataclass, fields
 

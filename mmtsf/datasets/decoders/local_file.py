@@ -1,4 +1,4 @@
-"""The one way to a local video file: plain media alone, which names no other file, and no larger than the limits."""
+"""Open local video files safely: media alone that name no other file, within the limits."""
 
 import codecs
 import os

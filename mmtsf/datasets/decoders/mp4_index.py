@@ -1,4 +1,4 @@
-"""How many entries FFmpeg makes of the index of an MP4 or QuickTime file: a few bytes may ask for billions."""
+"""Count the entries of an MP4 or QuickTime file's index, of which a few bytes may ask for billions."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Videos, read by the decoder of your choice."""
+"""Open videos with a decoder that is named."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""PyAV: decodes no more than the frames asked for depend on."""
+"""Read videos with PyAV, decoding no more than the frames asked for depend on."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator

@@ -1,4 +1,4 @@
-"""What every decoder offers."""
+"""Define what every video reader offers."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Load data with workers that may die."""
+"""Load batches with workers, and start workers that were lost anew."""
 
 import logging
 from collections import deque

@@ -1,3 +1,5 @@
+"""Transform videos into clips: open, sample, decode, crop, augment."""
+
 from .crop_views import CropViews
 from .for_each_clip import ForEachClip, flat_collate
 from .rand_augment import RandAugment

@@ -1,4 +1,4 @@
-"""Crops of one clip, seen as several views in testing."""
+"""Crop a clip into several views for testing."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform

@@ -1,4 +1,4 @@
-"""Several training samples from one decoding of a video."""
+"""Make several training samples from one decoding of a video."""
 
 from collections.abc import Callable
 

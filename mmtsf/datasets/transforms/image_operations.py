@@ -1,7 +1,7 @@
-"""Operations of RandAugment (arXiv 1909.13719, section 3.1) on a clip ``(T, H, W, 3)`` uint8, the same for all frames.
+"""Change a clip ``(T, H, W, 3)`` uint8, all frames in the same way: the operations of RandAugment.
 
-Each takes a strength in [-1, 1], whose sign is a direction where there are two. The ranges are those of the usual
-implementations (PIL's, timm's).
+They are those of arXiv 1909.13719, section 3.1. Each takes a strength in [-1, 1], whose sign is a direction where there
+are two. The ranges are those of the usual implementations (PIL's, timm's).
 """
 
 from collections.abc import Callable

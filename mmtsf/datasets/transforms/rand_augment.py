@@ -1,4 +1,4 @@
-"""Random operations on a clip."""
+"""Augment a clip by operations drawn at random (RandAugment)."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform

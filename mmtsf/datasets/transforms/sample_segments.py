@@ -1,4 +1,4 @@
-"""Clips of one frame from each segment of a video."""
+"""Sample clips of one frame from each segment of a video."""
 
 import numpy as np
 from mmaction.datasets.transforms import UniformSample
