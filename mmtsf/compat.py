@@ -4,6 +4,7 @@ Each function says why it is needed and in which versions it was seen to work; `
 name is gone, or no longer needed.
 """
 
+import functools
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.config import config as config_module
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 from torch.utils.data._utils import signal_handling
 
 
@@ -118,7 +121,27 @@ def set_progress(loop: Any, epoch: int, iteration: int) -> None:
     loop._epoch, loop._iter = epoch, iteration
 
 
+def honour_runner_type(name: str) -> None:
+    """Have MMEngine's ``Runner.from_cfg`` build the runner that a config names as ``runner_type``, if it is this one.
+
+    MMDetection's and MMPretrain's scripts look at that key and ask the registry; MMAction2's ``tools/train.py`` and
+    ``tools/test.py`` call MMEngine's runner, whatever the config says, and it would take references for values. All
+    other configs are built as before. A config of ours asks for it where it is read (``custom_imports``), nothing else
+    does. Seen in MMAction2 1.1.0 and MMEngine 0.10.7.
+    """
+    usual = vars(Runner)['from_cfg'].__func__
+    if getattr(usual, 'honoured', None) == name:
+        return
+
+    @functools.wraps(usual)
+    def from_cfg(cls: type, cfg: Any) -> Any:
+        ours = cls is Runner and cfg.get('runner_type') == name
+        return RUNNERS.build(cfg) if ours else usual(cls, cfg)
+
+    from_cfg.honoured = name  # type: ignore[attr-defined]
+    setattr(Runner, 'from_cfg', classmethod(from_cfg))  # noqa: B010  # mypy takes an assignment for a mistake
+
+
 #: Protected attributes of MMEngine's classes that subclasses here use on themselves, as MMEngine's own subclasses do:
 #: the file of the subclass, its base, the names. Seen in MMEngine 0.10.7.
-INHERITED = {
-}
+INHERITED = {}

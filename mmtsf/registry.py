@@ -3,17 +3,30 @@
 A config with ``default_scope = 'mmtsf'`` therefore finds the names of all three, nearest first.
 """
 
+from typing import Any
+
 import mmengine.registry
 from mmaction import registry as mmaction
 
 from .compat import without_mmcv_warning
+from .config.references import refuse_references
 
 
 class Registry(mmengine.registry.Registry):
-    """MMEngine's registry, which imports its own modules at the first look-up, and here those of its parent, too.
+    """MMEngine's registry, which imports its own modules at the first look-up, and here those of its parent, too; it
+    builds nothing of references that were not resolved.
 
     Takes the arguments of :class:`mmengine.registry.Registry`.
     """
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """MMEngine's.
+
+        Raises:
+            ValueError: If the config holds references.
+        """
+        refuse_references(cfg, str(cfg.get('type', self.name)) if isinstance(cfg, dict) else self.name)
+        return super().build(cfg, *args, **kwargs)
 
     def import_from_location(self) -> None:
         """Import the modules whose names a config can have."""

@@ -1,6 +1,7 @@
 # What every run shares: scope, hooks, log, environment, seed
 default_scope = 'mmtsf'
-custom_imports = dict(imports=['mmtsf'])
+custom_imports = dict(imports=['mmtsf.engine.runner_type'])
+runner_type = 'mmtsf.Runner'  # RUNNERS.build(config) finds it from any registry
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -6,7 +6,7 @@ them refers to it. A child config, or ``--cfg-options clip.num_frames=16``, chan
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,35 @@ class Resolver:
                 if key in original and REFERENCE.fullmatch(str(original[key])) and original[key] != written[key]
             ]
         return merged(used, inside)
+
+
+def refuse_references(values: Any, owner: str) -> None:
+    """Refuse values that still refer to others where a part of a run is built.
+
+    Args:
+        values (Any): Its arguments.
+        owner (str): What is built.
+
+    Raises:
+        ValueError: If there are any, with the remedy.
+    """
+    if REFERENCE.search(str(values)) and (found := next(_references(values), None)):
+        place, reference = found
+        raise ValueError(
+            f'{owner} was given {place}={reference!r}, a reference to another value of its config; resolve the config '
+            'first: mmtsf.config.resolve(config), or mmtsf.config.load_config(path)'
+        )
+
+
+def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
+    """Dotted places of texts that refer to something."""
+    if isinstance(values, (list, tuple)):
+        values = dict(enumerate(values))
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _references(value, f'{place}.{key}' if place else str(key))
+    elif isinstance(values, str) and REFERENCE.search(values):
+        yield place, values
 
 
 def merged(base: dict, changes: dict) -> dict:

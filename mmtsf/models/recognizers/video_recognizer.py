@@ -6,6 +6,7 @@ import torch
 from mmaction.models import Recognizer3D
 from torch import Tensor
 
+from mmtsf.config.references import refuse_references
 from mmtsf.registry import MODELS
 
 from ..backbones import TimeSformer
@@ -39,6 +40,7 @@ class VideoRecognizer(Recognizer3D):
         data_preprocessor: dict | None = None,
         frozen: bool = False,
     ) -> None:
+        refuse_references(dict(backbone=backbone, cls_head=cls_head, frozen=frozen), type(self).__name__)
         super().__init__(backbone, cls_head, neck, train_cfg, test_cfg, data_preprocessor)
         self.frozen = frozen
         if frozen:

@@ -1,0 +1,8 @@
+"""Have scripts of MMEngine and MMAction2 build our Runner for configs that name it.
+
+Configs of ours import this module when they are read; importing mmtsf does not.
+"""
+
+from mmtsf.compat import honour_runner_type
+
+honour_runner_type('mmtsf.Runner')
