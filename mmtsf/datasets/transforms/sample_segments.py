@@ -31,7 +31,9 @@ class SampleSegments(UniformSample):
         super().__init__(clip_len, num_clips, test_mode)
         self.reverse = is_reversed(frame_order)
 
-    def _get_sample_clips(self, num_frames: int) -> np.ndarray:
+    def transform(self, results: dict) -> dict:
         draws = 1 if self.test_mode else self.num_clips
-        indices = np.concatenate([super(SampleSegments, self)._get_sample_clips(num_frames) for _ in range(draws)])
-        return indices.reshape(-1, self.clip_len)[:, ::-1].reshape(-1) if self.reverse else indices
+        drawn = [UniformSample.transform(self, results)['frame_inds'] for _ in range(draws)]
+        indices = np.concatenate(drawn).reshape(-1, self.clip_len)
+        results['frame_inds'] = (indices[:, ::-1] if self.reverse else indices).reshape(-1)
+        return results
