@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -18,7 +20,18 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     gradients: no checkpoint is written while gradients wait, in whatever process.
 
     Takes the arguments of :class:`mmengine.runner.EpochBasedTrainLoop`.
+
+    Raises:
+        ValueError: If the sampler never ends an epoch.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.dataloader.sampler, InfiniteSampler):
+            raise ValueError(
+                'InfiniteSampler never ends an epoch; set train_dataloader.sampler.type to SeededSampler or '
+                "DefaultSampler, or train_cfg=dict(_delete_=True, type='IterBasedTrainLoop', max_iters=...)"
+            )
 
     def run(self) -> nn.Module:
         """Train."""
