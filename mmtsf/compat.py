@@ -17,7 +17,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config import config as config_module
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 from torch.utils.data._utils import signal_handling
 
 
@@ -129,6 +128,8 @@ def honour_runner_type(name: str) -> None:
     other configs are built as before. A config of ours asks for it where it is read (``custom_imports``), nothing else
     does. Seen in MMAction2 1.1.0 and MMEngine 0.10.7.
     """
+    from mmengine.runner import Runner  # which takes seconds
+
     usual = vars(Runner)['from_cfg'].__func__
     if getattr(usual, 'honoured', None) == name:
         return

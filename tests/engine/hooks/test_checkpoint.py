@@ -1,0 +1,185 @@
+"""Our checkpoint hook takes and keeps all that MMEngine's does, and removes nothing that it still needs."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine import hooks
+from mmengine.runner import Runner as PlainRunner
+from mmengine.runner import find_latest_checkpoint
+from toys import toy_runner
+
+from mmtsf.engine.hooks import CheckpointHook
+from mmtsf.engine.runner import Runner
+
+RUNNERS = pytest.mark.parametrize('runner', [Runner, PlainRunner], ids=['our runner', "MMEngine's"])
+
+
+def trained(work_dir: Path, runner: type = Runner, hook: dict | None = None, **changes: Any) -> PlainRunner:
+    """A toy that was trained with a checkpoint hook of ours."""
+    hooks = dict(checkpoint=dict(type='CheckpointHook', **hook or {}), format=dict(type='CheckpointFormatHook'))
+    made = toy_runner(work_dir, runner, default_hooks=hooks, **changes)
+    made.train()
+    return made
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob('*.pth'))
+
+
+def test_it_takes_the_arguments_of_its_base_in_their_order():
+    values = dict(interval=3, by_epoch=False, save_optimizer=False, save_param_scheduler=False, out_dir='out')
+    values |= dict(max_keep_ckpts=4, save_last=False, save_best=['a', 'b'], rule=['less', 'greater'], greater_keys='c')
+    values |= dict(less_keys=['d'], file_client_args=None, filename_tmpl='x_{}.pth', backend_args=dict(backend='local'))
+    values |= dict(published_keys=['state_dict'], save_begin=2)
+    assert list(values) == [name for name in inspect.signature(hooks.CheckpointHook).parameters if name != 'kwargs']
+    usual, ours = (vars(kind(*values.values())) for kind in (hooks.CheckpointHook, CheckpointHook))
+    assert {name: ours[name] for name in usual} == usual
+    assert vars(CheckpointHook())['interval'] == vars(hooks.CheckpointHook())['interval']
+
+
+def test_an_argument_that_nothing_takes_is_named_before_training_starts(tmp_path):
+    with pytest.raises(TypeError, match="CheckpointHook has no argument 'max_keep_ckpt'"):
+        trained(tmp_path, hook=dict(interval=1, max_keep_ckpt=3))
+    assert files(tmp_path) == []
+
+
+@RUNNERS
+def test_files_and_the_message_hub_name_the_last_checkpoint_and_those_that_are_kept(runner, tmp_path):
+    made = trained(tmp_path, runner, dict(interval=1, max_keep_ckpts=2), max_epochs=4)
+    assert files(tmp_path) == ['epoch_3.pth', 'epoch_4.pth']
+    assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_4.pth')
+    for info in (
+        made.message_hub.runtime_info,
+        torch.load(tmp_path / 'epoch_4.pth')['message_hub']['runtime_info'],
+    ):
+        assert info['last_ckpt'] == str(tmp_path / 'epoch_4.pth')
+        assert info['keep_ckpt_ids'] == [3, 4]
+
+
+@RUNNERS
+@pytest.mark.parametrize(
+    ('hook', 'expected'),
+    [
+        (dict(interval=2), ['epoch_2.pth', 'epoch_3.pth']),
+        (dict(interval=2, save_last=False), ['epoch_2.pth']),
+        (dict(interval=-1), ['epoch_3.pth']),
+        (dict(interval=1, save_begin=2), ['epoch_2.pth', 'epoch_3.pth']),
+        (dict(interval=1, filename_tmpl='toy-{}.pth', max_keep_ckpts=1), ['toy-3.pth']),
+        (dict(interval=5, by_epoch=False, max_keep_ckpts=2), ['iter_10.pth', 'iter_12.pth']),
+    ],
+    ids=str,
+)
+def test_checkpoints_are_written_when_its_base_writes_them(runner, hook, expected, tmp_path):
+    trained(tmp_path, runner, hook, max_epochs=3)
+    assert files(tmp_path) == expected
+    whole = toy_runner(
+        tmp_path / 'base',
+        default_hooks=dict(checkpoint=dict(type='mmengine.hooks.CheckpointHook', **hook)),
+        max_epochs=3,
+    )
+    whole.train()
+    assert files(tmp_path / 'base') == expected
+
+
+def test_a_published_checkpoint_holds_the_keys_that_were_asked_for(tmp_path):
+    trained(tmp_path, hook=dict(interval=1, published_keys=['meta', 'state_dict']))
+    (name,) = [name for name in files(tmp_path) if re.fullmatch(r'epoch_2-[0-9a-f]{8}\.pth', name)]
+    assert set(torch.load(tmp_path / name)) == {'meta', 'state_dict'}
+
+
+@pytest.mark.parametrize(
+    'named', [dict(), dict(filename_tmpl='toy_{:03d}.pth'), dict(by_epoch=False, interval=3)], ids=str
+)
+def test_checkpoints_elsewhere_are_found_again_and_not_written_over(named, tmp_path):
+    work_dir, hook = tmp_path / 'run', dict(interval=1, out_dir=str(tmp_path / 'out')) | named
+    trained(work_dir, hook=hook, max_epochs=1)
+    before = files(tmp_path / 'out/run')
+    assert before
+    assert files(work_dir) == []
+    with pytest.raises(RuntimeError, match=f'{tmp_path}/out/run holds checkpoints of an earlier training'):
+        trained(work_dir, hook=hook)
+    assert trained(work_dir, hook=hook, max_epochs=2, resume=True).iter == 8
+    assert set(before) < set(files(tmp_path / 'out/run'))
+
+
+def test_what_last_checkpoint_names_is_not_begun_anew_where_nothing_else_is_found(tmp_path):
+    trained(tmp_path / 'run', max_epochs=1)
+    (tmp_path / 'run/epoch_1.pth').rename(tmp_path / 'other.pth')
+    (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'other.pth'))
+    assert trained(tmp_path / 'run', resume=True).message_hub.get_scalar('train/loss').data[0].size == 8
+    (tmp_path / 'run/epoch_2.pth').unlink()
+    (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'gone.pth'))
+    with pytest.raises(FileNotFoundError, match=r'gone\.pth'):
+        trained(tmp_path / 'run', resume=True, max_epochs=3)
+
+
+SCORES = dict(up=[0.1, 0.3, 0.05], down=[5.0, 6.0, 4.0])
+
+
+@RUNNERS
+@pytest.mark.parametrize(
+    ('keys', 'expected'),
+    [('up', ['best_up_epoch_2.pth']), (['up', 'down'], ['best_down_epoch_3.pth', 'best_up_epoch_2.pth'])],
+)
+def test_the_best_of_each_metric_stays(runner, keys, expected, tmp_path):
+    rule = ['greater', 'less'] if isinstance(keys, list) else 'greater'
+    trained(tmp_path, runner, dict(interval=1, save_best=keys, rule=rule), max_epochs=3, scores=SCORES)
+    assert [name for name in files(tmp_path) if name.startswith('best')] == expected
+    info = torch.load(tmp_path / 'epoch_3.pth')['message_hub']['runtime_info']
+    ends = ['_down', '_up'] if isinstance(keys, list) else ['']
+    assert [info[f'best_ckpt{end}'] for end in ends] == [str(tmp_path / name) for name in expected]
+
+
+@pytest.mark.parametrize('keys', ['up', ['up', 'down']])
+def test_a_best_checkpoint_that_cannot_be_written_leaves_the_one_before_it(keys, tmp_path, monkeypatch):
+    write = PlainRunner.save_checkpoint
+
+    def full(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        if 'best_up_epoch_2' in filename:
+            raise OSError(28, 'No space left on device')
+        write(self, out_dir, filename, *args, **kwargs)
+
+    monkeypatch.setattr(PlainRunner, 'save_checkpoint', full)
+    rule = ['greater', 'less'] if isinstance(keys, list) else 'greater'
+    made = trained(tmp_path, hook=dict(interval=1, save_best=keys, rule=rule), max_epochs=3, scores=SCORES)
+    assert 'best_up_epoch_1.pth' in files(tmp_path)
+    assert made.message_hub.runtime_info['best_ckpt' if keys == 'up' else 'best_ckpt_up'].endswith(
+        'best_up_epoch_1.pth'
+    )
+    assert not list(tmp_path.glob('*.part'))
+
+
+def test_old_checkpoints_stay_until_the_new_one_and_its_name_are_on_the_disk(tmp_path, monkeypatch):
+    write, seen = PlainRunner.save_checkpoint, {}
+
+    def watched(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        seen[filename.partition('.')[0]] = files(tmp_path)
+        write(self, out_dir, filename, *args, **kwargs)
+
+    monkeypatch.setattr(PlainRunner, 'save_checkpoint', watched)
+    trained(tmp_path, hook=dict(interval=1, max_keep_ckpts=1), max_epochs=3)
+    assert seen == dict(epoch_1=[], epoch_2=['epoch_1.pth'], epoch_3=['epoch_2.pth'])
+    assert files(tmp_path) == ['epoch_3.pth']
+
+
+@RUNNERS
+def test_resume_true_goes_on_and_does_not_begin_again(runner, tmp_path):
+    first = trained(tmp_path, runner, dict(interval=1), max_epochs=1)
+    again = trained(tmp_path, runner, dict(interval=1), max_epochs=3, resume=True)
+    assert (again.epoch, again.iter) == (3, 12)
+    losses = again.message_hub.get_scalar('train/loss').data[0].tolist()
+    assert len(losses) == 12
+    assert losses[:4] == first.message_hub.get_scalar('train/loss').data[0].tolist()
+
+
+def test_a_resume_before_training_finds_the_newest_checkpoint(tmp_path):
+    trained(tmp_path, hook=dict(interval=1), max_epochs=1)
+    runner = toy_runner(tmp_path, resume=True)
+    runner.load_or_resume()
+    assert (runner.epoch, runner.iter) == (1, 4)
+    runner.train()
+    assert runner.iter == 8
