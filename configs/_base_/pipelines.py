@@ -15,7 +15,6 @@ view_presets = {
     '10x3': dict(num_clips=10, num_crops=3),
 }
 views = dict(
-    preset='${view_presets.${view}}',
     num_clips='${view_presets.${view}.num_clips}',
     num_crops='${view_presets.${view}.num_crops}',
     frame_order='forward',

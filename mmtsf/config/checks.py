@@ -53,7 +53,8 @@ class Names:
     Args:
         values (dict): Its values, with their references.
         tables (set[str]): Top-level keys that exist to be referred to.
-        named (set[str]): Dotted names that any value refers to, in branches that no word chooses as well.
+        named (set[str]): Dotted names that any value refers to or did in a file that the config inherits from, also in
+            branches that no word chooses; a part that a word chooses may be ``*``.
         used (set[str]): Those that the resolved config depends on.
         overridden (list[tuple[str, str, Any]]): Literals beside a ``_use_``: place, reference and literal.
         lineage (list[tuple[Path, dict]]): Files that it is made of, those it inherits from first.
@@ -111,7 +112,7 @@ def _has(values: Any, name: str) -> bool:
 
 def _check_keys(names: Names) -> None:
     """Refuse top-level keys that nothing reads and that are close to a known one."""
-    known = runner_keys() | names.tables | {name.split('.')[0] for name in _ever_named(names)}
+    known = runner_keys() | names.tables
     for key in sorted(set(names.values) - known):
         if close := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
             raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')
@@ -128,29 +129,34 @@ def _check_options(names: Names, options: Iterable[str]) -> None:
             raise ValueError(
                 f'{words}what refers to it is not in use; data.sampling, data.source and the like choose that'
             )
-        if not names.tables:
+        if not names.tables & set(names.values):
             raise ValueError(f'{words}values of this config refer to nothing; change them directly')
-        inside = {other for other in names.named if _within(other, table)}
-        suggestion = suggest(name, inside) if inside else suggest(table, runner_keys() | names.tables, runner_keys())
+        inside = {other for other in names.named if _within(other, table) and '*' not in other}
+        tables = names.tables & set(names.values)
+        known, unlisted = (inside, ()) if inside else (runner_keys() | tables, runner_keys())
+        suggestion = suggest(name if inside else table, known, unlisted)
         raise ValueError(f'{words}no value of this config refers to it{suggestion}')
 
 
 def _check_tables(names: Names) -> None:
     """Refuse keys of tables that nothing refers to, nor did in a file that the config inherits from."""
-    ever = names.named | _ever_named(names)
-    for table in sorted(names.tables):
-        for name in _unused(table, names.values[table], ever):
-            siblings = {other for other in ever if fnmatchcase(name.rpartition('.')[0], other.rpartition('.')[0])}
-            siblings = {f'{name.rpartition(".")[0]}.{other.rpartition(".")[2]}' for other in siblings}
-            if close := difflib.get_close_matches(name, siblings, n=1, cutoff=0.8):
-                raise ValueError(f'unknown config key {name!r}: nothing refers to it; did you mean {close[0]!r}?')
+    for table in sorted(names.tables & set(names.values)):
+        for name in _unused(table, names.values[table], names.named):
+            owner = name.rpartition('.')[0]
+            siblings = {f'{owner}.{other.rpartition(".")[2]}' for other in names.named if _is_in(other, owner)}
+            raise ValueError(f'unknown config key {name!r}: nothing refers to it{suggest(name, siblings)}')
 
 
-def _ever_named(names: Names) -> set[str]:
-    """Names that values of the inherited files refer to: a child may have no use for them any more. A part that a word
+def _is_in(name: str, owner: str) -> bool:
+    """Whether a name, a part of which may be ``*``, lies in a table."""
+    return fnmatchcase(owner, name.rpartition('.')[0])
+
+
+def named_in(lineage: list[tuple[Path, dict]]) -> set[str]:
+    """Names that values of inherited files refer to: a child may have no use for them any more. A part that a word
     chooses is ``*``."""
     found = set()
-    for text in (value for _, values in names.lineage for value in _texts(values)):
+    for text in (value for _, values in lineage for value in _texts(values)):
         while match := ANY_REFERENCE.search(text):
             found.add(match[1])
             text = text.replace(match[0], '*')

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .checks import Names, check, refuse_old_keys, runner_keys, suggest
+from .checks import Names, check, named_in, refuse_old_keys, runner_keys, suggest
 from .lineage import inherited
 from .recipes import words_path
 
@@ -45,7 +45,7 @@ class Resolver:
         """
         if isinstance(value, dict):
             inside = {key: self.resolve(item, f'{place}.{key}') for key, item in value.items() if key != USE}
-            return self._used(value[USE], value, inside, place) if USE in value else inside
+            return merged(self._used(value, place), inside) if USE in value else inside
         if isinstance(value, (list, tuple)):
             return type(value)(self.resolve(item, f'{place}.{number}') for number, item in enumerate(value))
         if isinstance(value, str) and (match := REFERENCE.fullmatch(value := self.expanded(value))):
@@ -85,19 +85,25 @@ class Resolver:
             value = value[key]
         return value
 
-    def _used(self, reference: Any, written: dict, inside: dict, place: str) -> dict:
-        """The dict that a reference names, changed by what is written beside it."""
-        used = self.resolve(reference)
+    def _used(self, written: dict, place: str) -> dict:
+        """The dict that ``_use_`` names, without what is written in the place of its values."""
+        name, used = self._followed(written[USE])
         if not isinstance(used, dict):
-            raise ValueError(f'{USE}={reference!r} of {place.lstrip(".")} names {used!r}, expected a dict')
-        match = REFERENCE.fullmatch(self.expanded(str(reference)))
-        if match and isinstance(original := self.look_up(match[1]), dict):
-            self.overridden += [
-                (f'{place}.{key}'.lstrip('.'), original[key], written[key])
-                for key in written
-                if key in original and REFERENCE.fullmatch(str(original[key])) and original[key] != written[key]
-            ]
-        return merged(used, inside)
+            raise ValueError(f'{USE}={written[USE]!r} of {place} names {used!r}, expected a dict')
+        literals = {key: item for key, item in written.items() if key in used and not isinstance(item, dict)}
+        self.overridden += [
+            (f'{place}.{key}', used[key], item)
+            for key, item in literals.items()
+            if REFERENCE.fullmatch(str(used[key])) and used[key] != item
+        ]
+        return self.resolve({key: item for key, item in used.items() if key not in literals}, name)
+
+    def _followed(self, value: Any, name: str = '') -> tuple[str, Any]:
+        """What a reference comes to, and the name that leads there."""
+        if isinstance(value, str) and (match := REFERENCE.fullmatch(self.expanded(value))):
+            self.named.add(match[1])
+            return self._followed(self.look_up(match[1]), match[1])
+        return name, value
 
 
 def refuse_references(values: Any, owner: str) -> None:
@@ -160,15 +166,16 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     refuse_old_keys(values)
     if 'training' not in values and '${training.' in str(values):  # a schedule of one's own has the usual words
         values['training'] = Config.fromfile(words_path()).training.to_dict()
-    everything, used = Resolver(values), Resolver(values)
+    everything, used, lineage = Resolver(values), Resolver(values), inherited(config)
     try:
         everything.resolve(values)  # also branches that no word chooses
-        tables = {name.split('.')[0] for name in everything.named} - runner_keys()
+        named = everything.named | named_in(lineage)
+        tables = {name.split('.')[0] for name in named} - runner_keys()
         resolved = {key: used.resolve(value, key) for key, value in values.items() if key not in tables}
-        pipelines = {key: Resolver(values).resolve(values[key]) for key in PIPELINES if key in tables}
+        pipelines = {key: Resolver(values).resolve(values[key]) for key in PIPELINES if key in values}
     except RecursionError:
         raise ValueError(f'values of {config.filename} refer to each other in a circle') from None
-    check(Names(values, tables, everything.named, used.named, used.overridden, inherited(config)), options)
+    check(Names(values, tables, named, used.named, used.overridden, lineage), options)
     hooks = resolved.get('default_hooks')
     if isinstance(hooks, dict) and hooks.get('ema', ...) is None:
         del hooks['ema']  # a hook that the recipe has no use for

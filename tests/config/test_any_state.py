@@ -79,6 +79,20 @@ train_dataloader = dict(dataset=dict(split='val'))
     assert paper.optim_wrapper.optimizer.lr == 1e-5
 
 
+def test_an_argument_of_a_data_set_that_a_word_chooses_may_be_set_beside_the_word(tmp_path):
+    text = "data = dict(source='list')\ntrain_dataloader = dict(dataset=dict(ann_file='mine.txt'))"
+    config = resolve(child_of(TINY, text, tmp_path))
+    assert config.train_dataloader.dataset.ann_file == 'mine.txt'
+    assert config.train_dataloader.dataset.data_root == 'data/motion'
+    assert config.val_dataloader.dataset.ann_file == 'val_list.txt'
+
+
+@pytest.mark.parametrize('text', ['data = dict(rot=1)', 'clip = dict(colour=3)', 'training = dict(label_smoothin=0.1)'])
+def test_a_key_of_a_table_that_nothing_refers_to_is_named(text, tmp_path):
+    with pytest.raises(ValueError, match="unknown config key '(data|clip|training).*': nothing refers to it; "):
+        resolve(child_of(TINY, text, tmp_path))
+
+
 def test_a_backbone_or_head_may_be_replaced(tmp_path):
     text = """
 model = dict(
