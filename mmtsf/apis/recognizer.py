@@ -16,8 +16,10 @@ from torch import Tensor
 from mmtsf.config import load_config, resolve
 from mmtsf.datasets.video_list import class_names
 from mmtsf.deploy.fuse import fuse
+from mmtsf.models import TimeSformer
 from mmtsf.registry import MODELS
-from mmtsf.weights import classes_of, load_weights, read_checkpoint, translate
+from mmtsf.weights import Weights, classes_of, load_weights, read_checkpoint, translate
+from mmtsf.weights.translate import tensors_of
 
 
 def resolved(config: str | Path | Config | dict, options: dict | None = None) -> Config:
@@ -56,7 +58,8 @@ def init_recognizer(
             random ones.
         device (str | torch.device, optional): Where it computes. Defaults to None: the GPU if there is one.
         options (dict, optional): Changes to the config by dotted keys. Defaults to None.
-        fused (bool): Whether neighbouring linear layers are merged, for inference alone. Defaults to False.
+        fused (bool): Whether neighbouring linear layers of a TimeSformer are merged, for inference alone. Defaults to
+            False.
 
     Raises:
         TypeError: If the config is something else.
@@ -73,7 +76,9 @@ def init_recognizer(
     state = {}
     if checkpoint is not None:
         state = read_checkpoint(str(checkpoint))
-        load_weights(translate(state), model, may_start_fresh=False)
+        is_ours = isinstance(model.backbone, TimeSformer)
+        weights = translate(state) if is_ours else Weights(tensors_of(state), 'the same model', scheme='')
+        load_weights(weights, model, may_start_fresh=False)
     model.dataset_meta = dict(classes=_class_names(config, state))
     model.cfg = config
     if fused:

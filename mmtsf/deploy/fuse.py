@@ -2,6 +2,8 @@
 
 from mmaction.models import ActionDataPreprocessor, BaseRecognizer
 
+from mmtsf.models import TimeSformer
+
 
 def fuse(recognizer: BaseRecognizer) -> None:
     """Merge what is linear and adjacent: the same scores from fewer operations. Not to be undone, nor to be trained.
@@ -10,8 +12,11 @@ def fuse(recognizer: BaseRecognizer) -> None:
     frames stay uint8 until there.
 
     Args:
-        recognizer (BaseRecognizer): A recognizer with a :class:`TimeSformer` backbone; changed in place.
+        recognizer (BaseRecognizer): A recognizer; one with a :class:`TimeSformer` backbone is changed in place, others
+            stay as they are.
     """
+    if not isinstance(recognizer.backbone, TimeSformer):
+        return
     preprocessor = recognizer.data_preprocessor
     recognizer.backbone.fuse(preprocessor.mean.flatten(), preprocessor.std.flatten())
     plain = dict(to_rgb=preprocessor.to_rgb, to_float32=False, format_shape=preprocessor.format_shape)

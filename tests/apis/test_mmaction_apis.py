@@ -6,6 +6,7 @@ import cv2
 import mmaction.apis
 import numpy as np
 import pytest
+import torch
 from helpers import assert_close
 from mmaction.apis import ActionRecogInferencer, MMAction2Inferencer
 from mmengine.config import Config
@@ -139,3 +140,19 @@ def test_our_inferencer_takes_a_pipeline_of_mmactions_transforms(tiny_checkpoint
     (got,) = TimeSformerInferencer(config, tiny_checkpoint, 'cpu')(video)['predictions']
     assert (got['video'], got['times']) == (video, None)
     assert max(got['scores']) == pytest.approx(float(scores.max()), abs=1e-3)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_backbone_and_head_of_mmaction_load_their_own_weights(fused, video, tmp_path):
+    config = tiny()
+    sizes = dict(num_frames=8, img_size=48, patch_size=16, embed_dims=32, num_heads=2, num_transformer_layers=1)
+    config.model.backbone = dict(type='mmaction.TimeSformer', pretrained=None, **sizes)
+    config.model.cls_head = dict(type='mmaction.TimeSformerHead', num_classes=4, in_channels=32, average_clips='prob')
+    trained = init_recognizer(config, device='cpu')
+    torch.save(dict(state_dict=trained.state_dict()), tmp_path / 'theirs.pth')
+    again = init_recognizer(config, tmp_path / 'theirs.pth', 'cpu', fused=fused)
+    scores = [inference_recognizer(model, video).pred_scores.item for model in (trained, again)]
+    assert_close(scores[1], scores[0], atol=0)
+    torch.save(dict(state_dict={'cls_head.fc_cls.bias': torch.zeros(4)}), tmp_path / 'part.pth')
+    with pytest.raises(ValueError, match='the checkpoint does not fit the model of this config'):
+        init_recognizer(config, tmp_path / 'part.pth', 'cpu')
