@@ -112,6 +112,11 @@ def is_testing(runner: Any) -> bool:
     return not is_training(runner) and not all(isinstance(loop, (dict, type(None))) for loop in others)
 
 
+def accumulates(wrapper: Any) -> bool:
+    """Whether an optimizer wrapper makes an update of several batches. Seen in MMEngine 0.10.7."""
+    return getattr(wrapper, '_accumulative_counts', 1) > 1
+
+
 def set_progress(loop: Any, epoch: int, iteration: int) -> None:
     """Have a training loop go on behind so many epochs and iterations.
 

@@ -8,6 +8,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
+from mmtsf import compat
 from mmtsf.datasets.loading.video_loader import VideoLoader
 from mmtsf.registry import LOOPS
 
@@ -54,7 +55,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done = self._batches_done
-        if done < len(self.dataloader):
+        if done < len(self.dataloader) and compat.accumulates(self.runner.optim_wrapper):
             self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, len(self.dataloader))
         for index, batch in enumerate(self._batches_from(done), done):
             self.run_iter(index, batch)

@@ -91,7 +91,8 @@ class Runner(mmengine.runner.Runner):
         if batch:
             runner.logger.info(batch)
         runner.given_cfg = cfg
-        runner.dump_config()
+        if hasattr(runner, 'cfg'):  # a subclass may build nothing
+            runner.dump_config()
         return runner
 
     def dump_config(self) -> None:
