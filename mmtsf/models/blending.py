@@ -1,4 +1,4 @@
-"""Clips of a batch, mixed."""
+"""Blend the clips of a batch."""
 
 import torch
 from mmaction.models.utils import RandomBatchAugment
@@ -13,13 +13,20 @@ class RandomBlending(RandomBatchAugment):
     a resumed run draws the same.
 
     Args:
-        augments (list[dict]): Configs of ways to blend, one of which is drawn for a batch, all with the same chance.
+        augments (dict | list[dict]): Configs of ways to blend, one of which is drawn for a batch.
+        probs (float | list[float], optional): Their probabilities; what they lack to 1 is that of no blending.
+            Defaults to None: all the same.
     """
 
-    def __init__(self, augments: list[dict]) -> None:
+    def __init__(self, augments: dict | list[dict], probs: float | list[float] | None = None) -> None:
         with torch.device('cpu'):  # their distributions need values, where a model without values is built, too
-            super().__init__(augments)
+            super().__init__(augments, list(probs) if isinstance(probs, (list, tuple)) else probs)
 
     def do_blending(self, imgs: Tensor, label: Tensor, **kwargs) -> tuple[Tensor, Tensor]:
         """Blended clips ``(B, N, 3, T, H, W)`` and labels ``(B, K)``."""
-        return self.augments[int(torch.randint(len(self.augments), ()))].do_blending(imgs, label, **kwargs)
+        if self.probs is None:
+            drawn = torch.randint(len(self.augments), ())
+        else:
+            drawn = torch.multinomial(torch.tensor(self.probs), 1)
+        blending = self.augments[int(drawn)]
+        return (imgs, label) if blending is None else blending.do_blending(imgs, label, **kwargs)

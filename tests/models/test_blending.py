@@ -121,3 +121,16 @@ def test_nothing_is_blended_in_testing_and_a_step_learns() -> None:
     before = model.cls_head.fc_cls.weight.clone()
     assert torch.isfinite(model.train_step(batch_of([2]), wrapper)['loss'])  # a batch of one clip
     assert not torch.equal(model.cls_head.fc_cls.weight, before)
+
+
+def test_blending_has_the_probabilities_that_are_asked_for():
+    ways = [dict(type='MixupBlending', num_classes=2), dict(type='CutmixBlending', num_classes=2)]
+    clips, labels = torch.randn(2, 1, 3, 2, 4, 4), torch.eye(2)
+
+    def share_of_none(probs):
+        blending = MODELS.build(dict(type='RandomBlending', augments=ways, probs=probs))
+        return sum(blending.do_blending(clips, labels)[0] is clips for _ in range(200)) / 200
+
+    assert share_of_none([0.5, 0.5]) == share_of_none(None) == 0
+    assert share_of_none([0.0, 0.0]) == 1
+    assert 0.3 < share_of_none([0.25, 0.25]) < 0.7
