@@ -70,7 +70,7 @@ def dry_run(config: Config) -> Iterator[str]:
         str: Lines to print.
     """
     config = resolve(config)
-    set_batch(config)
+    batch = set_batch(config)
     epochs = config.train_cfg.max_epochs
     # gradients that wait take memory: two batches an update show it, however many there are
     steps = config.optim_wrapper.get('accumulative_counts', 1)
@@ -88,6 +88,7 @@ def dry_run(config: Config) -> Iterator[str]:
             raise SystemExit('\n'.join([f'out of memory: {error}', *memory_advice(config)])) from error
     iterations = epochs * len(runner.train_dataloader) - (runner.iter - WARM_UP - COUNTED + 1)
     forecast = forecast_of(measured, pace, iterations)
+    yield from filter(None, [batch])
     yield from report(forecast, measured.workers)
     yield from advice(config, forecast, memory_share(measured.workers))
 
