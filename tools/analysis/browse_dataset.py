@@ -50,19 +50,24 @@ def main() -> None:
     for index in chosen:
         samples = SeededItems(dataset)[SeededIndex(index, (args.seed, index))]
         for sample in samples if isinstance(samples, list) else [samples]:
-            labels = ', '.join(dataset.metainfo['classes'][i] for i in labels_of(sample, dataset.multi_class))
-            numbers = sample['data_samples'].frame_inds.reshape(-1, sample['inputs'].shape[2])
-            for view, frames in enumerate(sample['inputs']):  # crops of a clip lie one after the other
-                clips.append(frames.permute(1, 2, 3, 0).numpy())
-                seen = numbers[view % len(numbers)]
-                titles.append(f'{Path(sample["data_samples"].filename).name}, frames {seen[0]} to {seen[-1]}: {labels}')
+            clips += [view.permute(1, 2, 3, 0).numpy() for view in sample['inputs']]
+            titles += titles_of(sample, getattr(dataset, 'metainfo', {}).get('classes'))
     draw_clips(clips, titles, args.out)
     print(f'wrote {len(clips)} clips of {len(chosen)} videos to {args.out}')
 
 
-def labels_of(sample: dict, multi_class: bool) -> list[int]:
-    item = sample['data_samples'].gt_labels.item
-    return item.nonzero().flatten().tolist() if multi_class else item.tolist()
+def titles_of(sample: dict, classes: list[str] | None) -> list[str]:
+    """File, frames and class of every view, as far as the pipeline tells them."""
+    told, (num_views, _, num_frames) = sample['data_samples'], sample['inputs'].shape[:3]
+    item = told.gt_labels.item
+    labels = item.tolist() if len(item) == 1 else item.nonzero().flatten().tolist()
+    words = ', '.join(classes[label] if classes else str(label) for label in labels)
+    name = Path(told.get('filename', 'video')).name
+    if 'frame_inds' not in told:
+        return [f'{name}: {words}'] * num_views
+    clips = told.frame_inds.reshape(-1, num_frames)
+    seen = [clips[view % len(clips)] for view in range(num_views)]  # crops of a clip lie one after the other
+    return [f'{name}, frames {numbers[0]} to {numbers[-1]}: {words}' for numbers in seen]
 
 
 if __name__ == '__main__':
