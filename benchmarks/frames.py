@@ -13,6 +13,7 @@ import torch
 from implementations import ours
 from timing import medians
 
+from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.engine.launch import keep_freed_memory
 
 FRAMES = dict(divided=(8, 16, 32, 64, 96), joint=(8, 16, 32))
@@ -21,7 +22,7 @@ FRAMES = dict(divided=(8, 16, 32, 64, 96), joint=(8, 16, 32))
 @torch.no_grad()
 def seconds(scheme: str, num_frames: int, rounds: int) -> float:
     model = ours(scheme, num_frames, 224).to(torch.bfloat16).eval()
-    model.backbone.fuse()
+    fuse_backbone(model.backbone)
     clips = torch.randn(1, 3, num_frames, 224, 224, dtype=torch.bfloat16)
     return medians({scheme: lambda: model(clips)}, rounds)[scheme]
 

@@ -7,7 +7,6 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmtsf.config import load_config
-from mmtsf.models.layers import AttentionStep
 from mmtsf.registry import MODELS
 from mmtsf.weights import translate_back
 from mmtsf.weights.write import hugging_face_config
@@ -47,9 +46,9 @@ def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
     if model.backbone.norm.weight.is_meta:
         return model
     model.backbone.init_weights()
-    for module in model.modules():
-        if isinstance(module, AttentionStep) and module.fc is not None:
-            nn.init.trunc_normal_(module.fc.weight, std=0.02)
+    for name, parameter in model.named_parameters():
+        if name.endswith('temporal_fc.weight'):
+            nn.init.trunc_normal_(parameter, std=0.02)
     return model
 
 

@@ -34,8 +34,9 @@ def classifier(path: str) -> ClipClassifier:
     torch.manual_seed(0)
     recognizer = MODELS.build(load_config(path, dict(start=None)).model)
     recognizer.init_weights()
-    for step in (m for m in recognizer.modules() if hasattr(m, 'zero_extension')):
-        torch.nn.init.trunc_normal_(step.fc.weight, std=0.02) if step.fc is not None else None
+    for name, parameter in recognizer.named_parameters():
+        if name.endswith('temporal_fc.weight'):
+            torch.nn.init.trunc_normal_(parameter, std=0.02)
     return ClipClassifier(recognizer.eval()).eval()
 
 

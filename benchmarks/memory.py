@@ -18,6 +18,7 @@ import torch
 from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, available
 from torch import nn
 
+from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.visualization import rollout
 
@@ -50,7 +51,7 @@ def measure(args: argparse.Namespace) -> tuple[float, float]:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     if name == 'ours' and not args.train:
-        model.backbone.fuse()
+        fuse_backbone(model.backbone)
     clips = torch.randn(1, 3, num_frames, size, size, dtype=dtype)
     if args.kept:
         keep_freed_memory()

@@ -18,6 +18,8 @@ from implementations import BUILDERS, PEERS, SCHEMES, VARIANTS, Floor, available
 from timing import medians
 from torch import Tensor, nn
 
+from mmtsf.deploy.fuse import fuse_backbone
+
 #: How far logits may be apart, as a share of the largest
 TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.1, 'autocast': 0.1}
 
@@ -72,7 +74,7 @@ def candidates(scheme: str, dtype: str, args: argparse.Namespace) -> dict[str, C
         model = BUILDERS[name](scheme, num_frames, size).to(number)
         model.train(args.train)
         if name == 'ours' and not args.train:
-            model.backbone.fuse()
+            fuse_backbone(model.backbone)
         functions[name] = runs(model, clips, dtype, args.train)
         if name == 'ours' and args.compile:
             functions['ours, compiled'] = runs(torch.compile(model), clips, dtype, args.train)

@@ -5,7 +5,7 @@ _base_ = 'timesformer_base_k400.py'
 start = None
 model = dict(
     backbone=dict(
-        attention=dict(cls_token='all', extension=False, qkv_bias=False),
+        attention=dict(cls_token='all', temporal_fc=False, qkv_bias=False),
         position='rotary',
         mlp=dict(type='GatedMLP'),
         norm_eps=1e-5,

@@ -13,7 +13,7 @@ view = '1x1'
 start = None
 model = dict(backbone=dict(patch_size=8, embed_dims=64, num_heads=2, num_layers=4, drop_path_rate=0.0))
 # at 0.02 a narrow model starts too slowly; with position tables near zero it never learns order from scratch
-model['backbone'].update(init_std=0.1, position_start='noise')
+model['backbone'].update(init_std=0.1, position_init='noise')
 model['cls_head'] = dict(init_std=0.1)
 train_dataloader = dict(batch_size=32, num_workers=1)
 val_dataloader = dict(batch_size=32, num_workers=1)

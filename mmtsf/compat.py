@@ -8,15 +8,19 @@ import functools
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.config import config as config_module
 from mmengine.registry import RUNNERS
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils import _python_dispatch
 from torch.utils.data._utils import signal_handling
 
 
@@ -151,3 +155,84 @@ def honour_runner_type(name: str) -> None:
 #: Protected attributes of MMEngine's classes that subclasses here use on themselves, as MMEngine's own subclasses do:
 #: the file of the subclass, its base, the names. Seen in MMEngine 0.10.7.
 INHERITED = {}
+
+
+def is_transformed() -> bool:
+    """Whether a transform of ``torch.func`` is at work, or derivatives are taken in forward mode.
+
+    Functions with a backward pass of their own take part in neither. PyTorch has no public question for it. Seen in
+    PyTorch 2.13.0.
+    """
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def is_dispatched() -> bool:
+    """Whether a mode, such as PyTorch's FLOP counter, looks at every operation. Seen in PyTorch 2.13.0."""
+    return _python_dispatch._get_current_dispatch_mode() is not None
+
+
+def has_global_hooks() -> bool:
+    """Whether hooks of all modules are set (``register_module_forward_hook`` and its kin). Seen in PyTorch 2.13.0."""
+    return torch.nn.modules.module._has_any_global_hook()
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks of its own on the way forward or back. Seen in PyTorch 2.13.0."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    return any(hooks)
+
+
+def replace_saved(output: Tensor, index: int, compute: Callable[[], Tensor]) -> None:
+    """Free a tensor that a function of our own has saved for the backward pass, which computes it instead.
+
+    Where others keep what is saved, as activation checkpointing does, it is left to them. PyTorch documents hooks of
+    single tensors with names that begin with an underscore. Seen in PyTorch 2.13.0.
+
+    Args:
+        output (Tensor): What the function has returned.
+        index (int): Number of the tensor in the order of ``save_for_backward``.
+        compute (Callable): Computes the same tensor.
+    """
+    with suppress(RuntimeError):  # it has hooks already
+        output.grad_fn._raw_saved_tensors[index].register_hooks(lambda _: None, lambda _: compute())  # type: ignore
+
+
+def has_onednn() -> bool:
+    """Whether PyTorch was built with :func:`onednn_linear`."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
+
+
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``F.linear`` in float32 on a CPU by oneDNN, which PyTorch has for its compiler.
+
+    Its own product is MKL's, which takes 1.5 to 2.2 times as long on AMD processors. Seen in PyTorch 2.13.0.
+    """
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'none', [], 'none')
+
+
+def softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
+    """Gradient of scores of the gradient of ``weights``, their softmax over the last axis.
+
+    Written out, it takes four passes over the scores, and PyTorch's own kernel one. Seen in PyTorch 2.13.0.
+    """
+    return torch._softmax_backward_data(gradient, weights, -1, weights.dtype)
+
+
+def has_flash_attention() -> bool:
+    """Whether PyTorch's attention on CPUs is its fused kernel, of which :func:`flash_attention` is the name."""
+    name = '_scaled_dot_product_flash_attention_for_cpu'
+    return torch.backends.cuda.flash_sdp_enabled() and hasattr(torch.ops.aten, name)
+
+
+def flash_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention on CPUs, and the logarithms that its backward pass takes.
+
+    ``F.scaled_dot_product_attention`` calls it, but has no second derivatives. Seen in PyTorch 2.13.0.
+    """
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+
+
+def flash_attention_backward(gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, mixed: Tensor, logs: Tensor) -> Any:
+    """Gradients of queries, keys and values of :func:`flash_attention`. Seen in PyTorch 2.13.0."""
+    name = '_scaled_dot_product_flash_attention_for_cpu_backward'
+    return getattr(torch.ops.aten, name)(gradient, q, k, v, mixed, logs, 0.0, False)

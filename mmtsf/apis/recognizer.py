@@ -58,8 +58,8 @@ def init_recognizer(
             random ones.
         device (str | torch.device, optional): Where it computes. Defaults to None: the GPU if there is one.
         options (dict, optional): Changes to the config by dotted keys. Defaults to None.
-        fused (bool): Whether neighbouring linear layers of a TimeSformer are merged, for inference alone. Defaults to
-            False.
+        fused (bool): Whether the model is made faster for prediction alone (:func:`mmtsf.deploy.fuse.fuse`): it takes
+            frames that are not normalised, and refuses to be trained. Defaults to False.
 
     Raises:
         TypeError: If the config is something else.

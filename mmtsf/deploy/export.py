@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .fuse import fuse_backbone
+
 #: Axes of clips (B, 3, T, H, W) that an export may leave open, and their names
 DYNAMIC_AXES = {0: 'batch', 2: 'frames', 3: 'height', 4: 'width'}
 
@@ -32,7 +34,7 @@ class ClipClassifier(nn.Module):
         self.mean = recognizer.data_preprocessor.mean.clone()
         self.std = recognizer.data_preprocessor.std.clone()
         # int8 cannot take products of two weights in a graph
-        self.backbone.fuse(*(self.mean.flatten(), self.std.flatten()) if normalises else ())
+        fuse_backbone(self.backbone, *(self.mean.flatten(), self.std.flatten()) if normalises else ())
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits ``(B, K)`` of clips ``(B, 3, T, H, W)``: normalised floats, or uint8 RGB."""

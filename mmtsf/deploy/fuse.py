@@ -1,8 +1,14 @@
-"""Recognizers with fewer operations, for inference."""
+"""Recognizers with fewer operations, for prediction."""
 
+from typing import Any
+
+import torch
 from mmaction.models import ActionDataPreprocessor, BaseRecognizer
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from mmtsf.models import TimeSformer
+from mmtsf.models.layers import AttentionStep
 
 
 def fuse(recognizer: BaseRecognizer) -> None:
@@ -18,6 +24,64 @@ def fuse(recognizer: BaseRecognizer) -> None:
     if not isinstance(recognizer.backbone, TimeSformer):
         return
     preprocessor = recognizer.data_preprocessor
-    recognizer.backbone.fuse(preprocessor.mean.flatten(), preprocessor.std.flatten())
+    fuse_backbone(recognizer.backbone, preprocessor.mean.flatten(), preprocessor.std.flatten())
     plain = dict(to_rgb=preprocessor.to_rgb, to_float32=False, format_shape=preprocessor.format_shape)
     recognizer.data_preprocessor = ActionDataPreprocessor(**plain).to(preprocessor.device)
+
+
+@torch.no_grad()
+def fuse_backbone(backbone: TimeSformer, mean: Tensor | None = None, std: Tensor | None = None) -> None:
+    """Fuse a backbone alone. Its state dict says so in ``fused``, its weights are frozen, and it refuses to train.
+
+    Args:
+        backbone (TimeSformer): Changed in place.
+        mean (Tensor, optional): Mean pixel ``(3,)``. With it clips are pixels, uint8, normalised by the patch
+            embedding's weights. Defaults to None: clips are normalised already.
+        std (Tensor, optional): Standard deviation of pixels ``(3,)``. Defaults to None.
+
+    Raises:
+        ValueError: If the backbone is fused already.
+        TypeError: If there is something else in the place of the patch embedding's convolution.
+    """
+    if hasattr(backbone, 'fused'):
+        raise ValueError('this backbone is fused already')
+    for step in backbone.modules():
+        if isinstance(step, AttentionStep) and type(step.proj) is type(step.temporal_fc) is nn.Linear:
+            _merge(step, step.proj, step.temporal_fc)
+    if mean is not None and std is not None:
+        _fold_normalisation(backbone.embedding.patch, mean, std)
+    backbone.register_buffer('fused', torch.tensor(True))
+    backbone.requires_grad_(False)
+    backbone.register_forward_pre_hook(_refuse_training)
+
+
+def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: nn.Linear) -> None:
+    """Merge the two last linear layers, between which there is nothing but drop path."""
+    weight = temporal_fc.weight.double()
+    bias = 0 if proj.bias is None else weight @ proj.bias.double()
+    sizes = (proj.in_features, temporal_fc.out_features)
+    merged = skip_init(nn.Linear, *sizes, device=weight.device, dtype=proj.weight.dtype)
+    merged.weight.copy_(weight @ proj.weight.double())
+    merged.bias.copy_(bias + (0 if temporal_fc.bias is None else temporal_fc.bias))
+    step.proj, step.temporal_fc = merged, nn.Identity()
+
+
+def _fold_normalisation(patch: nn.Module, mean: Tensor, std: Tensor) -> None:
+    """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
+    if type(patch) is not nn.Conv2d or patch.bias is None:
+        raise TypeError(
+            f'the patch embedding is a {type(patch).__name__}, expected Conv2d; merge adapters into it before fusing'
+        )
+    weight = patch.weight.double() / std.double().view(3, 1, 1)
+    shift = (weight * mean.double().view(3, 1, 1)).sum(dim=(1, 2, 3))
+    patch.weight.copy_(weight)
+    patch.bias.copy_(patch.bias - shift)
+
+
+def _refuse_training(backbone: nn.Module, _: Any) -> None:
+    trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
+    if backbone.training or trains:
+        raise RuntimeError(
+            'this model was fused for prediction and cannot be trained; build it anew without fusing, as '
+            'init_recognizer(config, checkpoint) does'
+        )

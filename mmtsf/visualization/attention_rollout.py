@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtsf.models import TimeSformer
-from mmtsf.models.layers import AttentionStep, Grid
+from mmtsf.models.layers import AttentionStep, Grid, LucidrainsStep
 
 #: Scores that are held at once: 64 MB
 SCORES = 2**24
@@ -139,30 +139,30 @@ def _through_step(
     row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, *_: Any, head: int | None = None
 ) -> Tensor:
     """``row @ A`` for the attention matrix A of a step, group by group."""
-    qkv = step.queries_keys_values(tokens, grid)
-    num_groups = len(qkv) // len(tokens)
+    q, k, _ = step.queries_keys_values(tokens, grid)
+    num_groups = len(q) // len(tokens)
     cls, patches = row[:, :1], row[:, 1:]
+    one_cls = step if isinstance(step, LucidrainsStep) and step.one_cls else None
     # the copies of the classification token are averaged, so each of them hands on one part in num_groups
-    part = torch.zeros_like(cls) if step.cls_sees_all else cls / num_groups
+    part = torch.zeros_like(cls) if one_cls is not None else cls / num_groups
     groups = step.grouping.fold(torch.cat([part, patches], dim=1), grid)
-    row = step.grouping.unfold(_through_attention(groups, step, step.with_positions(qkv, grid), head), grid)
+    row = step.grouping.unfold(_through_attention(groups, q, k, head), grid)
     new_cls = row[:, :1] * num_groups if step.grouping.with_cls else cls
     row = torch.cat([new_cls, row[:, 1:]], dim=1)
-    if step.cls_sees_all:
-        row = row + _through_attention(cls, step, step.grouping.unfold(qkv, grid), head)
+    if one_cls is not None:
+        row = row + _through_attention(cls, *one_cls.cls_query_keys_values(tokens, grid)[:2], head)
     return row
 
 
-def _through_attention(rows: Tensor, step: AttentionStep, qkv: Tensor, head: int | None) -> Tensor:
+def _through_attention(rows: Tensor, q: Tensor, k: Tensor, head: int | None) -> Tensor:
     """``rows @ A`` for the attention of groups, ``(N, L, 1)``, a few queries at a time.
 
-    ``rows`` ``(N, queries, 1)`` are weights of the first so many tokens of each group."""
-    q, k, _ = step.split_heads(qkv).float()  # (N, heads, L, c) each
+    ``rows`` ``(N, queries, 1)`` are weights of the queries ``(N, heads, queries, c)``."""
     if head is not None:
         q, k = q[:, head : head + 1], k[:, head : head + 1]
-    keys = k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    result = torch.zeros_like(qkv[..., :1], dtype=torch.float32)
+    keys = k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
+    result = rows.new_zeros(len(k), k.shape[2], 1, dtype=torch.float32)
     at_once = max(SCORES // (k.shape[0] * k.shape[1] * k.shape[2]), 1)
-    for part, queries in zip(rows.split(at_once, dim=1), q[:, :, : rows.shape[1]].split(at_once, dim=2)):
+    for part, queries in zip(rows.split(at_once, dim=1), q.float().split(at_once, dim=2)):
         result += (queries @ keys).softmax(dim=-1).mean(dim=1).transpose(1, 2) @ part
     return result

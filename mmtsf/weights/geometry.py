@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from mmtsf.models.old_names import rename_words
+
 #: Attention schemes by what other implementations call them
 ATTENTIONS = {
     'divided': 'DividedAttention',
@@ -92,7 +94,7 @@ class Attention:
     )
     order: str | None = told(None, optional(Rule('a text', lambda value: type(value) is str)))
     cls_token: str = told('copies', one_of('copies', 'all'))
-    extension: bool = told(True, FLAG)
+    temporal_fc: bool = told(True, FLAG)
     head_dims: int | None = told(None, optional(whole(1, 100_000)))
     qkv_bias: bool = told(True, FLAG)
 
@@ -131,7 +133,7 @@ class Geometry:
     drop_path_rate: float = told(0.0, number(0, 0.99))
     init_std: float = told(0.02, number(0, 100))
     position: str = told('space_time', one_of('none', 'space', 'space_time', 'rotary'))
-    position_start: str = told('image', one_of('image', 'noise', 'sinusoid'))
+    position_init: str = told('image', one_of('image', 'noise', 'sinusoid'))
     token_shift: bool = told(False, FLAG)
     norm_eps: float = told(1e-6, number(0, 1))
 
@@ -142,14 +144,14 @@ class Geometry:
         Raises:
             ValueError: If it is not a config of our backbone with values that one may have.
         """
-        options = _named(config, 'the config of the backbone')
+        options = rename_words(_named(config, 'the config of the backbone'))
         BACKBONE.check('type', options.get('type', 'TimeSformer'))
         size = options.pop('img_size', 224)
         SIZE.check('img_size', size)
         return _parse(
             cls,
             {key: value for key, value in options.items() if key not in (*LEFT_OUT, 'attention', 'mlp')},
-            attention=_parse(Attention, _named(options.get('attention'), 'attention')),
+            attention=_parse(Attention, rename_words(_named(options.get('attention'), 'attention'))),
             mlp=_parse(Hidden, _named(options.get('mlp', {}), 'mlp')),
             img_size=(size, size) if isinstance(size, int) else tuple(size),
         )

@@ -28,8 +28,8 @@ def load_weights(
 ) -> Report:
     """Load weights into a model.
 
-    An image model starts a video model as in the paper: steps that it lacks copy its attention, and their last linear
-    layer keeps its zeros; the time embedding and a head of another size keep their own start.
+    An image model starts a video model as in the paper: steps that it lacks copy its attention, and their
+    ``temporal_fc`` keeps its zeros; the time embedding and a head of another size keep their own start.
 
     Args:
         weights (Weights): Weights by our names.
@@ -77,7 +77,7 @@ def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> Non
 
 
 def _is_added(step: str, target: dict[str, Tensor]) -> bool:
-    return f'backbone.blocks.0.attention.steps.{step}.fc.weight' in target
+    return f'backbone.blocks.0.attention.steps.{step}.temporal_fc.weight' in target
 
 
 def _drop_other_head(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mmtsf.models.backbones.timesformer import FUSED_WEIGHTS
+from mmtsf.models.old_names import rename
 from mmtsf.utils.text import shorten
 
 from .finite import not_finite
@@ -67,9 +69,12 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     state = tensors_of(checkpoint)
     inner = _inside_model(state)
     if origin in (None, OURS) and any(mark in inner for mark in MARKS):
+        if 'fused' in inner or 'backbone.fused' in inner:
+            raise ValueError(FUSED_WEIGHTS)
         meta = checkpoint.get('meta')
         known = meta.get('backbone', {}) if isinstance(meta, dict) else {}
-        weights = Weights(_with_prefix(inner, 'backbone.'), OURS, '', known, Report(matched=len(state)))
+        inner = {rename(key): value for key, value in _with_prefix(inner, 'backbone.').items()}
+        weights = Weights(inner, OURS, '', known, Report(matched=len(state)))
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')

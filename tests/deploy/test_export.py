@@ -54,9 +54,9 @@ def export(monkeypatch, capsys, tmp_path):
     """The tool, in this process, on a checkpoint of the small model; returns what it prints."""
     recognizer = MODELS.build(load_config(TINY).model)
     recognizer.init_weights()
-    for step in recognizer.backbone.modules():
-        if getattr(step, 'fc', None) is not None:
-            torch.nn.init.normal_(step.fc.weight, std=0.1)  # zero only until it is trained
+    for name, parameter in recognizer.named_parameters():
+        if name.endswith('temporal_fc.weight'):
+            torch.nn.init.normal_(parameter, std=0.1)  # zero only until it is trained
     torch.save(dict(state_dict=recognizer.state_dict()), tmp_path / 'model.pth')
 
     def run(*words: object) -> str:

@@ -15,7 +15,7 @@ POSITIONS = ('none', 'space', 'space_time')
 
 
 def embedding(grid: Grid, patch_size: int = 16, position: str = 'space_time') -> ClipEmbedding:
-    return randomise(ClipEmbedding(grid, patch_size, embed_dims=48, position=position, position_start='image'))
+    return randomise(ClipEmbedding(grid, patch_size, embed_dims=48, position=position, position_init='image'))
 
 
 def interpolated_space(table: Tensor, height: int, width: int) -> Tensor:
@@ -149,7 +149,7 @@ def test_a_table_that_is_no_multiple_of_the_patch_is_refused() -> None:
         tiny_backbone('DividedAttention', img_size=(32, 50))
 
 
-@pytest.mark.parametrize(('option', 'value'), [('position', 'time'), ('position_start', 'one')])
+@pytest.mark.parametrize(('option', 'value'), [('position', 'time'), ('position_init', 'one')])
 def test_an_unknown_choice_is_refused_with_the_known_ones(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{option} is '{value}', expected one of .*'"):
         tiny_backbone('DividedAttention', **{option: value})

@@ -63,9 +63,9 @@ def test_a_step_drops_a_group_as_one(attention: str, step: str, axes: tuple[int,
     """And before the added linear layer, whose bias therefore stays (released code)."""
     model = randomise(MODELS.build(dict(type=attention, embed_dims=8, num_heads=2, drop_path_rate=0.5))).steps[step]
     bias = 0
-    if model.fc is not None:
-        nn.init.eye_(model.fc.weight)
-        bias = model.fc.bias
+    if isinstance(model.temporal_fc, nn.Linear):
+        nn.init.eye_(model.temporal_fc.weight)
+        bias = model.temporal_fc.bias
     tokens = torch.randn(20, 1 + GRID.num_patches, 8)
     full, dropped = (model.train(training)(tokens, GRID)[:, 1:] - bias for training in (False, True))
     assert_dropped_together(dropped, full, axes)

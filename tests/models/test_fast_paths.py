@@ -1,5 +1,6 @@
 """What makes the model fast changes none of its outputs and gradients."""
 
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,12 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmtsf.config import load_config
+from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.engine.hooks import FuseHook
 from mmtsf.models.kernels.attend import attend
-from mmtsf.models.kernels.recompute import linear, linear_after_norm
-from mmtsf.models.layers import MLP, GatedMLP
+from mmtsf.models.kernels.linear import linear
+from mmtsf.models.kernels.through import through
+from mmtsf.models.layers import MLP, DropPath, GatedMLP
 from mmtsf.registry import MODELS
 
 ATTENTIONS = [dict(type=scheme) for scheme in SCHEMES]
@@ -30,9 +33,9 @@ def test_a_fused_model_computes_the_same(attention: dict) -> None:
     model, clips = tiny_backbone(attention), tiny_clips(2)
     expected = model(clips)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    model.fuse()
+    fuse_backbone(model)
     assert_close(model(clips), expected)
-    assert all(step.fc is None for block in model.blocks for step in block.attention.steps.values())
+    assert not any('temporal_fc' in name for name, _ in model.named_parameters())
     assert sum(parameter.numel() for parameter in model.parameters()) <= parameters
 
 
@@ -97,19 +100,40 @@ def test_attention_learns_in_bfloat16_as_in_float32() -> None:
 def test_an_mlp_that_keeps_less_has_the_same_gradients(mlp: type, dtype: torch.dtype) -> None:
     layers, norm = randomise(mlp(8)).to(dtype), randomise(nn.LayerNorm(8)).to(dtype)
     x = torch.randn(2, 5, 8, dtype=dtype, requires_grad=True)
-    plain = layers[2](layers[1](layers[0](norm(x))))
-    assert_close(layers(x, norm), plain, atol=1e-4)
+    plain, frugal = layers(norm(x)), through(x, norm, layers)
+    assert_close(frugal, plain, atol=1e-4)
     wanted = [x, *norm.parameters(), *layers.parameters()]
     expected = torch.autograd.grad(plain.square().sum(), wanted)
-    for got, value in zip(torch.autograd.grad(layers(x, norm).square().sum(), wanted), expected, strict=True):
+    for got, value in zip(torch.autograd.grad(frugal.square().sum(), wanted), expected, strict=True):
         torch.testing.assert_close(got, value, atol=1e-3, rtol=1e-3)
 
 
+def kept(y: torch.Tensor, known: list[torch.Tensor]) -> int:
+    """Values that the graph of ``y`` keeps for its backward pass beside those that are ``known``."""
+    seen = {tensor.untyped_storage().data_ptr() for tensor in known}
+    nodes, storages = [y.grad_fn], {}
+    for node in nodes:
+        nodes += [following for following, _ in node.next_functions if following and following not in nodes]
+        saved = [getattr(node, name) for name in dir(node) if name.startswith('_raw_saved')]
+        for tensor in [one for part in saved for one in (part if isinstance(part, tuple) else (part,))]:
+            with suppress(RuntimeError):  # one that is computed again has hooks
+                tensor.register_hooks(lambda value: storages.update({value.data_ptr(): value.numel()}), lambda _: None)
+    return sum(size for place, size in storages.items() if place not in seen)
+
+
 def test_normalised_and_hidden_values_are_not_kept() -> None:
-    layers, norm, kept = MLP(64), nn.LayerNorm(64), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
-        layers(torch.randn(10, 64, requires_grad=True), norm)
-    assert sorted(kept) == sorted([(10, 64), (256, 64), (64,), (64,), (10, 256), (64, 256)])
+    layers, norm, x = MLP(64), nn.LayerNorm(64), torch.randn(10, 64, requires_grad=True)
+    known = [x, *layers.parameters(), *norm.parameters()]
+    statistics, hidden = 2 * 10, 10 * 256
+    assert kept(layers(norm(x)), known) == statistics + 10 * 64 + 2 * hidden
+    assert kept(through(x, norm, layers), known) == statistics + hidden
+
+
+def test_two_linear_layers_around_drop_path_keep_nothing_between_them() -> None:
+    first, second, x = nn.Linear(8, 8), nn.Linear(8, 8), torch.randn(5, 3, 8, requires_grad=True)
+    y = through(x, first, DropPath(0).train(), second)
+    assert_close(y, second(first(x)))
+    assert kept(y, [x, *first.parameters(), *second.parameters()]) == 8 * 8  # the product of their weights
 
 
 @pytest.mark.parametrize('bias', [True, False])
@@ -117,20 +141,24 @@ def test_a_linear_layer_is_torchs(bias: bool) -> None:
     layer = nn.Linear(6, 7, bias=bias)
     x = torch.randn(4, 3, 6, requires_grad=True)
     wanted = [x, *layer.parameters()]
-    assert_close(linear(x, layer.weight, layer.bias), layer(x))
+    y = linear(x, layer.weight, layer.bias)
+    assert_close(y, layer(x))
     expected = torch.autograd.grad(layer(x).square().sum(), wanted)
-    for got, value in zip(torch.autograd.grad(linear_after_norm(x, None, layer).square().sum(), wanted), expected):
+    for got, value in zip(torch.autograd.grad(y.square().sum(), wanted), expected):
         assert_close(got, value, atol=1e-4)
 
 
 def test_autocast_computes_in_bfloat16() -> None:
-    layer = nn.Linear(6, 7)
+    norm, layer = nn.LayerNorm(6), nn.Linear(6, 7)
     x = torch.randn(4, 6, requires_grad=True)
     with torch.autocast('cpu', torch.bfloat16):
-        y = linear_after_norm(x, nn.LayerNorm(6), layer)
+        y, expected = through(x, norm, layer), layer(norm(x))
     assert y.dtype == torch.bfloat16
-    y.float().sum().backward()
-    assert x.grad.dtype == layer.weight.grad.dtype == torch.float32
+    assert torch.equal(y, expected)
+    gradients = [torch.autograd.grad(one.float().square().sum(), [x, layer.weight]) for one in (y, expected)]
+    for got, value in zip(*gradients, strict=True):
+        assert got.dtype == torch.float32
+        assert_close(got, value)
 
 
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='needs the peak memory of Linux')

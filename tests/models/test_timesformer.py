@@ -49,7 +49,7 @@ def test_init_cfg_has_the_last_word(tmp_path) -> None:
     trained = tiny_backbone('DividedAttention')
     torch.save(trained.state_dict(), tmp_path / 'trained.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'trained.pth'))
-    model = untrained_backbone('DividedAttention', init_cfg=init_cfg, position_start='noise')
+    model = untrained_backbone('DividedAttention', init_cfg=init_cfg, position_init='noise')
     for name, value in trained.state_dict().items():
         assert torch.equal(model.state_dict()[name], value)
 

@@ -30,7 +30,7 @@ def dense_attention(name: str, step: AttentionStep, tokens: Tensor, grid: Grid) 
     q, k, _ = step.qkv(step.norm(tokens))[0].unflatten(-1, (3, step.num_heads, -1)).unbind(1)  # (L, heads, C / heads)
     logits = torch.einsum('qhc,khc->hqk', q, k) / q.shape[-1] ** 0.5
     sees = who_sees_whom(name, grid)
-    if step.cls_sees_all:
+    if getattr(step, 'one_cls', False):
         mask = torch.ones(len(logits[0]), len(logits[0]), dtype=torch.bool)
         mask[1:, 1:] = sees
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.models.attentions.scheme import CLS_TOKENS
-from mmtsf.models.layers.clip_embedding import POSITION_STARTS, POSITIONS
+from mmtsf.models.layers.clip_embedding import POSITION_INITS, POSITIONS
 from mmtsf.registry import MODELS
 from mmtsf.weights import Geometry, backbone_config, build, classes_of, load_weights, read_checkpoint, translate
 
@@ -201,7 +201,7 @@ def test_a_model_comes_back_from_what_it_tells(scheme, options, tmp_path):
 
 
 def test_the_closed_lists_are_the_models_own():
-    for name, known in (('position', POSITIONS), ('position_start', POSITION_STARTS)):
+    for name, known in (('position', POSITIONS), ('position_init', POSITION_INITS)):
         for word in known:
             Geometry.parse(dict(attention=DIVIDED, **{name: word}))
     for word in CLS_TOKENS:

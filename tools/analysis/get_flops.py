@@ -34,7 +34,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtsf.config import load_config
-from mmtsf.models.layers import AttentionStep
 from mmtsf.registry import MODELS
 
 
@@ -67,15 +66,6 @@ def count_macs(model: nn.Module, config: Config) -> Counter[str]:
     backbone = config.model.backbone
     height, width = (backbone.img_size,) * 2 if isinstance(backbone.img_size, int) else backbone.img_size
     clip = torch.empty(1, 3, backbone.num_frames, height, width, device='meta')
-    parts: Counter[str] = Counter()
-    for name, step in model.backbone.named_modules():
-        if isinstance(step, AttentionStep) and step.fc is not None:
-            # two layers of the architecture, which the forward pass merges into one
-            step.drop_path.register_forward_pre_hook(
-                lambda _, inputs, name=name, step=step: parts.update(
-                    {part_of(name): inputs[0][..., 0].numel() * step.fc.weight.numel() - merging(step)}
-                )
-            )
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         tokens = model.backbone.encode(clip)[0]  # all of the last block, too
         model.cls_head(model.backbone.norm(tokens[:1, 0]))
@@ -85,13 +75,7 @@ def count_macs(model: nn.Module, config: Config) -> Counter[str]:
         if words[-1] in ('ClipEmbedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
             counted[part_of(name)] += sum(flops.values()) // 2
     assert sum(counted.values()) == counter.get_total_flops() // 2, 'a part of the model is not counted'
-    return parts + counted
-
-
-def merging(step: AttentionStep) -> int:
-    """Multiply-accumulates that were counted for merging the weights of a step's two last layers."""
-    assert step.fc is not None
-    return step.fc.weight.numel() * step.proj.in_features
+    return counted
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """What the attention schemes share: steps, each with a residual."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from mmtsf.models.layers import AttentionStep, Grid, Grouping
+from mmtsf.models.layers import AttentionStep, Grid, Grouping, LucidrainsStep
+from mmtsf.models.old_names import refuse_unknown
 
 CLS_TOKENS = ('copies', 'all')
 
@@ -14,19 +16,14 @@ class AttentionScheme(nn.Module):
     """Attention steps one after the other, ``x = x + step(x)``, or side by side. A subclass names its steps.
 
     Args:
-        embed_dims (int): Width C of the tokens.
-        num_heads (int): Number of heads.
-        drop_path_rate (float): Probability that a group's residual is dropped in training. Defaults to 0.
+        embed_dims, num_heads, drop_path_rate, head_dims, qkv_bias, norm_eps: See :class:`AttentionStep`.
         order (str, optional): Names of the steps in the order in which they run, joined by ``'_'``, or ``'parallel'``:
             all see the same tokens, and their residuals are added. Defaults to None: the scheme's own order.
         cls_token (str): Who sees the classification token: ``'copies'`` as the scheme's steps say, each group has a
             copy and the copies are averaged (released code); ``'all'``: in every step all patches see it and it sees
             all patches, one token (timesformer-pytorch). Defaults to ``'copies'``.
-        extension (bool): Whether the steps that an image model lacks end in a second linear layer that starts at zero
+        temporal_fc (bool): Whether the steps that an image model lacks end in a second linear layer that starts at zero
             (released code). Defaults to True.
-        head_dims (int, optional): Width of a head. Defaults to None: ``embed_dims / num_heads``.
-        qkv_bias (bool): Whether queries, keys and values have a bias. Defaults to True.
-        norm_eps (float): Epsilon of the LayerNorms. Defaults to 1e-6.
         rotary (bool): Whether queries and keys carry rotary positions. Defaults to False.
         token_shift (bool): Whether channels are shifted between frames before each step. Defaults to False.
     """
@@ -45,31 +42,33 @@ class AttentionScheme(nn.Module):
         drop_path_rate: float = 0.0,
         order: str | None = None,
         cls_token: str = 'copies',
-        extension: bool = True,
+        temporal_fc: bool = True,
         head_dims: int | None = None,
         qkv_bias: bool = True,
         norm_eps: float = 1e-6,
         rotary: bool = False,
         token_shift: bool = False,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(self, unknown)
         super().__init__()
         if cls_token not in CLS_TOKENS:
             raise ValueError(f'cls_token is {cls_token!r}, expected one of {CLS_TOKENS}')
+        one_cls = cls_token == 'all'
+        variant = dict(one_cls=one_cls, rotary=rotary, token_shift=token_shift)
+        make_step: Any = partial(LucidrainsStep, **variant) if any(variant.values()) else AttentionStep
         self.parallel = order == 'parallel'
         self.steps = nn.ModuleDict(
             {
-                name: AttentionStep(
-                    embed_dims,
-                    num_heads,
-                    replace(self.groupings[name], with_cls=True) if cls_token == 'all' else self.groupings[name],
-                    drop_path_rate,
-                    extends=extension and name != self.image_step,
+                name: make_step(
+                    embed_dims=embed_dims,
+                    num_heads=num_heads,
+                    grouping=replace(self.groupings[name], with_cls=True) if one_cls else self.groupings[name],
+                    drop_path_rate=drop_path_rate,
+                    temporal_fc=temporal_fc and name != self.image_step,
                     head_dims=head_dims,
                     qkv_bias=qkv_bias,
                     norm_eps=norm_eps,
-                    cls_sees_all=cls_token == 'all',
-                    rotary=rotary,
-                    token_shift=token_shift,
                 )
                 for name in self._names_in(order)
             }
@@ -89,14 +88,13 @@ class AttentionScheme(nn.Module):
         steps: list[Any] = list(self.steps.values())
         return any(not step.grouping.with_cls for step in (steps if self.parallel else steps[-1:]))
 
-    def forward(self, tokens: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``;
-        ``real`` ``(B, 1 + T*H*W, 1)`` marks what is no padding."""
+    def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
+        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
         *others, last = self.steps.values()
         if self.parallel:
-            residual = sum(step(tokens, grid, real, only_cls) for step in self.steps.values())
+            residual = sum(step(tokens, grid, only_cls) for step in self.steps.values())
         else:
             for step in others:
-                tokens = tokens + step(tokens, grid, real)
-            residual = last(tokens, grid, real, only_cls)
+                tokens = tokens + step(tokens, grid)
+            residual = last(tokens, grid, only_cls)
         return (tokens[:, :1] if only_cls else tokens) + residual

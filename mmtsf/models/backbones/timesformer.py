@@ -1,13 +1,22 @@
 """The backbone of "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095."""
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmtsf.models.layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, real_tokens
+from mmtsf.models.kernels.plain import is_plain
+from mmtsf.models.layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, LucidrainsBlock
+from mmtsf.models.old_names import refuse_unknown
 from mmtsf.registry import MODELS
+
+FUSED_WEIGHTS = (
+    'these are weights of a model that was fused for prediction (mmtsf.deploy.fuse), which no plain model takes; give '
+    'the checkpoint that the fused model was made from'
+)
 
 
 @MODELS.register_module()
@@ -32,7 +41,7 @@ class TimeSformer(BaseModule):
             model from scratch learns faster near ``embed_dims ** -0.5``.
         position (str): Position embedding: ``'none'``; learned and added for ``'space'`` or ``'space_time'``; or
             ``'rotary'``, in queries and keys, over time and space. Defaults to ``'space_time'``.
-        position_start (str): Start of the position tables: ``'image'`` when the image model is pretrained (released
+        position_init (str): How the position tables start: ``'image'`` when the image model is pretrained (released
             code), ``'noise'`` or ``'sinusoid'`` from scratch. Defaults to ``'image'``.
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
@@ -57,13 +66,15 @@ class TimeSformer(BaseModule):
         drop_path_rate: float = 0.1,
         init_std: float = 0.02,
         position: str = 'space_time',
-        position_start: str = 'image',
+        position_init: str = 'image',
         token_shift: bool = False,
         norm_eps: float = 1e-6,
         compiled: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(self, unknown)
         super().__init__(init_cfg)
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         if height % patch_size or width % patch_size:
@@ -84,97 +95,75 @@ class TimeSformer(BaseModule):
             raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
         schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
         mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims)) for _ in rates]
+        make_block = LucidrainsBlock if token_shift else EncoderBlock
         self.blocks = nn.ModuleList(
-            EncoderBlock(scheme, mlp, embed_dims, rate, norm_eps, token_shift)
-            for scheme, mlp, rate in zip(schemes, mlps, rates)
+            make_block(scheme, mlp, embed_dims, rate, norm_eps) for scheme, mlp, rate in zip(schemes, mlps, rates)
         )
         self.mixes_time = schemes[0].mixes_time
         if position == 'space_time' and not self.mixes_time:
             position = 'space'  # frames that never meet need no time
         grid = Grid(num_frames, height // patch_size, width // patch_size)
-        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, position_start)
+        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, position_init)
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.init_std = init_std
+        self.register_load_state_dict_pre_hook(_refuse_other_kind)
         self.with_cp = with_cp
         if compiled:
             self.compile()
 
     def init_weights(self) -> None:
-        """Truncated normal for every linear layer, zero for the added steps' last one, then ``init_cfg``."""
+        """Truncated normal for every linear layer, zero for ``temporal_fc``, then ``init_cfg``."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=self.init_std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for module in self.modules():
-            if isinstance(module, AttentionStep):
-                module.zero_extension()
+            if isinstance(module, AttentionStep) and isinstance(module.temporal_fc, nn.Linear):
+                nn.init.zeros_(module.temporal_fc.weight)
         self.embedding.init_weights()
         with DefaultScope.overwrite_default_scope('mmtsf'):  # init_cfg's 'Pretrained' is ours in scripts, too
             super().init_weights()
 
-    def forward(self, clips: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """Embed clips as features: the classification token after the last norm.
+    def forward(self, clips: Tensor) -> Tensor:
+        """Embed clips ``(B, 3, T, H, W)``, normalised, as features ``(B, C)``: the classification token after the last
+        norm.
 
-        Args:
-            clips (Tensor): ``(B, 3, T, H, W)``, normalised; or uint8, where :meth:`fuse` was told mean and std.
-            frame_mask (Tensor, optional): ``(B, T)``, true for real frames and false for those that pad a shorter
-                clip: they attend to nothing and are attended by nothing. Defaults to None: all are real.
-
-        Returns:
-            Tensor: ``(B, C)``.
-        """
-        cls = self.encode(clips, frame_mask, only_cls=True)[0][:, 0]
+        Of a last block that is plain (:func:`is_plain`) no more than the classification token is computed."""
+        only_cls = torch.compiler.is_compiling() or is_plain(clips, *self.blocks[-1].modules())
+        cls = self.encode(clips, only_cls)[0][:, 0]
         if not self.mixes_time:
-            cls = cls.unflatten(0, (clips.shape[0], -1))
-            if frame_mask is None:
-                cls = cls.mean(dim=1)
-            else:
-                cls = (cls * frame_mask.unsqueeze(-1)).sum(dim=1) / frame_mask.sum(dim=1, keepdim=True)
+            cls = cls.unflatten(0, (clips.shape[0], -1)).mean(dim=1)
         return self.norm(cls)
 
-    def encode(self, clips: Tensor, frame_mask: Tensor | None = None, only_cls: bool = False) -> tuple[Tensor, Grid]:
+    def encode(self, clips: Tensor, only_cls: bool = False) -> tuple[Tensor, Grid]:
         """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
 
         With ``only_cls`` the last block computes no more than the classification token, ``(B, 1, C)``. Where the scheme
-        does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame.
-
-        Raises:
-            ValueError: If ``frame_mask`` has another shape than ``(B, T)``, or a clip has no real frame.
-        """
-        _check_mask(frame_mask, clips)
+        does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame."""
         if not self.mixes_time:
-            clips, frame_mask = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2), None
+            clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
         tokens, grid = self.embedding(clips)
-        real = None if frame_mask is None else real_tokens(frame_mask, grid)
         for block in self.blocks:
-            arguments = (tokens, grid, real, only_cls and block is self.blocks[-1])
+            arguments = (tokens, grid, only_cls and block is self.blocks[-1])
             if self.with_cp and self.training:
                 tokens = checkpoint(block, *arguments, use_reentrant=False)
             else:
                 tokens = block(*arguments)
         return tokens, grid
 
-    def fuse(self, mean: Tensor | None = None, std: Tensor | None = None) -> None:
-        """Merge neighbouring linear layers for inference: the same outputs from fewer products. Not to be undone.
 
-        Args:
-            mean (Tensor, optional): Mean pixel ``(3,)``. With it clips are pixels, uint8, normalised by the patch
-                embedding's weights. Defaults to None: clips are normalised already.
-            std (Tensor, optional): Standard deviation of pixels ``(3,)``. Defaults to None.
-        """
-        for module in self.modules():
-            if isinstance(module, AttentionStep):
-                module.fuse()
-        if mean is not None and std is not None:
-            self.embedding.fold_normalisation(mean, std)
+def _refuse_other_kind(module: TimeSformer, state: dict, prefix: str, *_: Any) -> None:
+    """Before a state dict is loaded, refuse one of a fused model for a plain one, and the reverse.
 
-
-def _check_mask(frame_mask: Tensor | None, clips: Tensor) -> None:
-    if frame_mask is None or torch.compiler.is_compiling():
-        return
-    expected = (clips.shape[0], clips.shape[2])
-    if frame_mask.shape != expected:
-        raise ValueError(f'frame_mask has the shape {tuple(frame_mask.shape)}, expected (B, T) = {expected}')
-    if not frame_mask.any(dim=1).all():
-        raise ValueError('frame_mask marks a clip without any real frame; give each clip at least one')
+    Raises:
+        ValueError: With the remedy.
+    """
+    is_fused, marked = hasattr(module, 'fused'), f'{prefix}fused' in state
+    if marked and not is_fused:
+        raise ValueError(FUSED_WEIGHTS)
+    if is_fused and not marked and any(key.startswith(prefix) for key in state):
+        raise ValueError(
+            'this model was fused for prediction, and takes no weights of a plain one; build it anew, load them, and '
+            'fuse it then (mmtsf.deploy.fuse.fuse)'
+        )

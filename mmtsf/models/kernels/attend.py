@@ -7,28 +7,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtsf import compat
+
+from .plain import is_plain
+
 #: Scores that the products hold at once: 4 MB in bfloat16, which stays in the caches
 SCORES = 2**21
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention of queries ``(N, heads, Lq, c)`` over keys and values ``(N, heads, L, c)``, of the queries' shape.
 
-    On CPUs PyTorch's fused kernel is the best in float32; in bfloat16 batched products are 1.7 to 3 times as fast, a
-    few groups at a time, so that no more than ``SCORES`` scores are held. Elsewhere, with a mask and in exports it is
-    the fused kernel.
+    It is PyTorch's fused kernel, but for CPUs in bfloat16, where batched products are 1.7 to 3 times as fast, a few
+    groups at a time, so that no more than ``SCORES`` scores are held; and but for the transforms of ``torch.func``,
+    for which the kernel has no second derivatives. On CPUs plain tensors have them.
 
     Args:
         q (Tensor): Queries.
         k (Tensor): Keys.
         v (Tensor): Values.
-        mask (Tensor, optional): ``(N, 1, 1, L)``, true where a key may be seen. Defaults to None: all may.
     """
-    small = q.device.type == 'cpu' and q.dtype == torch.bfloat16
-    if not small or mask is not None or torch.compiler.is_compiling():
-        return F.scaled_dot_product_attention(q, k, v, mask)
-    with torch.autocast('cpu', enabled=False):  # it would take the scores to float32 and back
-        return _Products.apply(q, k, v)
+    if compat.is_transformed():
+        return _weights(q, k.transpose(-2, -1)) @ v
+    if q.device.type != 'cpu' or not is_plain(q):
+        return F.scaled_dot_product_attention(q, k, v)
+    if q.dtype == torch.bfloat16:
+        with torch.autocast('cpu', enabled=False):  # it would take the scores to float32 and back
+            return _Products.apply(q, k, v)
+    if torch.is_grad_enabled() and compat.has_flash_attention():
+        return _Flash.apply(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+class _Flash(torch.autograd.Function):
+    """PyTorch's kernel for CPUs, with second derivatives."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        mixed, logsumexp = compat.flash_attention(q, k, v)
+        ctx.save_for_backward(q, k, v, mixed, logsumexp)
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        q, k, v, mixed, logsumexp = ctx.saved_tensors
+        if torch.is_grad_enabled() or compat.is_transformed():
+            return _gradients(q, k, v, gradient)
+        return compat.flash_attention_backward(gradient, q, k, v, mixed, logsumexp)
 
 
 class _Products(torch.autograd.Function):
@@ -47,25 +72,31 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         q, k, v = ctx.saved_tensors
-        scale = q.shape[-1] ** -0.5
+        if torch.is_grad_enabled() or compat.is_transformed():
+            return _gradients(q, k, v, gradient)
         grad_q, grad_k, grad_v = (torch.empty_like(x) for x in (q, k, v))
         for groups, rows in _parts(q, k):
             keys, values = k[groups].contiguous(), v[groups].contiguous()
             of_keys, of_values = [], []
             for row in rows:
                 queries, part = q[groups, :, row], gradient[groups, :, row].contiguous()
-                weights = _weights(queries, keys.transpose(-2, -1))
-                of_scores = torch._softmax_backward_data(part @ values.transpose(-2, -1), weights, -1, weights.dtype)
-                of_scores *= scale
-                grad_q[groups, :, row] = of_scores @ keys
-                of_keys.append(of_scores.transpose(-2, -1) @ queries)
-                of_values.append(weights.transpose(-2, -1) @ part)
+                grad_q[groups, :, row], of_key, of_value = _gradients(queries, keys, values, part)
+                of_keys.append(of_key)
+                of_values.append(of_value)
             grad_k[groups], grad_v[groups] = _sum(of_keys), _sum(of_values)
         return grad_q, grad_k, grad_v
 
 
 def _weights(queries: Tensor, keys: Tensor) -> Tensor:
     return (queries * queries.shape[-1] ** -0.5 @ keys).softmax(dim=-1)
+
+
+def _gradients(queries: Tensor, keys: Tensor, values: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys and values, of operations that have gradients themselves."""
+    weights = _weights(queries, keys.transpose(-2, -1))
+    of_weights = gradient @ values.transpose(-2, -1)
+    of_scores = compat.softmax_backward(of_weights, weights) * queries.shape[-1] ** -0.5
+    return of_scores @ keys, of_scores.transpose(-2, -1) @ queries, weights.transpose(-2, -1) @ gradient
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

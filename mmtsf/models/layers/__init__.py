@@ -2,9 +2,10 @@ from .attention_step import AttentionStep
 from .clip_embedding import ClipEmbedding
 from .drop_path import DropPath
 from .encoder_block import EncoderBlock
+from .lucidrains import LucidrainsBlock, LucidrainsStep
 from .mlp import MLP, GatedMLP
 from .rotary import RotaryPosition
-from .tokens import Grid, Grouping, real_tokens
+from .tokens import Grid, Grouping
 
 __all__ = [
     'MLP',
@@ -15,6 +16,7 @@ __all__ = [
     'GatedMLP',
     'Grid',
     'Grouping',
+    'LucidrainsBlock',
+    'LucidrainsStep',
     'RotaryPosition',
-    'real_tokens',
 ]

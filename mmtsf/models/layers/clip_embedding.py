@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .tokens import Grid
 
 POSITIONS = ('none', 'space', 'space_time', 'rotary')
-POSITION_STARTS = ('image', 'noise', 'sinusoid')
+POSITION_INITS = ('image', 'noise', 'sinusoid')
 
 
 class ClipEmbedding(nn.Module):
@@ -24,19 +24,19 @@ class ClipEmbedding(nn.Module):
         embed_dims (int): Width C of the tokens.
         position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper); with ``'rotary'`` positions
             are not added here, but turn queries and keys.
-        position_start (str): Start of the tables. ``'image'`` beside a pretrained image model (released code): space
+        position_init (str): How the tables start. ``'image'`` beside a pretrained image model (released code): space
             near zero, time zero. From scratch, where that never learns order, ``'noise'`` (standard deviation 1) or
             ``'sinusoid'``.
     """
 
-    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, position_start: str) -> None:
+    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, position_init: str) -> None:
         super().__init__()
         if position not in POSITIONS:
             raise ValueError(f'position is {position!r}, expected one of {POSITIONS}')
-        if position_start not in POSITION_STARTS:
-            raise ValueError(f'position_start is {position_start!r}, expected one of {POSITION_STARTS}')
+        if position_init not in POSITION_INITS:
+            raise ValueError(f'position_init is {position_init!r}, expected one of {POSITION_INITS}')
         self.patch_size = patch_size
-        self.position_start = position_start
+        self.position_init = position_init
         self.patch = nn.Conv2d(3, embed_dims, patch_size, patch_size)
         self.cls = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.cls_position: nn.Parameter | None = None
@@ -50,24 +50,15 @@ class ClipEmbedding(nn.Module):
         self.register_load_state_dict_pre_hook(_resize_tables)
 
     def init_weights(self) -> None:
-        """Truncated normal for the token, ``position_start`` for the tables."""
+        """Truncated normal for the token, ``position_init`` for the tables."""
         for table in (self.cls, self.cls_position, self.space):
             if table is not None:
                 nn.init.trunc_normal_(table, std=0.02)
         for table in (self.space, self.time):
-            if table is None or self.position_start == 'image':
+            if table is None or self.position_init == 'image':
                 continue  # the image model's, and zero
             with torch.no_grad():
-                table.normal_() if self.position_start == 'noise' else table.copy_(sinusoid(*table.shape[1:]))
-
-    def fold_normalisation(self, mean: Tensor, std: Tensor) -> None:
-        """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
-        with torch.no_grad():
-            weight = self.patch.weight.double() / std.double().view(3, 1, 1)
-            shift = (weight * mean.double().view(3, 1, 1)).sum(dim=(1, 2, 3))
-            self.patch.weight.copy_(weight)
-            assert self.patch.bias is not None
-            self.patch.bias.copy_(self.patch.bias - shift)
+                table.normal_() if self.position_init == 'noise' else table.copy_(sinusoid(*table.shape[1:]))
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
         """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid.
@@ -85,7 +76,7 @@ class ClipEmbedding(nn.Module):
             )
         grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
         frames = clips.transpose(1, 2).flatten(0, 1)
-        patches = self.patch(frames.to(self.patch.weight.dtype))  # (B*T, C, h, w)
+        patches = self.patch(frames.to(self.cls.dtype))  # (B*T, C, h, w)
         patches = patches.unflatten(0, (batch, num_frames)).permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
         cls: Tensor = self.cls
         if self.space is not None and self.cls_position is not None:

@@ -10,6 +10,8 @@ class DropPath(nn.Module):
         rate (float): Probability that a row is dropped, in [0, 1).
     """
 
+    scales_rows = True  # for kernels.through
+
     def __init__(self, rate: float) -> None:
         super().__init__()
         if not 0 <= rate < 1:

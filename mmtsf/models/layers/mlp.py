@@ -1,34 +1,13 @@
 """What a block does to each token by itself."""
 
-from typing import cast
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtsf.models.kernels.recompute import linear_after, linear_after_norm
 from mmtsf.registry import MODELS
-
-#: Tokens at a time in inference on a CPU: their hidden layer stays in the caches
-ROWS = 1024
-
-
-class _TwoLayers(nn.Sequential):
-    """Linear layer, activation, linear layer; of the activations only the first layer's input and output are kept."""
-
-    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
-        """Residual ``(..., C)`` of tokens of the same shape, after ``norm`` if given."""
-        if torch.is_grad_enabled() or x.device.type != 'cpu' or torch.compiler.is_compiling():
-            return self._residual(x, norm)
-        return torch.cat([self._residual(rows, norm) for rows in x.flatten(0, -2).split(ROWS)]).view_as(x)
-
-    def _residual(self, x: Tensor, norm: nn.LayerNorm | None) -> Tensor:
-        first, activation, second = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self))
-        return linear_after(activation, linear_after_norm(x, norm, first), second.weight, second.bias)
 
 
 @MODELS.register_module()
-class MLP(_TwoLayers):
+class MLP(nn.Sequential):
     """Two linear layers with GELU between them (Equation 9 of the paper).
 
     Args:
@@ -42,7 +21,7 @@ class MLP(_TwoLayers):
 
 
 @MODELS.register_module()
-class GatedMLP(_TwoLayers):
+class GatedMLP(nn.Sequential):
     """Two linear layers with a gated GELU between them (GEGLU, Shazeer, arXiv 2002.05202; timesformer-pytorch).
 
     Args:
@@ -52,10 +31,15 @@ class GatedMLP(_TwoLayers):
 
     def __init__(self, embed_dims: int, ratio: float = 4) -> None:
         hidden = int(embed_dims * ratio)
-        super().__init__(nn.Linear(embed_dims, 2 * hidden), _GEGLU(), nn.Linear(hidden, embed_dims))
+        super().__init__(nn.Linear(embed_dims, 2 * hidden), GEGLU(), nn.Linear(hidden, embed_dims))
 
 
-class _GEGLU(nn.Module):
+class GEGLU(nn.Module):
+    """Half of the channels, times GELU of the other half."""
+
+    is_cheap = True  # for kernels.through
+
     def forward(self, x: Tensor) -> Tensor:
+        """``(..., 2 * C)`` to ``(..., C)``."""
         values, gates = x.chunk(2, dim=-1)
         return values * F.gelu(gates)

@@ -29,9 +29,8 @@ class RotaryPosition(nn.Module):
         self.max_frequency = max_frequency
 
     def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        """Turn ``(B*G, L, ..., head_dims)`` by angles ``(G, L, head_dims)``."""
-        angles = angles.to(x.device).repeat(len(x) // len(angles), 1, 1)
-        angles = angles.view(*x.shape[:2], *[1] * (x.ndim - 3), self.head_dims)
+        """Turn ``(..., B*G, heads, L, head_dims)`` by angles ``(G, L, head_dims)``."""
+        angles = angles.to(x.device).repeat(x.shape[-4] // len(angles), 1, 1).unsqueeze(1)
         turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
         return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
 

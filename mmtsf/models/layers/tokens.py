@@ -90,33 +90,21 @@ class Grouping:
         cls = tokens[:, None, :1].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
         return torch.cat([cls, groups], dim=1)
 
-    def unfold(self, groups: Tensor, grid: Grid, real: Tensor | None = None, only_cls: bool = False) -> Tensor:
+    def unfold(self, groups: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
         """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``.
 
-        Copies of the classification token are averaged, over groups with a real patch where ``real``
-        ``(B, 1 + T*H*W, 1)`` says which tokens are no padding; it is zero where it did not join. With ``only_cls``
-        groups need no more than that token, and the result is ``(B, 1, C)``."""
-        lengths = self.axis_lengths(grid)
+        Copies of the classification token are averaged; it is zero where it did not join. With ``only_cls`` groups need
+        no more than that token, and the result is ``(B, 1, C)``."""
         num_groups = self.num_groups(grid)
-        if not self.with_cls:
-            cls = groups.new_zeros(groups.shape[0] // num_groups, 1, groups.shape[2])
+        if self.with_cls:
+            cls = groups[:, :1].unflatten(0, (-1, num_groups)).mean(dim=1)
         else:
-            copies = groups[:, :1].unflatten(0, (-1, num_groups))  # (B, G, 1, C)
-            if real is None:
-                cls = copies.mean(dim=1)
-            else:
-                counts = self.fold(real, grid)[:, 1:].any(dim=1).unflatten(0, (-1, num_groups)).unsqueeze(-1)
-                cls = (copies * counts).sum(dim=1) / counts.sum(dim=1)
+            cls = groups.new_zeros(groups.shape[0] // num_groups, 1, groups.shape[2])
         if only_cls:
             return cls
-        patches = rearrange(groups[:, int(self.with_cls) :], f'{self.grouped} -> {self.flat}', **lengths)
+        patches = groups[:, int(self.with_cls) :]
+        patches = rearrange(patches, f'{self.grouped} -> {self.flat}', **self.axis_lengths(grid))
         return torch.cat([cls, patches], dim=1)
-
-
-def real_tokens(frame_mask: Tensor, grid: Grid) -> Tensor:
-    """Which tokens are no padding, ``(B, 1 + T*H*W, 1)``, of a mask over frames ``(B, T)``; the first always is."""
-    patches = frame_mask.bool().repeat_interleave(grid.h * grid.w, dim=1)
-    return F.pad(patches, (1, 0), value=True).unsqueeze(-1)
 
 
 def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:

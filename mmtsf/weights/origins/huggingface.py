@@ -24,7 +24,7 @@ HUGGING_FACE = Origin(
             'timesformer.encoder.layer.{i}.temporal_layernorm.{p}': 'norm',
             'timesformer.encoder.layer.{i}.temporal_attention.attention.qkv.{p}': 'qkv',
             'timesformer.encoder.layer.{i}.temporal_attention.output.dense.{p}': 'proj',
-            'timesformer.encoder.layer.{i}.temporal_dense.{p}': 'fc',
+            'timesformer.encoder.layer.{i}.temporal_dense.{p}': 'temporal_fc',
         },
         time_table='timesformer.embeddings.time_embeddings',
     ),

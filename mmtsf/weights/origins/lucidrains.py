@@ -30,7 +30,9 @@ def _options(state: State) -> dict:
     head_dims = 2 * len(state['frame_rot_emb.inv_freqs'])
     qkv = next(value for key, value in state.items() if key.endswith('to_qkv.weight'))
     return dict(
-        attention=dict(type='DividedAttention', cls_token='all', extension=False, head_dims=head_dims, qkv_bias=False),
+        attention=dict(
+            type='DividedAttention', cls_token='all', temporal_fc=False, head_dims=head_dims, qkv_bias=False
+        ),
         num_heads=len(qkv) // (3 * head_dims),
         position='rotary',
         mlp=dict(type='GatedMLP'),

@@ -32,7 +32,9 @@ MMACTION = Origin(
         'divided': KeyTable(
             COMMON
             | TIME
-            | step_names(_attention(0, 'attentions.0.norm') | {f'{BLOCK}.attentions.0.temporal_fc.{{p}}': 'fc'}, 'time')
+            | step_names(
+                _attention(0, 'attentions.0.norm') | {f'{BLOCK}.attentions.0.temporal_fc.{{p}}': 'temporal_fc'}, 'time'
+            )
             | step_names(_attention(1, 'attentions.1.norm'), 'space')
             | {f'{BLOCK}.ffns.0.norm.{{p}}': 'backbone.blocks.{i}.norm.{p}'}
         ),

@@ -24,7 +24,7 @@ RELEASED = Origin(
             'model.blocks.{i}.temporal_norm1.{p}': 'norm',
             'model.blocks.{i}.temporal_attn.qkv.{p}': 'qkv',
             'model.blocks.{i}.temporal_attn.proj.{p}': 'proj',
-            'model.blocks.{i}.temporal_fc.{p}': 'fc',
+            'model.blocks.{i}.temporal_fc.{p}': 'temporal_fc',
         },
         time_table='model.time_embed',
     ),

@@ -42,7 +42,8 @@ def test_biases_norms_and_tables_do_not_decay() -> None:
     model, wrapper = built()
     decaying = {p for group in wrapper.optimizer.param_groups if group['weight_decay'] for p in group['params']}
     assert all(group['weight_decay'] in (0.0, 0.05) for group in wrapper.optimizer.param_groups)
-    expected = {'embedding.patch.weight', 'qkv.weight', 'proj.weight', 'fc.weight', 'mlp.0.weight', 'mlp.2.weight'}
+    expected = {'embedding.patch.weight', 'qkv.weight', 'proj.weight', 'temporal_fc.weight'}
+    expected |= {'mlp.0.weight', 'mlp.2.weight'}
     for name, parameter in model.named_parameters():
         ends = any(name.endswith(end) for end in expected | {'fc_cls.weight'})
         assert (parameter in decaying) == ends, name

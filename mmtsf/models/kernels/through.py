@@ -1,0 +1,87 @@
+"""Modules one after the other, in less memory and time where they are plain."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from .linear import linear
+from .plain import FORWARDS, is_plain
+
+#: Modules so cheap that the backward pass repeats them. Others say so of themselves: ``is_cheap = True`` in the class
+CHEAP = (nn.GELU, nn.LayerNorm)
+#: Tokens at a time in inference on a CPU: what lies between two linear layers stays in the caches
+ROWS = 1024
+_NONE = nn.Identity()
+
+
+def through(x: Tensor, *modules: nn.Module) -> Tensor:
+    """``nn.Sequential(*modules)(x)``: the same values and gradients. Plain modules (:func:`is_plain`) save:
+
+    - a linear layer does not keep the norm or activation that it is given: the backward pass computes it again;
+    - two linear layers with nothing between them but drop path are one product;
+    - in inference on CPUs a few tokens at a time go through two linear layers with an activation;
+    - on CPUs products are oneDNN's, see :func:`linear`.
+
+    Args:
+        x (Tensor): ``(..., C)``.
+        modules (nn.Module): Any modules; an ``nn.Sequential`` stands for what is in it.
+    """
+    chain = list(_flat(x, modules))
+    if not torch.is_grad_enabled() and x.device.type == 'cpu' and (end := _hidden_layer(x, chain)):
+        rows = [_run(part, chain[:end]) for part in x.reshape(-1, x.shape[-1]).split(ROWS)]
+        x, chain = torch.cat(rows).view(*x.shape[:-1], -1), chain[end:]
+    return _run(x, chain)
+
+
+def _flat(x: Tensor, modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    for module in modules:
+        if type(module).forward is FORWARDS[nn.Sequential] and is_plain(x, module):
+            yield from _flat(x, tuple(module.children()))
+        else:
+            yield module
+
+
+def _hidden_layer(x: Tensor, chain: list[nn.Module]) -> int:
+    """Number of the first modules that are two linear layers and what stands before and between them; or 0."""
+    layers = [number for number, module in enumerate(chain) if type(module) is nn.Linear][:2]
+    part = chain[: layers[-1] + 1] if len(layers) == 2 else []
+    per_token = all(type(module) is nn.Linear or _is_cheap(module) for module in part)
+    return len(part) if per_token and is_plain(x, *part) else 0
+
+
+def _run(x: Tensor, chain: list[nn.Module]) -> Tensor:
+    while chain:
+        first, second, third = (*chain, _NONE, _NONE)[:3]
+        if _is_linear(first, x) and _scales_rows(second) and _is_linear(third, x) and is_plain(x, second):
+            x, done = _one_product(x, first, second, third), 3
+        elif _is_cheap(first) and is_plain(x, first) and _is_linear(second, x):
+            x, done = linear(first(x), second.weight, second.bias, again=partial(first, x)), 2
+        elif _is_linear(first, x):
+            x, done = linear(x, first.weight, first.bias), 1
+        else:
+            x, done = first(x), 1
+        chain = chain[done:]
+    return x
+
+
+def _one_product(x: Tensor, first: nn.Linear, between: nn.Module, second: nn.Linear) -> Tensor:
+    """``second(between(first(x)))``, where what is between only scales whole rows of the batch."""
+    weight = second.weight @ first.weight
+    bias = None if first.bias is None else second.weight @ first.bias
+    y = between(linear(x, weight, bias))
+    return y if second.bias is None else y + second.bias
+
+
+def _is_linear(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
+    return type(module) is nn.Linear and is_plain(x, module)
+
+
+def _is_cheap(module: nn.Module) -> bool:
+    return type(module) in CHEAP or 'is_cheap' in vars(type(module))
+
+
+def _scales_rows(module: nn.Module) -> bool:
+    return 'scales_rows' in vars(type(module))
