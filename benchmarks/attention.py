@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Kernels of attention on the CPU, from which mmtsf/models/kernels/attend.py chooses: python benchmarks/attention.py
+"""Time the CPU attention kernels that mmtsf/models/kernels/attend.py chooses from: python benchmarks/attention.py
 
 Groups, heads and length as the schemes have them at 8 x 224, 16 x 448 and 96 x 224; milliseconds, medians of 7
 interleaved rounds.
@@ -27,7 +27,7 @@ SHAPES = {
 
 
 def at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Batched products whose scores are all held, and kept for the backward pass."""
+    """Compute attention by batched products that keep the whole score matrix for the backward pass."""
     return _weights(q, k.transpose(-2, -1)) @ v
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How much of a model's attention lies on what moves, in the quickstart's clips:
+"""Measure the share of a model's attention that lies on the moving object in the quickstart's clips:
 
 python benchmarks/attention_mass.py configs/timesformer_tiny_motion.py quickstart/divided/epoch_25.pth
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Clips a second and core from a video file to a tensor, beside MMAction2's pipeline and the bare decoder.
+"""Measure clips per second and core from video file to tensor, beside MMAction2's pipeline and the bare decoder.
 
 python benchmarks/data.py VIDEO [VIDEO ...]             time, one row a file
 python benchmarks/data.py VIDEO [VIDEO ...] --long 10000  memory of one worker over so many clips
@@ -59,7 +59,7 @@ def mmaction2_pipeline() -> Compose:
 
 
 def sample(path: str) -> dict:
-    """What a data set hands to its pipeline."""
+    """Make the dict that a data set passes to its pipeline."""
     return dict(filename=path, label=0, modality='RGB', start_index=0, broken=[])
 
 
@@ -88,7 +88,7 @@ def check(ours: Compose, theirs: Compose, path: str) -> None:
 
 
 def compare(ours: Compose, path: str, rounds: int) -> None:
-    """Print the row of a file."""
+    """Print a file's row of the table."""
     theirs = mmaction2_pipeline()
     check(ours, theirs, path)
     functions: dict[str, Callable] = {
@@ -104,7 +104,7 @@ def compare(ours: Compose, path: str, rounds: int) -> None:
 
 
 class Videos(torch.utils.data.Dataset):
-    """The videos over and over, each with the memory of the process that read it, MB."""
+    """Repeat the videos; each sample holds the memory of the process that read it, in MB."""
 
     def __init__(self, pipeline: Compose, videos: list[str], length: int) -> None:
         self.pipeline, self.videos, self.length = pipeline, videos, length

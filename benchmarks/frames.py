@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Cost of a forward pass against the number of frames: python benchmarks/frames.py docs/images/frames.png
+"""Plot the cost of a forward pass against the number of frames: python benchmarks/frames.py docs/images/frames.png
 
 Seconds of one clip at 224 pixels in bfloat16, medians, for divided attention up to 96 frames, and for joint attention
 as far as that stays bearable; with each the line through the origin and the first point.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""All that is measured on one GPU, in one command of under ten minutes: python benchmarks/gpu.py
+"""Run all measurements on one GPU in under ten minutes: python benchmarks/gpu.py
 
 Training in bfloat16 of ours, Hugging Face's and MMAction2's, each at the best of a few batch sizes, plain and with
 compiled blocks, beside the card's own rate of matrix products; then the longest clips that fit. The most important
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build(name: str, scheme: str, num_frames: int, size: int, args: argparse.Namespace, **options) -> nn.Module:
-    """A model in training mode on the device, without dropout; made there, which is quick."""
+    """Build a model in training mode, without dropout, directly on the device."""
     with torch.device(args.device):
         model = BUILDERS[name](scheme, num_frames, size, num_layers=2 if args.tiny else 12, **options)
     for module in model.modules():
@@ -65,7 +65,7 @@ def synchronize() -> None:
 
 
 def seconds_of(step: Callable[[], object], rounds: int) -> float:
-    """Median of synchronized rounds, after two that warm up."""
+    """Measure the median seconds of synchronized rounds, after two warm-up rounds."""
     times = []
     for _ in range(rounds + 2):
         start = time.perf_counter()
@@ -87,14 +87,14 @@ def peak_gigabytes() -> str:
 
 
 def reason(error: Exception) -> str:
-    """An error in short."""
+    """Shorten an error message."""
     if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in str(error).lower():
         return 'out of memory'
     return f'{type(error).__name__}: {(str(error).splitlines() or [""])[0][:100]}'.replace('|', '/')
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, clips: Tensor) -> Tensor:
-    """Forward under bfloat16 autocast, backward and step over float32 weights; the logits."""
+    """Run one training step of float32 weights under bfloat16 autocast, and return the logits."""
     with torch.autocast(clips.device.type, torch.bfloat16):
         logits = model(clips)
     labels = torch.zeros(len(clips), dtype=torch.long, device=clips.device)
@@ -110,7 +110,7 @@ def momentum_sgd(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def products(args: argparse.Namespace) -> Iterator[tuple]:
-    """The ceiling: what the card reaches in one bfloat16 matrix product."""
+    """Measure the rate of one bfloat16 matrix product: the card's practical ceiling."""
     shapes = [(256, 256, 256)] if args.tiny else [(8192, 8192, 8192), (32 * 1569, 768, 3072)]
     for m, k, n in shapes:
         a = torch.randn(m, k, device=args.device, dtype=torch.bfloat16)
@@ -121,7 +121,7 @@ def products(args: argparse.Namespace) -> Iterator[tuple]:
 
 
 def training(variant: str, name: str, args: argparse.Namespace) -> Iterator[tuple]:
-    """Best rate over batch sizes, plain and then compiled; logits are compared with ours in float32 first."""
+    """Find the best training rate over batch sizes, eager and compiled, after comparing logits with ours in float32."""
     num_frames, size = (4, 32) if args.tiny else VARIANTS[variant]
     clip = torch.randn(1, 3, num_frames, size, size, generator=torch.Generator().manual_seed(0)).to(args.device)
     with torch.no_grad():
@@ -151,7 +151,7 @@ def training(variant: str, name: str, args: argparse.Namespace) -> Iterator[tupl
 
 
 def longest(scheme: str, name: str, recomputes: bool, args: argparse.Namespace) -> Iterator[tuple]:
-    """Most frames at 224 pixels that a training step takes, by doubling, then halving the gap."""
+    """Find the largest number of 224-pixel frames that a training step fits in memory, by doubling, then bisection."""
     options = dict(with_cp=True) if recomputes and name == 'ours' else {}
     size, cap = (32, 32) if args.tiny else (224, 2048)
     model = build(name, scheme, STEP, size, args, **options)
@@ -176,7 +176,7 @@ def longest(scheme: str, name: str, recomputes: bool, args: argparse.Namespace) 
 
 
 def lengthen(model: nn.Module, num_frames: int) -> None:
-    """Give a model, whosever, another number of frames, as if it were built so."""
+    """Change the number of frames of a model of any implementation."""
     for module in model.modules():
         for holder in (module, getattr(module, 'config', None)):
             if hasattr(holder, 'num_frames'):
@@ -187,7 +187,7 @@ def lengthen(model: nn.Module, num_frames: int) -> None:
 
 
 def plan(args: argparse.Namespace) -> Iterator[Callable[[], Iterator[tuple]]]:
-    """Measurements, the most important first."""
+    """List the measurements, the most important first."""
     yield partial(products, args)
     if args.only != 'longest':
         for variant in ('base',) if args.tiny else VARIANTS:

@@ -1,4 +1,4 @@
-"""Ours and the other implementations with the same weights, from normalised clips to logits, and the floor."""
+"""Build our model, the other implementations with the same weights, and the lower bound that they are compared with."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ PEERS = ('Hugging Face', 'MMAction2', 'lucidrains')
 
 
 class Classifier(nn.Module):
-    """Backbone and head."""
+    """Combine a backbone and a head."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
 
 
 def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
-    """Our model with 400 classes and random weights, none of which is zero; on the meta device only its shapes."""
+    """Build our model with 400 classes and random non-zero weights; on the meta device only its shapes."""
     changes = {'start': None, 'clip.num_frames': num_frames, 'clip.size': size}
     config = load_config('configs/timesformer_base_k400.py', changes).model
     config.backbone.update(attention=dict(type=SCHEMES[scheme]), drop_path_rate=0.0, **options)
@@ -53,7 +53,7 @@ def ours(scheme: str, num_frames: int, size: int, **options) -> Classifier:
 
 
 def hugging_face(scheme: str, num_frames: int, size: int, num_layers: int = 12) -> nn.Module:
-    """Hugging Face's with the weights of :func:`ours`."""
+    """Build Hugging Face's model with the weights of :func:`ours`."""
     import transformers
 
     state = ours(scheme, num_frames, size, num_layers=num_layers).state_dict()
@@ -66,7 +66,7 @@ def hugging_face(scheme: str, num_frames: int, size: int, num_layers: int = 12) 
 
 
 def mmaction2(scheme: str, num_frames: int, size: int, num_layers: int = 12) -> nn.Module:
-    """MMAction2's with the weights of :func:`ours`."""
+    """Build MMAction2's model with the weights of :func:`ours`."""
     from mmaction.models import backbones, heads
 
     attention_type = dict(divided='divided_space_time', joint='joint_space_time', space='space_only')[scheme]
@@ -81,7 +81,7 @@ def mmaction2(scheme: str, num_frames: int, size: int, num_layers: int = 12) -> 
 
 
 def lucidrains(scheme: str, num_frames: int, size: int) -> nn.Module:
-    """timesformer-pytorch's: divided attention of another architecture, with its own random weights."""
+    """Build timesformer-pytorch's model: another architecture with divided attention and random weights."""
     import timesformer_pytorch
 
     assert scheme == 'divided'
@@ -103,7 +103,7 @@ BUILDERS = {'ours': ours, 'Hugging Face': hugging_face, 'MMAction2': mmaction2, 
 
 
 def available(name: str, scheme: str, dtype: str) -> bool:
-    """Whether an implementation has a scheme. Hugging Face's space attention never averages the frames."""
+    """Return whether an implementation has a scheme. Hugging Face's space attention never averages the frames."""
     schemes = {'ours': SCHEMES, 'Hugging Face': ('divided', 'joint'), 'MMAction2': ('divided', 'joint', 'space')}
     if name == 'lucidrains' and dtype == 'bfloat16':
         return False  # its rotary tables stay in float32
@@ -111,7 +111,7 @@ def available(name: str, scheme: str, dtype: str) -> bool:
 
 
 class Floor(nn.Module):
-    """The matrix products of the architecture's linear layers alone: same shapes, same type, back to back.
+    """Run only the matrix products of the model's linear layers, with the same shapes and type: the lower bound.
 
     The patch embedding counts as one. With ``backward`` each has its two products of the backward pass, too.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Speed and agreement of int8 on the CPU: onnxruntime and torchao beside PyTorch in fp32, interleaved, medians.
+"""Compare speed and predictions of int8 (onnxruntime, torchao) with float32 PyTorch on the CPU.
 
 python benchmarks/int8.py configs/timesformer_base_k400.py
 """
@@ -22,7 +22,7 @@ from mmtsf.registry import MODELS
 
 
 def torchao_int8(model: ClipClassifier) -> Callable[[Tensor], Tensor]:
-    """The same quantisation by torchao, compiled, as it needs to be."""
+    """Quantise the model with torchao and compile it, which torchao needs to be fast."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
     quantize_(model, Int8DynamicActivationInt8WeightConfig())
@@ -30,7 +30,7 @@ def torchao_int8(model: ClipClassifier) -> Callable[[Tensor], Tensor]:
 
 
 def classifier(path: str) -> ClipClassifier:
-    """The model of a config, with random weights that are the same in every call."""
+    """Build a config's model with random weights from a fixed seed."""
     torch.manual_seed(0)
     recognizer = MODELS.build(load_config(path, dict(start=None)).model)
     recognizer.init_weights()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Memory and decoding rate of tools/predict.py --timeline over ten minutes and an hour, made of a real video.
+"""Measure memory and decoding rate of tools/predict.py --timeline on ten minutes and an hour of a repeated video.
 
 python benchmarks/long_video.py VIDEO CONFIG [CHECKPOINT]
 
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def lengthen(source: str, target: Path, seconds: float) -> None:
-    """Write the packets of a video over and over, with later and later times."""
+    """Repeat the packets of a video, with increasing timestamps, into a longer file."""
     with av.open(file_url(target), 'w') as out:
         stream = offset = None
         while offset is None or float(offset * stream.time_base) < seconds:
@@ -54,7 +54,7 @@ def lengthen(source: str, target: Path, seconds: float) -> None:
 
 
 def peak_memory(video: Path, args: argparse.Namespace) -> tuple[float, float]:
-    """MB and seconds of a process that makes a timeline."""
+    """Measure peak memory (MB) and seconds of a process that makes a timeline."""
     start = time.perf_counter()
     command = [sys.executable, TOOL, video, args.config, args.checkpoint, '--timeline', video.parent / 'timeline']
     command += ['--frame-interval', args.frame_interval]
@@ -63,7 +63,7 @@ def peak_memory(video: Path, args: argparse.Namespace) -> tuple[float, float]:
 
 
 def decoding_rates(video: Path, args: argparse.Namespace) -> tuple[float, float]:
-    """Frames of the video that go by in a second: ours, and those of the bare decoder."""
+    """Measure video frames per second of our reader and of the bare decoder."""
     reader = open_video(str(video))
     video_facts = dict(total_frames=reader.num_frames, avg_fps=reader.fps)
     clips = SampleClips(8, args.frame_interval, 'cover').transform(video_facts)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Peak memory and time of a first forward pass, or training step, of ours and others; one process each.
+"""Measure peak memory and time of a first forward pass or training step, ours and others', one process each.
 
 python benchmarks/memory.py --scheme divided --train
 
@@ -36,13 +36,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def resident() -> float:
-    """Memory of this process now, MB."""
+    """Return the resident memory of this process in MB."""
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 def measure(args: argparse.Namespace) -> tuple[float, float]:
-    """Of one pass of the implementation ``args.only``: its peak beyond what was there before it, MB, and seconds."""
+    """Measure peak memory beyond the start (MB) and seconds of one pass of the implementation ``args.only``."""
     num_frames, size = VARIANTS[args.variant]
     dtype = getattr(torch, args.dtype)
     name, options = (args.only, {}) if args.only in BUILDERS else ('ours', dict(with_cp=True))

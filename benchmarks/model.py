@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time of a forward pass, or of forward, backward and optimizer step, beside other implementations and the floor.
+"""Time a forward pass or a training step beside other implementations and the lower bound.
 
 python benchmarks/model.py --scheme divided --dtype float32 bfloat16 --rounds 7
 
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def runs(model: nn.Module, clips: Tensor, dtype: str, train: bool) -> Callable[[], Tensor | None]:
-    """One pass as a function that returns the logits."""
+    """Return one pass as a function that returns the logits."""
     autocast = torch.autocast(clips.device.type, torch.bfloat16) if dtype == 'autocast' else nullcontext()
     if not train:
 
@@ -63,7 +63,7 @@ def runs(model: nn.Module, clips: Tensor, dtype: str, train: bool) -> Callable[[
 
 
 def candidates(scheme: str, dtype: str, args: argparse.Namespace) -> dict[str, Callable]:
-    """All that is timed, by name."""
+    """Return everything to time, by name."""
     num_frames, size = VARIANTS[args.variant]
     number = torch.bfloat16 if dtype == 'bfloat16' else torch.float32
     clips = torch.randn(1, 3, num_frames, size, size, dtype=number)

@@ -1,4 +1,4 @@
-"""How functions are timed side by side."""
+"""Time functions side by side."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 
 def medians(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of interleaved calls, after two that warm up."""
+    """Return the median seconds of interleaved calls, after two warm-up calls."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds + 2):
         for name, function in functions.items():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Clips a second of the real training loop, and how long it waits for data.
+"""Measure clips per second of the real training loop, and the share of time spent waiting for data.
 
 python benchmarks/train.py configs/timesformer_tiny_motion.py --iters 100 [--amp] [--cfg-options data.root=/videos ...]
 
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def training_config(args: argparse.Namespace) -> Config:
-    """As tools/train.py makes it, with nothing but training."""
+    """Make the config of tools/train.py without validation and checkpoints."""
     config = prepare(args)
     runpy.run_path(str(TOOL))['apply_arguments'](config, args)
     without_traces(config, config.work_dir, args.iters)
@@ -50,7 +50,7 @@ def training_config(args: argparse.Namespace) -> Config:
 
 
 def lines(measured: Iterations) -> Iterator[tuple[str, str]]:
-    """What there is to say of a run."""
+    """Format the results of a run as lines."""
     yield 'iterations', f'{len(measured.seconds)} of {measured.clips} clips'
     yield 'median iteration, ms', f'{1e3 * np.median(measured.seconds):.1f}'
     yield 'clips a second', f'{measured.clips_a_second:.1f}'

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Convert weights between formats, with a report of what became of every key:
+"""Convert weights between formats, and report how every key was used:
 
 python tools/convert_weights.py TimeSformer_divST_8x32_224_K400.pyth timesformer.safetensors
 python tools/convert_weights.py vit.npz start.pth --config configs/timesformer_hr_k600.py
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise where a path or an option cannot be meant."""
+    """Check paths and options."""
     if args.config and args.num_heads is not None:
         raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
     source = find_checkpoint(args.source)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A page in the browser that names what happens in a video, shows when, and where the model looks:
+"""Serve a web page that classifies a video and shows its timeline and attention:
 
 python tools/demo_web.py CONFIG CHECKPOINT --samples VIDEOS
 
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def positive(kind: Callable) -> Callable:
-    """A type of argument: a number above 0."""
+    """Parse a number above 0."""
 
     def convert(word: str) -> Any:
         value = kind(word)
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def clean(page: Any) -> None:
-    """Delete what is older than the page keeps, again and again."""
+    """Delete expired files periodically."""
     frequency, keep = page.delete_cache
     while True:
         time.sleep(frequency)

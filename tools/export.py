@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Export a model and check on the spot that it computes the same:
+"""Export a model and compare its outputs with the original's:
 
 python tools/export.py CONFIG CHECKPOINT model.onnx --dynamic
 python tools/export.py CONFIG CHECKPOINT model.onnx --int8 --cfg-options data.root=/videos
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def make_examples(model: ClipClassifier, backbone: dict, dynamic: bool) -> list[torch.Tensor]:
-    """Clips of the model's own size, of another batch, and with ``dynamic`` of other frames and sizes."""
+    """Make clips of the model's own size, of another batch, and with ``dynamic`` of other frames and sizes."""
     size, patch = backbone['img_size'], backbone['patch_size']
     height, width = (size, size) if isinstance(size, int) else size
     frames = backbone['num_frames']
@@ -96,7 +96,7 @@ def make_examples(model: ClipClassifier, backbone: dict, dynamic: bool) -> list[
 
 
 def make_int8(model: ClipClassifier, path: Path, config) -> Path:
-    """Quantise, and print agreement and speed on real clips."""
+    """Quantise to int8, and print agreement and speed on real clips."""
     target = path.with_name(f'int8-{path.name}')
     quantize(path, target)
     dataset = DATASETS.build(config.val_dataloader.dataset)

@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    """See that the words fit together, that what is read exists, and that all files can be written.
+    """Check that the options fit together, inputs exist and outputs can be written.
 
     Raises:
         OSError: If something does not exist, or cannot be written.
@@ -105,7 +105,7 @@ T = TypeVar('T')
 
 
 class Videos(Dataset):
-    """Views of videos by their number, or why one cannot be read."""
+    """Load the views of a video by its index, or the reason why it cannot be read."""
 
     def __init__(self, videos: list[tuple[int, Path]], pipeline: Compose) -> None:
         self.videos, self.pipeline = videos, pipeline
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[Path]:
-    """Videos of a list, a folder or a file, of which some are there.
+    """List the videos of a list, a folder or a file; at least one must exist.
 
     Raises:
         FileNotFoundError: If none is.
@@ -173,7 +173,7 @@ def load(config: Config, checkpoint: str) -> tuple[nn.Module, Compose]:
 
 
 def together(work: Callable[[], T]) -> T:
-    """Do something in all processes; if it fails in one, all end.
+    """Run a function in all processes; if it fails in one, all end.
 
     Raises:
         RuntimeError: If it failed in another one.
@@ -192,7 +192,7 @@ def together(work: Callable[[], T]) -> T:
 
 
 def identity(checkpoint: str) -> str:
-    """What tells one checkpoint from another, and from what stood in its place before."""
+    """Identify a checkpoint and its version."""
     path = local_path(checkpoint).resolve()
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return '\n'.join(f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files)
@@ -207,10 +207,10 @@ def find_videos(source: Path, root: Path | None, allow_outside: bool) -> Iterato
 
 
 def open_parts(folder: Path, settings: str) -> None:
-    """Make the folder of the videos' features, or see that it was made for the same work.
+    """Make the folder of partial results, or check that it belongs to the same job.
 
     Raises:
-        ValueError: If it was not.
+        ValueError: If it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, digest = folder / 'settings', hashlib.sha256(settings.encode(errors='surrogateescape')).hexdigest()
@@ -234,7 +234,7 @@ def write_part(path: Path, features: np.ndarray) -> None:
 
 
 def merge(parts: Path, videos: list[Path], out: Path) -> str:
-    """Write one file of all features, and remove their folder."""
+    """Merge all features into one file, and remove the folder of partial results."""
     read = [number for number in range(len(videos)) if np.load(part_of(parts, number), mmap_mode='r').size]
     if not read:
         shutil.rmtree(parts)
@@ -261,7 +261,7 @@ def write_names(file: Path, names: list[str]) -> None:
 
 
 def write_npy(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
-    """One array ``(videos, ...)``, a video at a time."""
+    """Write one array ``(videos, ...)``, one video at a time."""
     array = None
     for row, (name, feature) in enumerate(zip(names, features)):
         if array is None:
@@ -282,7 +282,7 @@ def write_safetensors(path: Path, names: list[str], features: Iterator[np.ndarra
 
 
 def write_parquet(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
-    """Rows ``video, shape, feature``, a row group each."""
+    """Write rows ``video, shape, feature``, one row group each."""
     import pyarrow
     from pyarrow import parquet
 

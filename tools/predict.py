@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Name what happens in videos:
+"""Classify videos:
 
 python tools/predict.py VIDEO CONFIG CHECKPOINT
 python tools/predict.py VIDEOS CONFIG CHECKPOINT --json predictions.json --csv predictions.csv
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    """See that the words fit together, that what is read exists, and that all files can be written.
+    """Check that the options fit together, inputs exist and outputs can be written.
 
     Raises:
         OSError: If something does not exist, or cannot be written.
@@ -74,12 +74,12 @@ def check(args: argparse.Namespace) -> None:
 
 
 def is_camera_or_stream(source: str) -> bool:
-    """Whether this is no file although ``--live`` is not given."""
+    """Return whether the source is a camera or a stream, without ``--live``."""
     return (source.isdigit() or '://' in source) and is_live(source)
 
 
 def check_targets(args: argparse.Namespace, videos: list[Path]) -> None:
-    """See that all that is asked for can be written, and is nothing that is read.
+    """Check that all outputs can be written, and that none is an input.
 
     Raises:
         OSError: If a file cannot be written.
@@ -143,7 +143,7 @@ def main() -> int:
 
 
 def find_videos(source: str) -> list[str]:
-    """Videos of a file, a folder or a pattern.
+    """List the videos of a file, a folder or a pattern.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -155,7 +155,7 @@ def find_videos(source: str) -> list[str]:
 
 
 def predict(videos: list[str], inferencer: TimeSformerInferencer, args: argparse.Namespace) -> list[dict]:
-    """Classify each video as a whole."""
+    """Classify each video by the config's test views."""
     predictions = []
     batches = [videos[first : first + args.batch_size] for first in range(0, len(videos), args.batch_size)]
     for batch in progress(batches, 'classifying'):
@@ -188,7 +188,7 @@ def predict_over_time(videos: list[str], model: nn.Module, args: argparse.Namesp
 
 
 def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Namespace) -> list[Scene]:
-    """Write the scores of each clip as they come, ``target.csv``, and draw them, ``target.png``."""
+    """Write the scores of each clip to ``target.csv``, and draw them to ``target.png``."""
     classes, scenes = model.dataset_meta['classes'], []
     target.parent.mkdir(parents=True, exist_ok=True)
     reader = open_as(build_pipeline(model), video)
@@ -201,12 +201,12 @@ def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Na
 
 
 def captions(best: dict) -> list[str]:
-    """Names with their scores."""
+    """Format names with their scores."""
     return [f'{name} {score:.0%}' for name, score in zip(best['names'], best['scores'])]
 
 
 def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]], out: Path) -> None:
-    """Write the video with words on its frames, each list up to its time in seconds."""
+    """Write the video with text on its frames, each text until its time in seconds."""
     reader = open_as(build_pipeline(model), video)
     fps = reader.fps or 30
 
@@ -223,7 +223,7 @@ def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]
 
 
 def follow(model: nn.Module, args: argparse.Namespace) -> None:
-    """Classify the newest window of a live source until it ends or Ctrl-C, and print how far behind that is."""
+    """Classify the newest window of a live source until it ends or Ctrl-C, and print the delay."""
     pipeline = build_pipeline(model)
     packer, delays = ClipPacker(pipeline), []
     source = args.input if is_live(args.input) else open_as(pipeline, args.input)
@@ -267,7 +267,7 @@ def write_predictions(predictions: list[dict], args: argparse.Namespace) -> None
 
 
 def progress(items, description: str):
-    """Draw a progress bar where somebody is watching."""
+    """Draw a progress bar if the output is a terminal."""
     return track(items, description, disable=not sys.stdout.isatty())
 
 

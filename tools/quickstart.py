@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train the tiny TimeSformer with divided and with space-only attention, test both, and draw what came out."""
+"""Train the tiny TimeSformer with divided and with space-only attention, test both, and draw the results."""
 
 import argparse
 import json
@@ -59,7 +59,7 @@ STEPS = 1500
 
 
 def choose_settings(data: Path, seed: int) -> list[str]:
-    """Config options for a folder of class folders: clips that span its usual video, about :data:`STEPS` steps.
+    """Choose options for a folder of class folders: clips as long as its median video, about :data:`STEPS` steps.
 
     Raises:
         SystemExit: If a class is too small to be split, or no video can be read.
@@ -93,7 +93,7 @@ def choose_settings(data: Path, seed: int) -> list[str]:
 
 
 def run(name: str, *arguments: str | Path, out: Path) -> subprocess.Popen:
-    """Start a tool on its share of the cores; its output goes to a log."""
+    """Start a tool with a share of the cores, and write its output to a log."""
     threads = max(num_cores() // len(SCHEMES), 1)
     with Path(out, f'{name}.log').open('w') as log:
         return subprocess.Popen(
@@ -105,7 +105,7 @@ def run(name: str, *arguments: str | Path, out: Path) -> subprocess.Popen:
 
 
 def wait(processes: dict[str, subprocess.Popen], out: Path) -> None:
-    """Wait for all processes, with the last line of each one's log on the screen.
+    """Wait for all processes, and show the last line of each log.
 
     Raises:
         SystemExit: If one fails; the end of its log is printed.
@@ -147,7 +147,7 @@ def train_and_test(data: Path, options: list[str], args: argparse.Namespace) -> 
 
 
 def report(data: Path, args: argparse.Namespace, seconds: float) -> str:
-    """Draw curves and attention, and sum up in words."""
+    """Draw curves and attention, and summarise the results."""
     classes = find_classes(data)
     chance = 1 / len(classes)
     draw_curves({scheme: args.out / scheme for scheme in SCHEMES}, chance, args.out / 'curves.png')

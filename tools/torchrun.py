@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run torchrun, hand signals on to the training processes, and leave with the code with which they leave.
+"""Run torchrun, forward signals to the training processes, and exit with their exit code.
 
 tools/dist_train.sh uses it. torchrun itself ends its processes 30 seconds after a signal, and leaves with 1 whatever
 they leave with.
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def leave(number: int, frame: Any) -> None:
-    """Hand a signal on, wait for the processes, and leave as they do; the next signal interrupts at once."""
+    """Forward a signal, wait for the processes and exit with their code; the next signal interrupts at once."""
     for other in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(other, signal.SIG_DFL)
     processes = children()
@@ -67,13 +67,13 @@ def leave(number: int, frame: Any) -> None:
 
 
 def children() -> list[int]:
-    """Process ids of the training processes."""
+    """Return the process ids of the training processes."""
     found = Path(f'/proc/self/task/{threading.get_native_id()}/children').read_text().split()
     return [int(process) for process in found]
 
 
 def exit_code(process: int) -> int:
-    """Wait for a process, which torchrun still asks for its code; 128 + number, if a signal ended it."""
+    """Wait for a process and return its exit code; 128 + number if a signal ended it."""
     ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
     return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
 

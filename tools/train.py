@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def leave(number: int, frame: Any) -> None:
-    """Leave at a signal while nothing is to be saved: until PreemptionHook takes over."""
+    """Exit at a signal until PreemptionHook takes over; nothing is to be saved yet."""
     print('stopped by a signal before the first iteration', file=sys.stderr, flush=True)
     os._exit(EXIT_CODES[signal.Signals(number)])  # an exception would be met by whatever is being imported or built
 
@@ -83,7 +83,7 @@ from mmtsf.engine.runner.work_dir import claim, refuse_used
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:
-    """Write the command line's wishes into the config."""
+    """Apply the command line's options to the config."""
     if args.seed is not None:
         config.randomness.seed = args.seed
     if args.resume == 'auto':

@@ -34,7 +34,7 @@ default_hooks = dict(checkpoint=dict(iterations=3), logger=dict(interval=1))
 
 
 class Run:
-    """A training in a work dir, which can be started, killed and resumed."""
+    """Manage a training in a work dir: start, kill, resume."""
 
     def __init__(self, config: Path, work_dir: Path) -> None:
         self.config, self.work_dir = config, work_dir
@@ -42,7 +42,7 @@ class Run:
         self.process: subprocess.Popen | None = None
 
     def start(self, *words: str) -> subprocess.Popen:
-        """Begin, in a process group of its own; what it prints is added to the log."""
+        """Start the training in its own process group, with its output appended to the log."""
         command = [sys.executable, 'tools/train.py', self.config, '--work-dir', self.work_dir, *words]
         environment = dict(os.environ, OMP_NUM_THREADS='1')
         with self.log.open('a') as log:
@@ -52,13 +52,13 @@ class Run:
         return self.process
 
     def finish(self, *words: str, expected: int = 0) -> str:
-        """Begin, wait for the end, and return the log."""
+        """Start the training, wait for its end, and return the log."""
         code = self.start(*words).wait(timeout=300)
         assert code == expected, f'exit code {code}\n{self.log.read_text()[-3000:]}'
         return self.log.read_text()
 
     def place(self) -> str:
-        """Where the run is, one of ``PLACES``."""
+        """Return what the run is doing: one of ``PLACES``."""
         if any(self.work_dir.glob('*.part')):
             return 'while saving'
         if not any(self.work_dir.glob('*.pth')):
@@ -68,12 +68,12 @@ class Run:
         return 'in validation' if kind == 'train' and done == total else 'in training'
 
     def workers(self) -> list[int]:
-        """Process ids of the data workers."""
+        """Return the process ids of the data workers."""
         children = Path(f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text()
         return [int(number) for number in children.split()]
 
     def final(self) -> dict:
-        """The last checkpoint."""
+        """Read the last checkpoint."""
         newest = max(self.work_dir.glob('epoch_*.pth'), key=lambda path: int(path.stem.split('_')[1]))
         return torch.load(newest, weights_only=True)
 
@@ -86,7 +86,7 @@ def write_config(folder: Path, data: Path, epochs: int = 3) -> Path:
 
 
 def difference(one: object, other: object, where: str = '') -> str | None:
-    """Where two checkpoints differ, None if they are equal bit for bit."""
+    """Describe where two checkpoints differ; None if they are equal bit for bit."""
     if isinstance(one, torch.Tensor):
         return None if torch.equal(one, other) else where
     if isinstance(one, dict):
@@ -101,7 +101,7 @@ def difference(one: object, other: object, where: str = '') -> str | None:
 
 
 def result(run: Run) -> dict:
-    """What must be equal: weights and averaged weights, optimizer, schedules, best score, losses, the files kept."""
+    """Collect what must be equal: weights, averaged weights, optimizer, schedules, best score, losses, files kept."""
     checkpoint = run.final()
     hub = checkpoint['message_hub']
     logged = {name: hub['log_scalars'][name]['values'] for name in ('train/loss', 'train/grad_norm', 'train/lr')}
@@ -115,7 +115,7 @@ def result(run: Run) -> dict:
 
 
 def wait_for(run: Run, place: str, chance: random.Random) -> None:
-    """Wait until the run begins to train, then a random time, then for a place if it comes."""
+    """Wait until training begins, then for a random time, then for the chosen place (such as saving) if it comes."""
     begun = run.log.read_text().count('Checkpoints will be saved')
     while run.process.poll() is None and run.log.read_text().count('Checkpoints will be saved') == begun:
         time.sleep(0.01)
@@ -128,7 +128,7 @@ def wait_for(run: Run, place: str, chance: random.Random) -> None:
 
 
 def kill(run: Run, chance: random.Random, hits: Counter) -> bool:
-    """Kill the run, or a worker of it, at a random time; whether the run was killed.
+    """Kill the run or one of its workers at a random time, and return whether it was the run.
 
     One kill in five waits for a checkpoint that is being written, one for a validation, one is of a worker."""
     place = chance.choice(('', '', 'while saving', 'in validation', 'a worker'))
@@ -146,7 +146,7 @@ def kill(run: Run, chance: random.Random, hits: Counter) -> bool:
 
 
 def train_with_kills(config: Path, folder: Path, kills: int, chance: random.Random) -> tuple[Counter, int, list[Run]]:
-    """Train until so many kills were survived: where they hit, how often was resumed, and the runs at their end."""
+    """Train until a number of kills has been survived, and count where they hit."""
     hits: Counter = Counter()
     resumes, runs = 0, []
     while hits.total() < kills:
@@ -161,7 +161,7 @@ def train_with_kills(config: Path, folder: Path, kills: int, chance: random.Rand
 
 
 def compare(kills: int, folder: Path, data: Path, seed: int = 0) -> dict:
-    """Figures of so many kills: hits, resumes, runs, lost runs, and where runs differ from an unkilled one."""
+    """Compare killed runs with one that was never killed, and count hits, resumes, runs and lost runs."""
     config = write_config(folder, data)
     whole = Run(config, folder / 'whole')
     whole.finish()
@@ -174,7 +174,7 @@ def compare(kills: int, folder: Path, data: Path, seed: int = 0) -> dict:
 
 
 def table(figures: dict) -> str:
-    """The figures in Markdown."""
+    """Format the figures as a Markdown table."""
     rows = [(f'kills {place}', figures['hits'][place]) for place in PLACES]
     rows += [('kills', figures['hits'].total()), ('resumes', figures['resumes']), ('trainings', figures['runs'])]
     rows += [('lost runs', len(figures['lost'])), ('bit-identical', 'no' if figures['differing'] else 'yes')]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Memory of a training over time, of its main process and its data workers:
+"""Measure the memory of a training's main process and data workers over time:
 
     python benchmarks/reliability/memory.py --minutes 30
 
@@ -31,13 +31,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def megabytes(pid: int) -> float:
-    """Memory of a process, with its share of what it shares."""
+    """Return the proportional set size of a process in MB."""
     lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(COUNTED)) / 1024
 
 
 def look(pid: int) -> tuple[float, float] | None:
-    """Megabytes of the main process and of all its workers; None while they come or go."""
+    """Return MB of the main process and of all its workers; None while processes start or end."""
     try:
         children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
         return megabytes(pid), sum(megabytes(int(child)) for child in children)
@@ -46,7 +46,7 @@ def look(pid: int) -> tuple[float, float] | None:
 
 
 def train(folder: Path, workers: int) -> subprocess.Popen:
-    """Begin a training on tiny input that has no end of its own, with validation and checkpoints."""
+    """Start an endless training on tiny input, with validation and checkpoints."""
     data = folder / 'motion'
     command = [sys.executable, 'tools/data/make_motion.py', data, '--videos', '60', '4', '1']
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def train(folder: Path, workers: int) -> subprocess.Popen:
 
 
 def watch(run: subprocess.Popen, log: Path, args: argparse.Namespace) -> list[tuple[float, float]]:
-    """Samples after the warm-up, and after the first validation, whose workers live on."""
+    """Collect samples after the warm-up and the first validation, whose workers persist."""
     time.sleep(60 * args.warm_up)
     while run.poll() is None and 'videos: ' not in log.read_text():
         time.sleep(args.interval)
@@ -79,7 +79,7 @@ def watch(run: subprocess.Popen, log: Path, args: argparse.Namespace) -> list[tu
 
 
 def table(samples: list[tuple[float, float]], args: argparse.Namespace) -> str:
-    """Means of the first, middle and last tenth of the samples, as Markdown."""
+    """Format the means of the first, middle and last tenth of the samples as a Markdown table."""
     tenth = max(len(samples) // 10, 1)
     middle = (len(samples) - tenth) // 2
     parts = [samples[:tenth], samples[middle : middle + tenth], samples[-tenth:]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Mutated copies of real videos through the training pipeline, with both decoders; prints a table:
+"""Read mutated copies of real videos by the training pipeline with both decoders, and count what becomes of them:
 
 python benchmarks/reliability/mutations.py --copies 1000
 python benchmarks/reliability/mutations.py --copies 1000 --source /videos
@@ -33,21 +33,21 @@ ROW = '| {decoder} | {copies} | {read} | {refused} | {hangs} | {crashes} | {dead
 
 
 def write_sources(folder: Path) -> list[Path]:
-    """Moving noise of 40 frames in each container."""
+    """Write 40 frames of moving noise in each container format."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 168, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
     frames = [noise[:96, shift : shift + 128] for shift in range(0, 160, 4)]
     return [Path(write_video(folder / f'source{suffix}', frames, codec=CODECS[suffix])) for suffix in SUFFIXES]
 
 
 def flip(data: bytearray, _: bytes, rng: np.random.Generator) -> bytearray:
-    """Up to a hundredth of the bytes, anywhere."""
+    """Change up to 1 % of the bytes, anywhere."""
     for place in rng.integers(len(data), size=rng.integers(1, len(data) // 100 + 2)):
         data[place] ^= int(rng.integers(1, 256))
     return data
 
 
 def flip_in_header(data: bytearray, _: bytes, rng: np.random.Generator) -> bytearray:
-    """A few bytes of the first and last ones, where containers keep what they hold."""
+    """Change a few bytes near both ends, where containers keep their headers and indices."""
     for place in rng.integers(-HEADER, HEADER, size=rng.integers(1, 9)):
         data[place % len(data)] ^= int(rng.integers(1, 256))
     return data
@@ -58,7 +58,7 @@ def cut(data: bytearray, _: bytes, rng: np.random.Generator) -> bytearray:
 
 
 def swap_header(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """The beginning of another file in place of its own."""
+    """Replace the beginning of a file by another file's."""
     size = int(rng.integers(16, HEADER))
     data[:size] = other[:size]
     return data
@@ -68,7 +68,7 @@ MUTATIONS = (flip, flip_in_header, cut, swap_header)
 
 
 def write_copies(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Mutated copies of the files, each in one of four ways."""
+    """Write mutated copies of the files, each in one of four ways."""
     rng = np.random.default_rng(seed)
     paths = []
     for number in range(count):
@@ -80,7 +80,7 @@ def write_copies(sources: list[Path], folder: Path, count: int, seed: int = 0) -
 
 
 def read_all(folder: Path, copies: list[Path], whole: list[Path], decoder: str) -> list[str]:
-    """What becomes of each copy in an epoch of training, whose data set also holds as many whole videos."""
+    """Run one training epoch over the copies and as many intact videos, and return each copy's outcome."""
     init_default_scope('mmtsf')
     videos = [*copies, *(whole[i % len(whole)] for i in range(len(copies)))]
     (folder / 'train_list.txt').write_text(''.join(f'{video} 0\n' for video in videos))
@@ -95,7 +95,7 @@ def read_all(folder: Path, copies: list[Path], whole: list[Path], decoder: str) 
 
 
 def fate(video: str, sample: dict) -> str:
-    """What became of the video that this sample was to show."""
+    """Return the outcome of the video that this sample asked for."""
     if not sample['broken']:
         return 'read' if sample['filename'] == video else 'lost'
     path, reason = sample['broken'][0]
@@ -105,7 +105,7 @@ def fate(video: str, sample: dict) -> str:
 
 
 def try_copies(sources: list[Path], count: int, decoder: str, seed: int = 0) -> dict:
-    """Row of the table for a decoder; the epoch runs in a process of its own, which may die."""
+    """Make the table's row for a decoder; the epoch runs in a separate process, which may crash."""
     fates: SimpleQueue[list[str]] = SimpleQueue()
     begin = time.time()
     with tempfile.TemporaryDirectory() as name:

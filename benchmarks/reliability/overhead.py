@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What surviving costs: iterations of the tiny config by this project's runner against MMEngine's own.
+"""Compare the iteration time of this project's runner with MMEngine's, on the tiny config.
 
     python benchmarks/reliability/overhead.py --rounds 7
 
@@ -62,13 +62,13 @@ def train(kind: str, data: str, workers: int) -> None:
 
 
 def processor_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """Return processor seconds of this process and its finished children."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def seconds(kind: str, data: str, workers: int) -> list[float]:
-    """Of the clock, and of processors, of a training in a process of its own."""
+    """Measure wall-clock and processor seconds of a training in a separate process."""
     command = [sys.executable, __file__, '--workers', str(workers), '--seconds', kind, data]
     environment = dict(os.environ, OMP_NUM_THREADS='1')
     log = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout

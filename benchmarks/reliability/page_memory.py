@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Memory of the page over requests, each of a visitor of its own with an upload of its own:
+"""Measure the demo page's memory over requests, each of a new visitor with a new upload:
 
     python benchmarks/reliability/page_memory.py CHECKPOINT --requests 200
 
@@ -20,7 +20,7 @@ from videos import write_greys
 
 
 def over_requests(page: Served, folder: Path, requests: int) -> Iterator[float]:
-    """Megabytes of the page's process after each request."""
+    """Return the page process' memory in MB after each request."""
     for number in range(requests):
         visitor = Visitor(page)
         video = write_greys(folder / f'{number}.mp4', 60 + number % 7)

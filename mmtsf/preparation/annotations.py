@@ -7,12 +7,12 @@ SPLITS = ('train', 'val', 'test')
 
 
 class AnnotationError(ValueError):
-    """An annotation file that is not in its official format."""
+    """Report an annotation file that is not in its official format."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as the annotations name it.
+    """Describe a clip: name, split and label.
 
     Args:
         name (str): Name of its file, without folder and suffix.
@@ -29,7 +29,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All that the annotation files of a data set say.
+    """Hold the clips and class names of a data set's annotation files.
 
     Args:
         classes (list[str]): Names in the order of the labels.

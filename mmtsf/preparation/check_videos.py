@@ -48,14 +48,14 @@ def check_all(names: list[str], root: Path, file: Path, args: argparse.Namespace
 
 
 def stamp(path: Path, args: argparse.Namespace) -> str:
-    """What a result holds for: the file as it is, and how it is checked."""
+    """Identify a file's state and the kind of check, for which a stored result is valid."""
     changed = path.stat().st_mtime_ns if path.exists() else 0
     limits = ''.join(f' {name}={value}' for name, value in sorted(args.limits.items()))
     return f'{os.path.realpath(path)} {changed} {args.decoder} {"full" if args.full else "clip"}{limits}'
 
 
 def read_known(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
-    """Results of earlier runs; the last line may be one that was interrupted."""
+    """Read the results of earlier runs; an incomplete last line is ignored."""
     if file.exists():
         for line in file.read_text(encoding='utf-8', errors='surrogateescape').split('\n')[:-1]:
             if len(words := line.split('\t', 2)) == 3:
@@ -63,7 +63,7 @@ def read_known(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def check(path: Path, decoder: str, full: bool, limits: Limits) -> None:
-    """Decode frames of a video, as training does.
+    """Decode frames of a video with the decoder that training uses.
 
     Raises:
         BrokenVideoError: If it cannot be read.

@@ -14,7 +14,7 @@ from .youtube import youtube_id
 
 @dataclass(frozen=True)
 class Format:
-    """A data set.
+    """Describe a data set: how to read its annotations, and the paper's counts.
 
     Args:
         read (Callable): Reads its annotation files.

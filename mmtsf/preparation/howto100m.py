@@ -46,7 +46,7 @@ def read_howto100m(files: list[Path]) -> Annotations:
 
 
 def split_videos(rows: list[tuple[str, int]]) -> dict[str, str]:
-    """Split of every video, by the hashes of the ids within its first task.
+    """Assign every video to a split by the hash of its id within its first task.
 
     Args:
         rows (list[tuple[str, int]]): Videos and their tasks.
@@ -79,7 +79,7 @@ def _rows(file: Path) -> Iterator[tuple[str, int]]:
 
 
 def _titles(file: Path) -> Iterator[tuple[int, str]]:
-    """Titles by task; the official file has tabs, which titles do not hold, and no header."""
+    """Read the titles by task from a tab-separated file without a header."""
     first = next(read_rows(file), ('', ['']))[1]
     delimiter = '\t' if any('\t' in word for word in first) else ','
     for number, (where, row) in enumerate(read_rows(file, delimiter)):
@@ -90,7 +90,7 @@ def _titles(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _names(tasks: list[int], titles: dict[int, str]) -> list[str]:
-    """Titles of the tasks, with the number where a title is missing or another task bears it, too."""
+    """Name the classes by their tasks' titles, and by the task's number where a title is missing or not unique."""
     names = [titles.get(task, 'task') for task in tasks]
     counts = Counter(names)
     return [

@@ -23,7 +23,7 @@ TIMED = re.compile(rf'({ID})_(\d+)(?:\.\d+)?_(\d+)(?:\.\d+)?')
 
 
 class Row(NamedTuple):
-    """What a file says of a clip; the label is empty where it is held back."""
+    """Hold a clip's row of an annotation file; the label is empty where it is not published."""
 
     label: str
     video: str
@@ -51,12 +51,12 @@ def read_kinetics(files: list[Path]) -> Annotations:
 
 
 def clip_name(video: str, start: int, end: int) -> str:
-    """Name that the official crawler gives to a clip."""
+    """Return the name that the official crawler gives to a clip."""
     return f'{video}_{start:06}_{end:06}'
 
 
 def name_of_file(stem: str) -> str:
-    """The name of the clip for a file whose seconds are padded otherwise; for others that of the whole video."""
+    """Return a file's clip name with normalised seconds, or the name of the whole video."""
     found = TIMED.fullmatch(stem)
     return clip_name(found[1], int(found[2]), int(found[3])) if found else youtube_id(stem)
 
@@ -75,7 +75,7 @@ def _of_csv(file: Path) -> Iterator[Row]:
 
 
 def _places(header: list[str], where: str) -> dict[str, int]:
-    """Number of each column that is there, by its name in :data:`COLUMNS`."""
+    """Return the positions of the columns in :data:`COLUMNS` that the header has."""
     names = [re.sub('[ -]', '_', word.lower()) for word in header]
     places = {key: names.index(name) for key, known in COLUMNS.items() for name in known if name in names}
     if absent := [COLUMNS[key][0] for key in ('video', 'start', 'end') if key not in places]:

@@ -11,7 +11,7 @@ from .annotations import Clip
 
 
 def name_without_suffixes(path: str) -> str:
-    """Name of a video file without folder and suffix, or suffixes: merging downloaders leave ``ID.mp4.webm``."""
+    """Return a video file's name without folder and suffixes: downloaders leave ``ID.mp4.webm``."""
     name = Path(path).name
     while is_video(name):
         name = Path(name).stem
@@ -45,7 +45,7 @@ def match_files(clips: list[Clip], paths: list[str], name_of_file: Callable[[str
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of every clip.
+    """Hold the result of matching: found, missing and broken clips, unmatched files.
 
     Args:
         found (list[tuple[Clip, str]]): Clips and the files to use.

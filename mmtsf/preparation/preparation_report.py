@@ -61,7 +61,7 @@ def _clips_by_count(annotations: Annotations, outcome: Outcome) -> dict[str, lis
 
 
 def as_markdown(report: dict[str, Any], notes: list[str]) -> str:
-    """The report as a page: a table of the splits, the notes, and a table of the classes.
+    """Format the report as Markdown: a table of the splits, the notes, and a table of the classes.
 
     Args:
         report (dict[str, Any]): What :func:`make_report` returns.

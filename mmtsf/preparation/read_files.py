@@ -22,7 +22,7 @@ AGAIN = 'download the file again'
 
 
 def read_rows(file: Path, delimiter: str = ',') -> Iterator[tuple[str, list[str]]]:
-    """Place and words of every row that is not empty.
+    """Read the place (file and line) and cells of every row that is not empty.
 
     Args:
         file (Path): Text file, with or without a byte order mark.
@@ -46,7 +46,7 @@ def read_rows(file: Path, delimiter: str = ',') -> Iterator[tuple[str, list[str]
 
 
 def read_json(file: Path) -> Any:
-    """Value of a JSON file, with or without a byte order mark.
+    """Read a JSON file, with or without a byte order mark.
 
     Raises:
         AnnotationError: If it is no such file.
@@ -61,7 +61,7 @@ def read_json(file: Path) -> Any:
 
 
 def field(entry: Any, key: str, kind: type | UnionType, where: str) -> Any:
-    """Value of a key in a JSON object.
+    """Return the value of a key in a JSON object.
 
     Args:
         entry (Any): The object.
@@ -81,7 +81,7 @@ def field(entry: Any, key: str, kind: type | UnionType, where: str) -> Any:
 
 
 def split_of(word: str, where: str) -> str:
-    """The split that a word of a file names.
+    """Return the split that a word in a file names.
 
     Raises:
         AnnotationError: If it names none.
@@ -92,7 +92,7 @@ def split_of(word: str, where: str) -> str:
 
 
 def split_named(file: Path) -> str:
-    """The split that the name of a file tells.
+    """Return the split that a file name contains.
 
     Raises:
         AnnotationError: If it tells none.

@@ -35,7 +35,7 @@ def read_ssv2(files: list[Path]) -> Annotations:
 
 
 def _label_of(content: dict[str, Any], file: Path) -> dict[str, int]:
-    """Labels by template; the file has the numbers as strings."""
+    """Read labels by template; the file has the numbers as strings."""
     for template, number in content.items():
         if not re.fullmatch('[0-9]+', str(number)):
             raise AnnotationError(f'{file}, key {template!r}: it is {number!r:.200}, expected a number; {AGAIN}')
@@ -62,5 +62,5 @@ def _clips(content: Any, file: Path, label_of: dict[str, int], numbers: Path) ->
 
 
 def without_brackets(template: str) -> str:
-    """``Pushing [something] onto [something]`` as the labels have it."""
+    """Remove the brackets of ``Pushing [something] onto [something]``, as the labels have it."""
     return re.sub(r'[\[\]]', '', template)

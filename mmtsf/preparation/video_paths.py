@@ -9,7 +9,7 @@ from mmtsf.datasets.annotation_list import SUFFIXES, AnnotationList, Row, is_vid
 
 
 def list_folder(folder: Path) -> list[str]:
-    """Paths of all that has the suffix of a video below a folder, but folders; what is hidden is left out.
+    """List the files below a folder that have a video's suffix; hidden files are left out.
 
     Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
     cannot be listed, and names with a line break, which no list can hold.
@@ -38,13 +38,13 @@ def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
 
 
 def videos_of(path: str) -> list[str]:
-    """Videos below a folder; the path itself, if it is a file or a folder of frames."""
+    """List the videos below a folder; the path itself, if it is a file or a folder of frames."""
     below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
     return below or [path]
 
 
 def list_source(source: Path, root: Path | None = None, allow_outside: bool = False) -> tuple[Path, AnnotationList]:
-    """What a tool is given to go through: a folder of videos, or an annotation list.
+    """List the videos of a tool's argument: a folder of videos or an annotation list.
 
     Args:
         source (Path): The folder or list.

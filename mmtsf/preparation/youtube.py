@@ -9,7 +9,7 @@ TITLED = re.compile(rf'.*(?:\[({ID})\]|-({ID}))')
 
 
 def youtube_id(stem: str) -> str:
-    """The id at the end of a downloader's default name; other names stay as they are.
+    """Return the id at the end of a downloader's default file name; other names stay as they are.
 
     Any 11 characters behind the last hyphens may be an id, so the caller must look whether it expects that one.
     """

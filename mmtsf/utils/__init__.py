@@ -1,0 +1,1 @@
+"""Share small helpers: arguments, files, tables, messages."""

@@ -16,13 +16,13 @@ NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
 
 
 def new_parser(text: str | None) -> argparse.ArgumentParser:
-    """A parser that shows a tool's docstring as it is written."""
+    """Make a parser that prints the tool's docstring unchanged."""
     return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 @contextmanager
 def mistakes_of(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """End the tool with exit code 2 and one line where a check inside raises: a user's mistake needs no traceback."""
+    """Exit with code 2 and one line, without a traceback, if a check inside raises."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -30,13 +30,13 @@ def mistakes_of(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add ``config``."""
+    """Add the argument ``config``."""
     words = "config file, or name of a shipped one, e.g. 'mmtsf::timesformer_base_k400.py'"
     parser.add_argument('config', help=words)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add ``checkpoint``."""
+    """Add the argument ``checkpoint``."""
     parser.add_argument('checkpoint', help='checkpoint of any known origin: a file, a URL or a published name')
 
 
@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser, name: str = '--cfg-options', wo
 
 
 class Options(argparse.Action):
-    """Collect ``KEY=VALUE`` words, of all places where the option stands."""
+    """Collect ``KEY=VALUE`` words of a repeated option."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: Any = None
@@ -59,7 +59,7 @@ class Options(argparse.Action):
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
-    """Values of ``KEY=VALUE`` words by their keys, as :class:`mmengine.DictAction` reads them."""
+    """Parse ``KEY=VALUE`` words as :class:`mmengine.DictAction` does."""
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser()
@@ -68,7 +68,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share."""
+    """Add the arguments that training and testing share."""
     parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
     add_options(parser)
     parser.add_argument('--check', action='store_true', help=argparse.SUPPRESS)  # our shell scripts try it first
@@ -77,7 +77,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what :func:`mmtsf.preparation.check_videos.check_all` takes."""
+    """Add the arguments of :func:`mmtsf.preparation.check_videos.check_all`."""
     decoders = names_in('mmtsf.datasets.decoders', 'DECODERS', ('decord', 'pyav'))
     parser.add_argument('--decoder', choices=decoders, default='pyav')
     add_limits(parser)
@@ -87,7 +87,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def names_in(module: str, table: str, shipped: tuple[str, ...]) -> list[str]:
-    """Names of a table: the shipped ones, and those that have been added, for which its module was imported."""
+    """Return the names in a table: the shipped ones, and those that imported modules have added."""
     return list(getattr(sys.modules.get(module), table, shipped))
 
 
@@ -98,14 +98,14 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_mistakes(args: argparse.Namespace) -> None:
-    """Make a dict of ``--limits``, and raise where the options of :func:`add_check_arguments` cannot be meant."""
+    """Check the options of :func:`add_check_arguments` and make a dict of ``--limits``."""
     if args.workers < 1 or (args.time_limit or 1) <= 0:
         raise ValueError(f'--workers is {args.workers} and --time-limit {args.time_limit}, expected more than 0')
     args.limits = limits_of(args.limits)
 
 
 def limits_of(words: list[str]) -> dict[str, int]:
-    """Values of ``--limits``; where there are none, nothing that takes time is imported.
+    """Return the values of ``--limits``, without slow imports where there are none.
 
     Raises:
         ValueError: If there is no such limit, or it is no size.
@@ -122,7 +122,7 @@ def limits_of(words: list[str]) -> dict[str, int]:
 
 
 def check_model(args: argparse.Namespace) -> None:
-    """See that config and checkpoint exist, or can be fetched.
+    """Check that config and checkpoint exist or can be fetched.
 
     Raises:
         FileNotFoundError: If one does not.
@@ -132,7 +132,7 @@ def check_model(args: argparse.Namespace) -> None:
 
 
 def check_run(args: argparse.Namespace) -> None:
-    """See that the config exists and that the work dir can be made.
+    """Check that the config exists and that the work dir can be made.
 
     Raises:
         OSError: If not.
@@ -143,7 +143,7 @@ def check_run(args: argparse.Namespace) -> None:
 
 
 def check_exists(path: str | Path, expected: str) -> None:
-    """See that a path exists.
+    """Check that a path exists.
 
     Args:
         path (str | Path): The path.

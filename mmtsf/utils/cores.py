@@ -4,5 +4,5 @@ import os
 
 
 def num_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under Slurm, taskset or in a container."""
+    """Return the number of cores that this process may use; Slurm, taskset and containers limit it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, in places that were tried beforehand."""
+"""Write files atomically, and check beforehand that they can be written."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ PART = '.part'
 
 
 def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder: bool = False) -> None:
-    """See that a file can be written, before work is done for it; nothing is left behind.
+    """Check that a file can be written, without leaving anything behind.
 
     Args:
         path (Path): The file.
@@ -43,7 +43,7 @@ def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder:
 
 
 def check_folder(path: Path, named: str) -> None:
-    """See that a folder is there and can be written to, or can be made with the folders above it; none is made.
+    """Check that a folder is writable or can be made, without making it.
 
     Args:
         path (Path): The folder.
@@ -65,7 +65,7 @@ def check_folder(path: Path, named: str) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Write a file aside and rename it when it is on the disk; after an error nothing of it is left.
+    """Write to a temporary file and rename it when it is on the disk; remove it after an error.
 
     Args:
         path (Path): The file; one of that name is replaced whole.
@@ -82,7 +82,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def commit(part: Path, path: Path) -> None:
-    """Rename a file that was written aside, once it is on the disk; a file of that name is replaced whole."""
+    """Sync a temporary file to the disk and rename it to its final name."""
     with part.open('rb+') as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Exit codes of a run that a signal asks to leave, before its first iteration and after it."""
+"""Define the exit codes of a run that a signal ends."""
 
 import signal
 

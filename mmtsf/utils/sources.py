@@ -1,4 +1,4 @@
-"""Find what a user names: a config, a checkpoint, a camera. Nothing here takes time to import."""
+"""Find the config, checkpoint or camera that a user names, without slow imports."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ PREFIX = 'mmtsf::'
 
 
 class Address(NamedTuple):
-    """Where a checkpoint is to be fetched.
+    """Hold the URL and checksum of a checkpoint to download.
 
     Args:
         url (str): Its URL.
@@ -28,7 +28,7 @@ class Address(NamedTuple):
 
 
 def config_path(config: str | Path) -> Path:
-    """Path of a config file, or of a shipped config by its name.
+    """Return the path of a config file, or of a shipped config by its name.
 
     Args:
         config (str | Path): A path, or ``'mmtsf::NAME.py'``.
@@ -44,7 +44,7 @@ def config_path(config: str | Path) -> Path:
 
 
 def _shipped(name: str) -> Path:
-    """Path of a shipped config: in the installed package, or in the checkout."""
+    """Return the path of a shipped config in the installed package or the checkout."""
     installed = PACKAGE / '.mim/configs'
     folder = installed if installed.is_dir() else PACKAGE.parent / 'configs'
     if (folder / name).is_file():
@@ -56,7 +56,7 @@ def _shipped(name: str) -> Path:
 
 
 def find_checkpoint(source: str) -> Path | Address:
-    """Path of a checkpoint on this machine, or the address of one that is to be fetched.
+    """Return the local path of a checkpoint, or the address to download it from.
 
     Args:
         source (str): A path, a URL, or a name of ``model-index.yml``.
@@ -91,7 +91,7 @@ def find_checkpoint(source: str) -> Path | Address:
 
 
 def _published() -> dict[str, Address]:
-    """Addresses of published weights by their names."""
+    """Read the addresses of published weights by their names."""
     import yaml
 
     models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
@@ -99,7 +99,7 @@ def _published() -> dict[str, Address]:
 
 
 def is_live(source: str) -> bool:
-    """Whether this is a camera or a stream: a number, a device, or a name that no file has."""
+    """Return whether a source is a camera or a stream: a number, a device, or an address that is no file."""
     if source.isdigit() or not os.path.lexists(source):
         return True
     return os.path.exists(source) and stat.S_ISCHR(os.stat(source).st_mode)

@@ -1,4 +1,4 @@
-"""Tables for people: csv files whose texts a spreadsheet takes as texts, whatever they begin with."""
+"""Write csv files whose texts a spreadsheet does not take for formulas."""
 
 import csv
 import unicodedata
@@ -18,7 +18,7 @@ FILLERS = "'\u115f\u1160"
 
 @contextmanager
 def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable], None]]:
-    """Write a csv file row by row, with what the context gives.
+    """Write a csv file row by row, with the function that the context gives.
 
     Numbers are written as they are; in the place of a text that would be a formula stands the text with an apostrophe
     before it.
@@ -38,7 +38,7 @@ def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable]
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a file that :func:`new_table` wrote, with the texts as they were."""
+    """Read the rows of a file that :func:`new_table` wrote, with the original texts."""
     with path.open(encoding='utf-8', newline='', errors='surrogateescape') as file:
         rows = ([_as_it_was(cell) for cell in row] for row in csv.reader(file))
         header = next(rows, [])
@@ -46,14 +46,14 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def as_text(text: str) -> str:
-    """``text``, with an apostrophe before it if it would be a formula; wide and small signs count as plain ones."""
+    """Put an apostrophe before a text that a spreadsheet would take for a formula, full-width signs included."""
     normal = unicodedata.normalize('NFKC', text)
     seen = (c for c in normal if c not in FILLERS and unicodedata.category(c) not in UNSEEN)
     return f"'{text}" if next(seen, '') in SIGNS or normal.lstrip("'").startswith(BREAKS) else text
 
 
 def rounded(number: float, digits: int = 4) -> Decimal:
-    """A number with so many digits behind the point, zeros as well."""
+    """Format a number with a fixed number of decimals."""
     return Decimal(f'{number:.{digits}f}')
 
 

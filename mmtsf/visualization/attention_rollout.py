@@ -1,4 +1,4 @@
-"""What the classification token takes from every patch of every frame, and any token in one step."""
+"""Compute attention rollout of the classification token, and one token's attention in one step."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ SCORES = 2**24
 
 @torch.no_grad()
 def rollout(backbone: TimeSformer, clip: Tensor, steps: Collection[str] | None = None) -> Tensor:
-    """Attention of the classification token, rolled out over all blocks (Abnar & Zuidema, arXiv 2005.00928).
+    """Compute the classification token's attention rollout over all blocks (Abnar & Zuidema, arXiv 2005.00928).
 
     In every block the heads are averaged, the steps multiplied, the identity added and rows normalised; the blocks
     are multiplied. No matrix over all patches is made: one row goes through the groups from the last block to the
@@ -55,7 +55,7 @@ def attention_of(
     query: tuple[int, int, int] | None = None,
     head: int | None = None,
 ) -> Tensor:
-    """What one token takes from every patch in one step of one block: a row of that step's attention matrix.
+    """Compute one token's attention to every patch in one step of one block: a row of the attention matrix.
 
     Args:
         backbone (TimeSformer): The model.
@@ -93,13 +93,13 @@ def attention_of(
 
 
 def _steps(backbone: TimeSformer, block: int) -> Any:
-    """Attention steps of a block by their names."""
+    """Return a block's attention steps by name."""
     encoder: Any = backbone.blocks[block]
     return encoder.attention.steps
 
 
 def _encode(backbone: TimeSformer, clip: Tensor) -> tuple[dict, Tensor, Grid]:
-    """Inputs of all attention steps, tokens and grid of one clip."""
+    """Return the inputs of all attention steps, the tokens and the grid of one clip."""
     if len(clip) != 1:
         raise ValueError(f'{len(clip)} clips are given, expected one: shape (1, 3, T, H, W)')
     with _recorded_inputs(backbone) as inputs:
@@ -109,7 +109,7 @@ def _encode(backbone: TimeSformer, clip: Tensor) -> tuple[dict, Tensor, Grid]:
 
 @contextmanager
 def _recorded_inputs(backbone: TimeSformer) -> Iterator[dict[AttentionStep, tuple[Tensor, Grid]]]:
-    """Inputs of all attention steps of the forward passes inside the context, where nothing is dropped."""
+    """Record the inputs of all attention steps of forward passes inside the context, without dropout."""
     inputs: dict[AttentionStep, tuple[Tensor, Grid]] = {}
     steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
     hooks = [step.register_forward_pre_hook(lambda step, args: inputs.update({step: args})) for step in steps]
@@ -124,7 +124,7 @@ def _recorded_inputs(backbone: TimeSformer) -> Iterator[dict[AttentionStep, tupl
 
 
 def _through_scheme(row: Tensor, scheme: Any, followed: Collection[str], inputs: dict) -> Tensor:
-    """``row @ A`` for the attention matrix A of a scheme, ``(B, 1 + T*H*W, 1)``."""
+    """Compute ``row @ A`` for a scheme's attention matrix A, ``(B, 1 + T*H*W, 1)``."""
     rows = []
     for name, step in reversed(scheme.steps.items()):
         through = _through_step(row, step, *inputs[step]) if name in followed else row
@@ -138,7 +138,7 @@ def _through_scheme(row: Tensor, scheme: Any, followed: Collection[str], inputs:
 def _through_step(
     row: Tensor, step: AttentionStep, tokens: Tensor, grid: Grid, *_: Any, head: int | None = None
 ) -> Tensor:
-    """``row @ A`` for the attention matrix A of a step, group by group."""
+    """Compute ``row @ A`` for a step's attention matrix A, group by group."""
     q, k, _ = step.queries_keys_values(tokens, grid)
     num_groups = len(q) // len(tokens)
     cls, patches = row[:, :1], row[:, 1:]
@@ -155,7 +155,7 @@ def _through_step(
 
 
 def _through_attention(rows: Tensor, q: Tensor, k: Tensor, head: int | None) -> Tensor:
-    """``rows @ A`` for the attention of groups, ``(N, L, 1)``, a few queries at a time.
+    """Compute ``rows @ A`` for attention within groups, ``(N, L, 1)``, a few queries at a time.
 
     ``rows`` ``(N, queries, 1)`` are weights of the queries ``(N, heads, queries, c)``."""
     if head is not None:

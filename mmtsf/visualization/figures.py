@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1) -> tuple[Any, np.ndarray]:
-    """A figure of so many inches and its axes ``(rows, columns)``; whatever draws on a screen is left alone."""
+    """Make a figure and its axes ``(rows, columns)`` without touching pyplot's backend."""
     from matplotlib.figure import Figure  # when something is drawn: it takes long to import
 
     figure = Figure(size, layout='constrained')
@@ -21,7 +21,7 @@ def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1) -> tuple
 
 
 def literal(text: str) -> str:
-    """``text`` as matplotlib draws it letter by letter: a class or a file may have a name that is a broken formula."""
+    """Escape a text so that matplotlib does not read it as a formula."""
     return text.encode(errors='replace').decode().replace('$', r'\$')
 
 
@@ -95,7 +95,7 @@ def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, 
 
 
 def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -> None:
-    """Draw clips, RGB ``(T, H, W, 3)`` uint8, a row each, of long ones 8 frames."""
+    """Draw clips, RGB ``(T, H, W, 3)`` uint8, one row each, with at most 8 frames."""
     figure, rows = _figure((12, 1.9 * len(clips)), len(clips))
     for axis, clip, title in zip(rows[:, 0], clips, titles):
         shown = np.linspace(0, len(clip) - 1, min(len(clip), 8)).round().astype(int)
@@ -108,7 +108,7 @@ def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -
 
 
 def overlay(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Frames ``(T, H, W, 3)`` uint8 under their attention ``(T, h, w)``, coloured from blue, 0, to red, 1."""
+    """Overlay frames ``(T, H, W, 3)`` uint8 with attention ``(T, h, w)``, from blue (0) to red (1)."""
     heat = (np.clip(weights, 0, 1) * 255).astype(np.uint8)
     height, width = frames.shape[1:3]
     coloured = []
@@ -120,7 +120,7 @@ def overlay(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path, topk: int = 5) -> None:
-    """Draw scores over time, of the classes that are most often the best in a video.
+    """Draw scores over time, of the classes that are most often predicted in a video.
 
     Args:
         scenes (Sequence[Scene]): Times and scores, from :func:`mmtsf.apis.timeline`.

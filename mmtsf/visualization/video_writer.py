@@ -1,4 +1,4 @@
-"""Write videos, and words on their frames."""
+"""Write videos, and text on their frames."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -12,7 +12,7 @@ from mmtsf.datasets.decoders import file_url
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Encode RGB frames ``(H, W, 3)`` uint8 as H.264, one at a time; an odd row or column at the end is left out."""
+    """Encode RGB frames ``(H, W, 3)`` uint8 as H.264, one at a time; the last odd row or column is cut off."""
     with av.open(file_url(path), 'w') as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000), options={'crf': '23'})
         for number, frame in enumerate(frames):
@@ -24,7 +24,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 
 def with_words(frame: np.ndarray, lines: list[str]) -> np.ndarray:
-    """A frame ``(H, W, 3)`` with lines of words at its upper left, as high as a twentieth of the frame each."""
+    """Draw lines of text at the upper left of a frame ``(H, W, 3)``, each a twentieth of its height."""
     frame = np.ascontiguousarray(frame)
     scale = max(frame.shape[0] / 720, 0.35)
     for number, line in enumerate(lines, 1):

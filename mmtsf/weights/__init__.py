@@ -1,3 +1,5 @@
+"""Read, translate, load and write checkpoints of any origin."""
+
 from .build import backbone_config, build, head_config
 from .classes import classes_of
 from .finite import not_finite

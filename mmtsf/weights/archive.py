@@ -1,4 +1,4 @@
-"""Zip archives, of which PyTorch's files and npz files are two kinds, measured before anything is unpacked."""
+"""Open zip archives (PyTorch's files and npz files) and check their sizes before unpacking."""
 
 import os
 import zipfile
@@ -16,12 +16,12 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Refused(ValueError):
-    """A file that is whole and is not taken, and why."""
+    """Report that an intact file is refused, and why."""
 
 
 @contextmanager
 def open_archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """Open an archive whose parts have names of their own and unpack to no more than a multiple of its size.
+    """Open an archive, and refuse repeated names or an unpacked size beyond a multiple of the file's.
 
     Raises:
         Refused: If they do not.

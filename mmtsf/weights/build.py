@@ -1,4 +1,4 @@
-"""The model that weights are for, from what their file tells and its tensors."""
+"""Build the model that weights belong to, from the file's metadata and its tensors."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ BLOCK = re.compile(r'backbone\.blocks\.(\d{1,6})\.')
 
 
 def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
-    """Config of the backbone that weights are for.
+    """Return the config of the backbone that weights belong to.
 
     Args:
         weights (Weights): The weights.
@@ -46,7 +46,7 @@ def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
 
 
 def _measured(state: State) -> dict[str, Any]:
-    """Options that tensors tell."""
+    """Return the options that tensor shapes determine."""
     axes = {'embedding.patch.weight': 4, 'embedding.space': 4, 'embedding.time': 3, 'blocks.0.mlp.2.weight': 2}
     shapes = {name: tuple(state[f'backbone.{name}'].shape) for name in axes if f'backbone.{name}' in state}
     if odd := [name for name, shape in shapes.items() if len(shape) != axes[name] or not all(shape)]:
@@ -66,7 +66,7 @@ def _measured(state: State) -> dict[str, Any]:
 
 
 def _guessed(weights: Weights, measured: dict[str, Any], num_heads: int | None) -> dict[str, Any]:
-    """Options of weights of another origin: the usual ones, those that tensors tell, and those that the file tells."""
+    """Guess the options of another origin's weights: defaults, then tensor shapes, then the file's metadata."""
     width = measured['embed_dims']
     usual = dict(
         num_frames=1 if weights.scheme == 'image' else 8,
@@ -82,7 +82,7 @@ def _guessed(weights: Weights, measured: dict[str, Any], num_heads: int | None) 
 
 
 def head_config(weights: Weights) -> dict | None:
-    """Config of the head that weights are for, or None where they have no head."""
+    """Return the config of the head that weights belong to, or None if they have no head."""
     classifier = weights.state.get('cls_head.fc_cls.weight')
     if classifier is None:
         return None
@@ -92,7 +92,7 @@ def head_config(weights: Weights) -> dict | None:
 
 
 def build(weights: Weights, num_heads: int | None = None) -> nn.Module:
-    """An untrained model with the geometry of the weights: ``backbone``, and ``cls_head`` where they have a head.
+    """Build an untrained model with the weights' geometry: ``backbone``, and ``cls_head`` if they have a head.
 
     Raises:
         ValueError: If the file tells of another model than its weights are of.

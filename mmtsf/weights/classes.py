@@ -1,4 +1,4 @@
-"""Names of classes that travel with weights."""
+"""Read the class names that a checkpoint holds."""
 
 import reprlib
 import unicodedata
@@ -16,7 +16,7 @@ ALLOWED = '\t\u200c\u200d'
 
 
 def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
-    """Class names that a checkpoint of mmtsf, MMAction2 or Hugging Face carries, or None where it carries none.
+    """Return the class names in a checkpoint of mmtsf, MMAction2 or Hugging Face, or None.
 
     They are texts of the file; a path among them is a name like others, and is not opened.
 
@@ -44,7 +44,7 @@ def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
 
 
 def _told(checkpoint: dict) -> Any:
-    """What stands where class names stand, whatever it is; of Hugging Face the labels by their numbers."""
+    """Return the unchecked value at the place of class names; of Hugging Face the labels in order."""
     labels = _inner(checkpoint, 'huggingface').get('id2label')
     if labels is not None:
         numbers = [str(label) for label in range(len(labels))] if isinstance(labels, dict) else []

@@ -1,4 +1,4 @@
-"""A file from a web server, taken up again where a connection broke, if the server still has the same file."""
+"""Download a file, and resume after a broken connection if the server still has the same file."""
 
 import base64
 import errno
@@ -49,7 +49,7 @@ def split(url: str) -> urllib.parse.SplitResult:
 
 
 class Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens the connections of a download, and ends them when too little of the file comes, whatever comes instead.
+    """Open a download's connections, and close them when the file's bytes come too slowly.
 
     A socket's timeout begins anew with each byte, and headers, ``100 Continue`` and trailers are read until they end.
     """
@@ -101,7 +101,7 @@ class Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to web servers, not from https to http, and reads nothing of the page that leads there."""
+    """Follow redirects to web servers, never from https to http, without reading the redirecting page."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         fp.close()  # it would be read to its end, which may not come
@@ -112,7 +112,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def download(url: str, part: Path, checked: bool) -> bool:
-    """Bring a file up to the whole of what lies at an address.
+    """Download an address to a file, or complete a partial one.
 
     Args:
         url (str): The address.
@@ -148,7 +148,7 @@ def download(url: str, part: Path, checked: bool) -> bool:
 
 
 def _transfer(connections: Connections, url: str, part: Path, checked: bool) -> bool:
-    """Take one connection's share; whether the file is whole then."""
+    """Read from one connection, and return whether the file is complete."""
     there, known = _size(part), _known(part)
     if there and there == known['length']:
         return True
@@ -176,7 +176,7 @@ def _transfer(connections: Connections, url: str, part: Path, checked: bool) -> 
 
 
 def _request(url: str, headers: dict[str, str]) -> urllib.request.Request:
-    """A request for the bytes as they are, with what the address holds of user and password as its header."""
+    """Make a request without compression, with the address' user and password as a header."""
     parts = split(urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"))
     user, at, host = parts.netloc.rpartition('@')
     headers = {'Accept-Encoding': 'identity', 'User-Agent': 'mmtsf', **headers}
@@ -188,13 +188,13 @@ def _request(url: str, headers: dict[str, str]) -> urllib.request.Request:
 
 
 def _continues(headers: Message, there: int, version: str | None) -> bool:
-    """Whether an answer begins where ``there`` ends, and belongs to the same version of the file."""
+    """Return whether a response continues the partial file, in the same version."""
     begins = re.match(rf'bytes {there}-\d+/', headers.get('Content-Range') or '')
     return begins is not None and (version is None or _version(headers) == version)
 
 
 def _append(connections: Connections, answer: http.client.HTTPResponse, part: Path, start: int, checked: bool) -> bool:
-    """Write an answer's body behind the first ``start`` bytes; whether the file is whole then."""
+    """Write a response's body after the first ``start`` bytes, and return whether the file is complete."""
     encoding = answer.headers.get('Content-Encoding', 'identity')
     if encoding.lower() != 'identity':
         raise ValueError(f'the server sent the file as {encoding}, expected it as it is')
@@ -214,13 +214,13 @@ def _append(connections: Connections, answer: http.client.HTTPResponse, part: Pa
 
 
 def _check_disk(folder: Path, size: int) -> None:
-    """Refuse to fill a disk: ``size`` more bytes leave the reserve free."""
+    """Raise if ``size`` more bytes would take the disk's free reserve."""
     if shutil.disk_usage(folder).free < size + RESERVE:
         raise OSError(errno.ENOSPC, f'{os.strerror(errno.ENOSPC)} for {size:,} bytes beside {RESERVE:,} that stay free')
 
 
 def _copy(connections: Connections, answer: http.client.HTTPResponse, part: Path, start: int, limit: int) -> int:
-    """Copy a body to the end of a file, not faster than it comes and not longer than ``limit``; bytes in the file."""
+    """Append a response's body to a file, at most ``limit`` bytes, and return the file's size."""
     got = start
     with part.open('ab' if start else 'wb') as file:
         while chunk := answer.read1(1 << 20):
@@ -234,7 +234,7 @@ def _copy(connections: Connections, answer: http.client.HTTPResponse, part: Path
 
 
 def _length(answer: http.client.HTTPResponse, start: int) -> int | None:
-    """Length of the whole file, if the server says it."""
+    """Return the length of the whole file, if the server tells it."""
     total = re.search(r'/(\d+)$', answer.headers.get('Content-Range') or '')
     if start and total:
         return int(total[1])
@@ -242,7 +242,7 @@ def _length(answer: http.client.HTTPResponse, start: int) -> int | None:
 
 
 def _version(headers: Message) -> str | None:
-    """What names one version of a file byte for byte: a strong ETag, or a date that no later change can bear."""
+    """Return what identifies a version of the file: a strong ETag, or a modification date that is old enough."""
     etag, modified = headers.get('ETag'), headers.get('Last-Modified')
     if etag and not etag.startswith('W/'):
         return etag
@@ -254,7 +254,7 @@ def _version(headers: Message) -> str | None:
 
 
 def _known(part: Path) -> dict:
-    """Version and length of the file that a part is of, as far as its server told."""
+    """Read the version and length of a partial file, as far as its server told them."""
     try:
         known = json.loads(state_of(part).read_text())
         return dict(version=known['version'], length=known['length'])
@@ -263,7 +263,7 @@ def _known(part: Path) -> dict:
 
 
 def state_of(part: Path) -> Path:
-    """The file that says of what version and length the whole of a part is."""
+    """Return the path that stores version and length of a partial file."""
     return part.with_name(f'{part.name}.json')
 
 

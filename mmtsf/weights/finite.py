@@ -1,4 +1,4 @@
-"""Weights are finite real numbers."""
+"""Check that weights are finite real numbers."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Name the tensors that hold NaN, an infinity, or a number too large for float32; one pass, without a copy."""
+    """Name the tensors that hold NaN, infinity, or a number too large for float32, in one pass without a copy."""
     return [key for key, value in state.items() if value.numel() and not _is_finite(value)]
 
 

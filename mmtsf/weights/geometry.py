@@ -1,4 +1,4 @@
-"""What a file tells of its model, as data: numbers in stated ranges, names of our own, and nothing else of it."""
+"""Parse a file's model options as data: numbers within stated ranges, and names of this package."""
 
 import reprlib
 from collections.abc import Callable
@@ -33,7 +33,7 @@ Part = TypeVar('Part')
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value may be.
+    """Describe the values that an option may have.
 
     Args:
         expected (str): In words.
@@ -44,33 +44,33 @@ class Rule:
     accepts: Callable[[Any], bool]
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ``ValueError`` unless ``value`` is what it may be."""
+        """Raise ``ValueError`` unless the value is allowed."""
         if not self.accepts(value):
             raise ValueError(f'{name} is {reprlib.repr(value)}, expected {self.expected}')
 
 
 def whole(low: int, high: int) -> Rule:
-    """A whole number in a range."""
+    """Allow an integer in a range."""
     return Rule(f'a whole number from {low} to {high:,}', lambda value: type(value) is int and low <= value <= high)
 
 
 def number(low: float, high: float) -> Rule:
-    """A number in a range, with its ends."""
+    """Allow a number in a closed range."""
     return Rule(f'a number from {low} to {high}', lambda value: type(value) in (int, float) and low <= value <= high)
 
 
 def one_of(*names: str) -> Rule:
-    """One of some names."""
+    """Allow one of several names."""
     return Rule(f'one of {", ".join(names)}', lambda value: type(value) is str and value in names)
 
 
 def optional(rule: Rule) -> Rule:
-    """None, or what a rule says."""
+    """Allow None, or what a rule allows."""
     return Rule(f'None or {rule.expected}', lambda value: value is None or rule.accepts(value))
 
 
 def told(default: Any, rule: Rule) -> Any:
-    """A field of a dataclass with its rule."""
+    """Make a dataclass field with its rule."""
     return field(default=default, metadata=dict(rule=rule))
 
 
@@ -87,7 +87,7 @@ SIZE = Rule(
 
 @dataclass(frozen=True)
 class Attention:
-    """Options of :class:`mmtsf.models.AttentionScheme`."""
+    """Hold the options of :class:`mmtsf.models.AttentionScheme`."""
 
     type: str = told(
         '', Rule('the name of an attention scheme of mmtsf', lambda value: type(value) is str and value in _schemes())
@@ -111,7 +111,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Hidden:
-    """Options of an MLP."""
+    """Hold the options of an MLP."""
 
     type: str = told('MLP', one_of('MLP', 'GatedMLP'))
     ratio: float = told(4, number(1e-3, 1000))
@@ -119,7 +119,7 @@ class Hidden:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Options of :class:`mmtsf.models.TimeSformer`."""
+    """Hold the options of :class:`mmtsf.models.TimeSformer`."""
 
     attention: Attention
     mlp: Hidden
@@ -139,7 +139,7 @@ class Geometry:
 
     @classmethod
     def parse(cls, config: Any) -> 'Geometry':
-        """Take what a file tells of a backbone.
+        """Parse a file's backbone options.
 
         Raises:
             ValueError: If it is not a config of our backbone with values that one may have.
@@ -157,12 +157,12 @@ class Geometry:
         )
 
     def config(self) -> dict:
-        """Config from which our registry builds the backbone."""
+        """Return the config from which the registry builds the backbone."""
         return asdict(self)
 
 
 def hugging_face_options(config: dict, scheme: str) -> dict:
-    """Options of our backbone that a ``config.json`` of ``TimesformerForVideoClassification`` tells.
+    """Translate the ``config.json`` of ``TimesformerForVideoClassification`` to our backbone's options.
 
     Args:
         config (dict): The file's content.
@@ -185,7 +185,7 @@ def hugging_face_options(config: dict, scheme: str) -> dict:
 
 
 def _named(value: Any, what: str) -> dict:
-    """A copy of a dict whose keys are texts."""
+    """Copy a dict after checking that its keys are strings."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ValueError(f'{what} is {reprlib.repr(value)}, expected a dict with names')
     return dict(value)
@@ -201,7 +201,7 @@ def _parse(kind: type[Part], options: dict, **parts: Any) -> Part:
 
 
 def _schemes() -> dict[str, tuple[str, ...]]:
-    """Our attention schemes and their steps. One that a user registers is not among them."""
+    """Return this package's attention schemes and their steps, without those that users register."""
     from mmtsf.models import attentions
 
     names = [name for name in attentions.__all__ if name != 'AttentionScheme']

@@ -1,4 +1,4 @@
-"""Names of the same weights in two implementations."""
+"""Translate weight names between two implementations."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ PLACEHOLDERS = {'i': r'\d+', 'p': 'weight|bias'}
 
 
 class KeyTable:
-    """Names of another implementation beside ours, read in both directions.
+    """Hold pairs of names, theirs and ours, and translate in both directions.
 
     Args:
         names (Mapping[str, str]): Their name to ours. ``{i}`` stands for the number of a block, ``{p}`` for ``weight``
@@ -20,15 +20,15 @@ class KeyTable:
         self._to_theirs = [(_pattern(ours), theirs) for theirs, ours in names.items()]
 
     def to_ours(self, key: str) -> str | None:
-        """Our name of their ``key``, or None where the table has none."""
+        """Return our name of their ``key``, or None."""
         return _translate(key, self._to_ours)
 
     def to_theirs(self, key: str) -> str | None:
-        """Their name of our ``key``, or None where the table has none."""
+        """Return their name of our ``key``, or None."""
         return _translate(key, self._to_theirs)
 
     def missing(self, keys: list[str]) -> list[str]:
-        """Their names that none of ``keys`` matches."""
+        """Return their required names that none of ``keys`` matches."""
         patterns = zip(self.names, (pattern for pattern, _ in self._to_ours))
         return [name for name, pattern in patterns if not any(pattern.fullmatch(key) for key in keys)]
 

@@ -1,4 +1,4 @@
-"""Weights onto a model that may have other steps, frames, resolution or classes."""
+"""Load weights into a model that may have other steps, frames, resolution or classes."""
 
 import re
 from typing import Any
@@ -67,7 +67,7 @@ def load_weights(
 
 
 def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:
-    """Call the only step of an image model, or of space or joint attention, as the model calls its own."""
+    """Rename the only step of an image model, or of space or joint attention, to the model's own name."""
     steps, wanted = (list(dict.fromkeys(m[2] for m in map(STEP.fullmatch, keys) if m)) for keys in (state, target))
     if len(steps) != 1 or steps[0] in wanted:
         return
@@ -87,7 +87,7 @@ def _drop_other_head(state: dict[str, Tensor], target: dict[str, Tensor]) -> Non
 
 
 def _copy_added_steps(state: dict[str, Tensor], target: dict[str, Tensor], report: Report) -> None:
-    """Give steps that the file lacks the norm, qkv and proj of the one that it has."""
+    """Copy norm, qkv and proj of the file's only step to the steps that it lacks."""
     there = {m[2] for m in map(STEP.fullmatch, state) if m}
     if len(there) != 1:
         return
@@ -100,7 +100,7 @@ def _copy_added_steps(state: dict[str, Tensor], target: dict[str, Tensor], repor
 
 
 def _may_be_missing(key: str, target: dict[str, Tensor]) -> bool:
-    """Whether a model may begin to train with its own start of ``key``: what an image model lacks, and the head."""
+    """Return whether ``key`` may keep its initialisation: the head, and what an image model lacks."""
     match = STEP.fullmatch(key)
     added = match is not None and _is_added(match[2], target)
     return added or key.startswith(HEAD) or key == 'backbone.embedding.time'
@@ -123,7 +123,7 @@ def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str
 
 
 def _interpolate(table: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
-    """Resize ``(1, ..., C)`` to ``(1, *size, C)``."""
+    """Interpolate a table ``(1, ..., C)`` to ``(1, *size, C)``."""
     options: dict[str, Any] = {} if mode == 'nearest' else dict(align_corners=False)
     return F.interpolate(table.movedim(-1, 1).float(), size, mode=mode, **options).movedim(1, -1).to(table.dtype)
 

@@ -1,4 +1,4 @@
-"""What became of the keys of a checkpoint."""
+"""Report which keys of a checkpoint were loaded, resized, copied, missing or unused."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from mmtsf.utils.text import shorten
 
 @dataclass
 class Report:
-    """What became of the keys of a checkpoint on their way into a model.
+    """Record which keys of a checkpoint were loaded, resized, copied, missing or unused.
 
     Args:
         matched (int): Number of weights that found their place.

@@ -1,4 +1,4 @@
-"""Rebuild NumPy's numbers, and MMEngine's log histories made of them, from what a pickle tells of them."""
+"""Rebuild NumPy scalars, and MMEngine's log histories of them, from a pickle's plain values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ MOST_HISTORY = 10_000_000
 
 @dataclass
 class DType:
-    """What ``numpy.dtype`` is told; its byte order is told afterwards."""
+    """Describe a ``numpy.dtype``; its byte order is set afterwards."""
 
     kind: Any
     order: Any = '<'
@@ -23,7 +23,7 @@ class DType:
         self.order = state[1]
 
     def numbers(self, content: Any) -> np.ndarray:
-        """Numbers of this type, one-dimensional.
+        """Read one-dimensional numbers of this type.
 
         Raises:
             ValueError: If they are none.
@@ -35,7 +35,7 @@ class DType:
 
 @dataclass
 class Array:
-    """A one-dimensional array of numbers."""
+    """Describe a one-dimensional array of numbers."""
 
     content: Any = None
     dtype: Any = None
@@ -49,7 +49,7 @@ class Array:
 
 @dataclass
 class History:
-    """A ``HistoryBuffer``, not made yet."""
+    """Describe a ``HistoryBuffer`` that is not made yet."""
 
     state: Any = None
 
@@ -57,7 +57,7 @@ class History:
         self.state = state
 
     def made(self) -> HistoryBuffer | None:
-        """The buffer; None if its state is not one that a buffer has."""
+        """Make the buffer; None if its state is invalid."""
         try:
             length = self.state['max_length']
             values, counts = (self.state[name].values() for name in ('_log_history', '_count_history'))
@@ -68,7 +68,7 @@ class History:
 
 
 def scalar(dtype: Any, content: Any) -> Any:
-    """A number of NumPy's as Python's; None if it is none."""
+    """Convert a NumPy scalar to a Python number; None if it is not a number."""
     try:
         (number,) = dtype.numbers(content).tolist()
     except (AttributeError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""``init_cfg=dict(type='Pretrained', checkpoint=...)`` for weights of any origin."""
+"""Initialise a module from weights of any origin: ``init_cfg=dict(type='Pretrained', checkpoint=...)``."""
 
 from mmengine.logging import print_log
 from torch import nn
@@ -13,7 +13,7 @@ from .translate import translate
 
 @WEIGHT_INITIALIZERS.register_module()
 class Pretrained:
-    """Start a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`load_weights`.
+    """Initialise a backbone or recognizer from a checkpoint; see :func:`translate` and :func:`load_weights`.
 
     Args:
         checkpoint (str, optional): File, folder, URL or published name; None leaves the module at its own start.

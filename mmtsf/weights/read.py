@@ -1,4 +1,4 @@
-"""Read checkpoints as data: nothing in them is executed, and nothing unpacks beyond measure."""
+"""Read checkpoints as data: execute nothing in them, and limit what they unpack to."""
 
 import errno
 import json
@@ -96,14 +96,14 @@ def _format(path: Path, start: bytes) -> tuple[str, Callable[[Path, Any], Any]]:
 
 
 def _holds_arrays(path: Path) -> bool:
-    """Whether an archive is an npz file, whose name may be lost where it came from an address."""
+    """Return whether an archive is an npz file, whatever its name."""
     with suppress(Exception), path.open('rb') as file, open_archive(file) as archive:
         return all(part.filename.endswith('.npy') for part in archive.infolist())
     return False  # what is wrong with it is said where it is read
 
 
 def _checked(content: Any) -> dict:
-    """``content``, if it and its ``meta`` are dicts with names."""
+    """Check that ``content`` and its ``meta`` are dicts with string keys."""
     if not isinstance(content, dict):
         raise Refused(f'it holds a {type(content).__name__}, expected a dict of weights')
     for what, value in (('it', content), ('its meta', content.get('meta', {}))):
@@ -115,7 +115,7 @@ def _checked(content: Any) -> dict:
 
 
 def parse_json(text: str | bytes) -> dict:
-    """A dict in JSON.
+    """Parse a JSON object.
 
     Raises:
         Refused: If it is none, or beyond measure.
@@ -159,7 +159,7 @@ def _read_state(path: Path, map_location: Any) -> dict:
 
 
 def _read_shards(index: Path, map_location: Any) -> dict:
-    """Weights of all files that an index names, each of which holds what the index says."""
+    """Read the weights of all files in an index, and check that each holds what the index says."""
     place_of = _read_json(index).get('weight_map')
     if not isinstance(place_of, dict) or not place_of or len(place_of) > MOST_WEIGHTS:
         raise ValueError(f'{index} is refused: it has no weight_map, or one of more than {MOST_WEIGHTS:,} weights')
@@ -179,7 +179,7 @@ def _read_shards(index: Path, map_location: Any) -> dict:
 
 
 def _is_beside(index: Path, name: Any) -> bool:
-    """Whether a name is that of a file in a folder, or of one that Hugging Face's cache links to."""
+    """Return whether a name is a file in the folder, or one that Hugging Face's cache links to."""
     if not isinstance(name, str) or not re.fullmatch(r'\w[\w.-]{0,199}', name, re.ASCII):
         return False
     folder = index.parent.resolve()
@@ -216,7 +216,7 @@ def _read_npz(path: Path, map_location: Any) -> dict:
 
 
 def _read_array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> Tensor:
-    """One array of an npz file, of the size that its header declares."""
+    """Read one array of an npz file, of the size that its header declares."""
     with archive.open(part) as file:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

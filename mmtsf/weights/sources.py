@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a path, a URL, or the name of published weights."""
+"""Find a checkpoint by path, URL or published name, and download it to the cache."""
 
 import errno
 import hashlib
@@ -33,7 +33,7 @@ OF_THE_DISK = {
 
 
 def local_path(source: str) -> Path:
-    """Path of a checkpoint on this machine; fetched to the cache if it is a URL or a published name.
+    """Return the local path of a checkpoint, downloaded to the cache if it is a URL or a published name.
 
     Args:
         source (str): A path, a URL, or a name of ``model-index.yml``.
@@ -48,7 +48,7 @@ def local_path(source: str) -> Path:
 
 
 def cached(url: str) -> Path:
-    """Path of an address's file in the cache: a folder for each address below PyTorch's, and the file's own name."""
+    """Return the path of an address' file in the cache: one folder for each address, and the file's own name."""
     name = urllib.parse.unquote(Path(split(url).path).name).partition(';')[0]  # behind it may be a key
     name = re.sub(r'[^\w.-]', '_', name, flags=re.ASCII)[-100:]
     digest = hashlib.sha256(urllib.parse.urldefrag(url).url.encode()).hexdigest()[:32]
@@ -56,7 +56,7 @@ def cached(url: str) -> Path:
 
 
 def fetch(url: str, sha256: str | None = None) -> Path:
-    """Download a file to the cache, or take it from there; of several processes one downloads, and the others wait.
+    """Download a file to the cache, or take it from there; one of several processes downloads, the others wait.
 
     Args:
         url (str): Where it lies.
@@ -95,7 +95,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(1 << 20):
@@ -104,12 +104,12 @@ def checksum(path: Path) -> str:
 
 
 def is_web_page(start: bytes) -> bool:
-    """Whether a file that starts so is HTML."""
+    """Return whether a file's first bytes are HTML."""
     return start.lstrip().lower().startswith((b'<!doctype', b'<html'))
 
 
 def check_format(path: Path) -> None:
-    """See that a file starts as files of weights do, and is whole as far as its format tells without reading all.
+    """Check the file format by its first bytes, and its completeness as far as the format tells.
 
     Raises:
         ValueError: If it does not, or is not.
@@ -132,13 +132,13 @@ def check_format(path: Path) -> None:
 
 
 def _checksum_in(name: str) -> str | None:
-    """The checksum's beginning that a file's name ends in, as PyTorch's do; digits alone are a date."""
+    """Return the checksum prefix at the end of a file's name, as in PyTorch's; digits alone are a date."""
     found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
     return found[1] if found and not found[1].isdigit() else None
 
 
 def _is_whole(path: Path, sha256: str | None) -> bool:
-    """Whether a file is there, and has the checksum that is known and the one that it was fetched with."""
+    """Return whether a file exists and has the known and the recorded checksum."""
     if not path.is_file():
         return False
     record = _record(path)
@@ -149,13 +149,13 @@ def _is_whole(path: Path, sha256: str | None) -> bool:
 
 
 def _record(path: Path) -> Path:
-    """The file beside a fetched one that holds its checksum."""
+    """Return the path of the file that holds a downloaded file's checksum."""
     return path.with_name(f'{path.name}.sha256')
 
 
 @contextmanager
 def _alone(target: Path, shown: str) -> Iterator[None]:
-    """Let one process at a time into an entry of the cache. A process that dies leaves it."""
+    """Lock a cache entry for one process; the lock ends with the process."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.parent / '.lock')  # no file's name begins so
     try:
@@ -170,7 +170,7 @@ def _alone(target: Path, shown: str) -> Iterator[None]:
 
 
 def _fill(url: str, target: Path, sha256: str | None) -> None:
-    """Download a file aside, compare its checksum, and give it its name."""
+    """Download to a temporary file, compare its checksum, and rename it."""
     part, shown, expected = target.with_name(f'{target.name}.part'), without_secrets(url), sha256 or ''
     try:
         if download(url, part, bool(sha256)) and not checksum(part).startswith(expected):

@@ -1,4 +1,4 @@
-"""Read files of PyTorch as data. Their numbers are measured before any are read.
+"""Read PyTorch's files as data, and check their sizes before reading.
 
 PyTorch's own restricted reader takes a pickle's word for the sizes of storages, and unpacks what it is told to.
 """
@@ -46,7 +46,7 @@ def read_torch_file(path: Path, map_location: Any) -> Any:
 
 
 def _read_archive(file: BinaryIO, archive: zipfile.ZipFile, map_location: Any) -> Any:
-    """Today's format: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``."""
+    """Read the zip format: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``."""
     parts = {part.filename.partition('/')[2]: part for part in archive.infolist()}
     if 'byteorder' in parts:
         with archive.open(parts['byteorder']) as order:
@@ -71,7 +71,7 @@ def _read_archive(file: BinaryIO, archive: zipfile.ZipFile, map_location: Any) -
 
 
 def _read_stream(file: BinaryIO, map_location: Any) -> Any:
-    """The format of before PyTorch 1.6: five pickles, then the storages, each after its length."""
+    """Read the format before PyTorch 1.6: five pickles, then the storages, each after its length."""
     if Unpickler(file).load() != MAGIC or Unpickler(file).load() != VERSION:
         raise pickle.UnpicklingError
     _check_order('little' if Unpickler(file).load()['little_endian'] else 'big')
@@ -108,7 +108,7 @@ def _check_length(storage: Storage, there: int) -> None:
 
 
 class _Content:
-    """What an unpickler made, with tensors for their descriptions and without what is left out.
+    """Turn the unpickler's result into tensors and plain values.
 
     Args:
         unpickler (Unpickler): After :meth:`Unpickler.load`.

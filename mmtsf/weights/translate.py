@@ -1,4 +1,4 @@
-"""From the names of any origin to ours, and back."""
+"""Translate weights between our names and those of other origins."""
 
 import math
 import re
@@ -37,7 +37,7 @@ MARKS = ('backbone.embedding.patch.weight', 'embedding.patch.weight')
 
 @dataclass
 class Weights:
-    """Weights of some origin under our names.
+    """Hold weights of some origin under our names.
 
     Args:
         state (dict[str, Tensor]): ``backbone.*`` and ``cls_head.*``.
@@ -56,7 +56,7 @@ class Weights:
 
 
 def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...] = ()) -> Weights:
-    """Recognise the origin of a checkpoint by its keys and name its weights as we do.
+    """Recognise the origin of a checkpoint by its keys, and translate the names of its weights to ours.
 
     Args:
         checkpoint (dict): As :func:`read_checkpoint` returns it.
@@ -102,7 +102,7 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
 
 
 def translate_back(state: State, origin: str, scheme: str) -> State:
-    """Name our weights as another origin does.
+    """Translate our weight names to those of another origin.
 
     Raises:
         ValueError: If the origin has no such attention, or no name for a key.
@@ -118,7 +118,7 @@ def translate_back(state: State, origin: str, scheme: str) -> State:
 
 
 def tensors_of(checkpoint: dict) -> State:
-    """The weights in a checkpoint, wherever it keeps them, without the prefixes of wrappers.
+    """Return the weights in a checkpoint, without the prefixes of wrappers.
 
     Raises:
         ValueError: If there are none, or they are no dense tensors with names of their own.
@@ -152,7 +152,7 @@ def _tensors_in(checkpoint: dict, depth: int = 2) -> State:
 
 
 def _inside_model(state: State) -> State:
-    """``state`` without Lightning's prefix, if all names have it."""
+    """Remove Lightning's prefix, if all names have it."""
     if not all(key.startswith(LIGHTNING) for key in state):
         return state
     return {WRAPPERS.sub('', key.removeprefix(LIGHTNING)): value for key, value in state.items()}
@@ -163,7 +163,7 @@ def _twice(names: list[str]) -> list[str]:
 
 
 def _checked(weights: Weights) -> Weights:
-    """``weights``, if they are finite real numbers."""
+    """Return ``weights`` after checking that they are finite real numbers."""
     if odd := [key for key, value in weights.state.items() if value.dtype not in DTYPES]:
         kinds = {str(weights.state[key].dtype).removeprefix('torch.') for key in odd}
         raise ValueError(
@@ -179,7 +179,7 @@ def _checked(weights: Weights) -> Weights:
 
 
 def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> Weights | None:
-    """``state`` by one table, with everything that it says nothing about reported; None if the shapes are others."""
+    """Translate ``state`` by one table and report the other keys; None if the shapes do not fit."""
     table = origin.tables[scheme]
     try:
         options = origin.options(state)
@@ -201,7 +201,7 @@ def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> 
 
 
 def _with_prefix(state: State, prefix: str) -> State:
-    """``state`` with names that begin as those of a whole model, if it is of a backbone alone."""
+    """Add the prefix of a whole model, if ``state`` is of a backbone alone."""
     if any(key.startswith(prefix) for key in state):
         return state
     heads = ('classifier.', 'cls_head.', 'head.')
@@ -209,7 +209,7 @@ def _with_prefix(state: State, prefix: str) -> State:
 
 
 def _split_positions(state: State) -> None:
-    """One table ``(1, 1 + N, C)`` as the classification token's and the patches', on a square grid."""
+    """Split a table ``(1, 1 + N, C)`` into the classification token's and the patches', on a square grid."""
     if POSITIONS not in state:
         return
     table = state.pop(POSITIONS)

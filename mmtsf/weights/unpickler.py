@@ -1,4 +1,4 @@
-"""Read pickles as data: names in them stand for functions of this file alone, and tensors are described, not made."""
+"""Read pickles as data: call only functions of this file, and describe tensors without making them."""
 
 import pickle
 import pickletools
@@ -33,7 +33,7 @@ NOT_DENSE = torch.empty(0).to_sparse()
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Numbers of the file, not read yet."""
+    """Describe a storage of the file that is not read yet."""
 
     key: str
     dtype: torch.dtype
@@ -42,7 +42,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A tensor over a storage, not made yet. It may have more elements than its storage, if it repeats them."""
+    """Describe a tensor over a storage; it may have more elements than the storage, by repeating them."""
 
     storage: Storage
     dtype: torch.dtype
@@ -95,7 +95,7 @@ def _tuple(unpickler: 'Unpickler', values: Any = ()) -> tuple:
 
 
 def _view(unpickler: 'Unpickler', storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> View:
-    """What ``torch._utils._rebuild_tensor_v2`` is told of a tensor; version 3 adds the dtype."""
+    """Describe a tensor by the arguments of ``torch._utils._rebuild_tensor_v2``; version 3 adds the dtype."""
     dtype = rest[2] if len(rest) > 2 and isinstance(rest[2], torch.dtype) else storage.dtype
     view = View(storage, dtype, offset, _tuple(unpickler, size), _tuple(unpickler, stride))
     unpickler.views.append(view)
@@ -107,7 +107,7 @@ def _first(unpickler: 'Unpickler', value: Any, *_: Any) -> Any:
 
 
 def _bytes(unpickler: 'Unpickler', text: Any, encoding: Any = None, *_: Any) -> Any:
-    """Bytes, which protocol 2 writes as a text."""
+    """Make bytes, which protocol 2 writes as text."""
     if type(text) is not str or encoding != 'latin1':
         return NOTHING
     unpickler.encoded += len(text)
@@ -117,7 +117,7 @@ def _bytes(unpickler: 'Unpickler', text: Any, encoding: Any = None, *_: Any) -> 
 
 
 def _no_bytes(*_: Any) -> bytes:
-    """No bytes at all, which protocol 2 writes as a call of ``bytes``."""
+    """Make empty bytes, which protocol 2 writes as a call of ``bytes``."""
     return b''
 
 
@@ -259,7 +259,7 @@ NAMES: dict[str, Any] = {
 
 
 class _File:
-    """A file that is read a bounded number of times, for a bounded number of bytes, and never for more than it has."""
+    """Limit the number of reads and bytes of a file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.reads, self.bytes = file, 0, 0
@@ -292,7 +292,7 @@ def _refusal(name: str) -> Callable[['Unpickler'], None]:
 
 
 class Unpickler(pickle._Unpickler):
-    """Reads one pickle of a file of PyTorch.
+    """Read one pickle of a PyTorch file.
 
     After :meth:`load`, ``storages`` has the storages that it named by their keys, and ``views`` its tensors.
 
@@ -332,7 +332,7 @@ class Unpickler(pickle._Unpickler):
         return storage
 
     def call(self, function: Any, words: Any) -> Any:
-        """Call a function of this file. Lists that it is given may be copied, so what is in them counts."""
+        """Call a function of this file, counting the items of list arguments, which may be copied."""
         words = _tuple(self, words)
         self.given += sum(len(word) for word in (words, *words) if isinstance(word, (tuple, list, dict)))
         if self.given > MOST_GIVEN:
@@ -340,7 +340,7 @@ class Unpickler(pickle._Unpickler):
         return NOTHING if function is NOTHING else function(self, *words)
 
     def set_item(self, target: Any, key: Any, value: Any) -> None:
-        """Set an item whose key is a text or a number. Others are left out: hashing them may not come back."""
+        """Set an item whose key is a string or a number; leave out others, whose hash may take for ever."""
         if type(key) is str:
             if len(key) > LONGEST_KEY or not key.isascii() and key.encode(errors='ignore').decode() != key:
                 raise Refused(f'a dict in it has a key that is no text, or of more than {LONGEST_KEY:,} characters')

@@ -1,4 +1,4 @@
-"""Write weights to files that other code reads."""
+"""Write weights to files that other implementations read."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if sche
 
 
 def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]:
-    """Write weights and what is known of their model.
+    """Write weights and their model's metadata.
 
     Args:
         state (dict[str, Tensor]): Weights by our names.
@@ -58,7 +58,7 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
 
 
 def hugging_face_config(state: State, meta: dict) -> dict:
-    """``config.json`` for ``TimesformerForVideoClassification``.
+    """Make ``config.json`` for ``TimesformerForVideoClassification``.
 
     Raises:
         ValueError: If it cannot say what the model is.
@@ -117,7 +117,7 @@ def _is_optional(name: str) -> bool:
 
 
 def _write_checksum(path: Path) -> Path:
-    """``path`` with ``.sha256`` after it, as ``sha256sum -c`` reads it."""
+    """Write the checksum to ``path`` with ``.sha256`` appended, as ``sha256sum -c`` reads it."""
     target = path.with_name(f'{path.name}.sha256')
     with written_whole(target) as part:
         part.write_text(f'{checksum(path)}  {path.name}\n')

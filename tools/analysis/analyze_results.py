@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""One page about a test: results by class, the confusion matrix, and the errors the model was surest of:
+"""Write an HTML report of a test: results by class, confusion matrix, and the wrong predictions of highest score:
 
 python tools/test.py CONFIG CHECKPOINT --work-dir WORK_DIR
 python tools/analysis/analyze_results.py WORK_DIR report.html
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def by_class(rows: list[dict]) -> list[dict]:
-    """Counts and shares of every class that has videos."""
+    """Count correct and wrong predictions of every class that has videos."""
     results = []
     for name in sorted({row['class'] for row in rows}):
         predicted_for = [row['predicted'] for row in rows if row['class'] == name]
@@ -110,7 +110,7 @@ def by_class(rows: list[dict]) -> list[dict]:
 
 
 def thumbnail(path: str) -> dict:
-    """A strip of a video's frames as ``picture``, or under ``missing`` why there is none."""
+    """Return a strip of a video's frames as ``picture``, or as ``missing`` the reason why there is none."""
     try:
         with blamed_on(path):
             reader = open_video(path)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw what the pipeline really feeds the model, after decoding and augmentation, a clip a row:
+"""Draw the clips that a data pipeline returns, after decoding and augmentation, one clip per row:
 
 python tools/analysis/browse_dataset.py CONFIG OUT.png --split train --clips 8
 """

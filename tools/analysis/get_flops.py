@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Parameters and multiply-accumulates of one view: python tools/analysis/get_flops.py configs/timesformer_base_k400.py
+"""Count parameters and multiply-accumulates of one view: python tools/analysis/get_flops.py CONFIG
 
 The paper's "FLOPs" are multiply-accumulates. Nothing is allocated: the model runs on PyTorch's meta device.
 """
@@ -38,7 +38,7 @@ from mmtsf.registry import MODELS
 
 
 def part_of(name: str) -> str:
-    """Part of the model that a module belongs to, e.g. ``attention.time`` for ``backbone.blocks.3.attention...``."""
+    """Return the part of the model that a module belongs to, such as ``attention.time``."""
     words = name.split('.')
     if 'steps' in words:
         return f'attention.{words[words.index("steps") + 1]}'
@@ -54,7 +54,7 @@ def part_of(name: str) -> str:
 
 
 def count_parameters(model: nn.Module) -> Counter[str]:
-    """Parameters of every part."""
+    """Count the parameters of every part."""
     parts: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         parts[part_of(name)] += parameter.numel()
@@ -62,7 +62,7 @@ def count_parameters(model: nn.Module) -> Counter[str]:
 
 
 def count_macs(model: nn.Module, config: Config) -> Counter[str]:
-    """Multiply-accumulates of every part for one clip, one crop."""
+    """Count the multiply-accumulates of every part for one view."""
     backbone = config.model.backbone
     height, width = (backbone.img_size,) * 2 if isinstance(backbone.img_size, int) else backbone.img_size
     clip = torch.empty(1, 3, backbone.num_frames, height, width, device='meta')

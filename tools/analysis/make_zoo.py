@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the page of models, docs/zoo.md, from mmtsf/model-index.yml: python tools/analysis/make_zoo.py
+"""Write the model zoo, docs/zoo.md, from mmtsf/model-index.yml: python tools/analysis/make_zoo.py
 
 Parameters and multiply-accumulates are computed; all else stands in the index.
 """
@@ -67,7 +67,7 @@ python tools/convert_weights.py NAME folder --to huggingface
 
 
 def cost_of(config_file: str) -> tuple[int, int]:
-    """Parameters and multiply-accumulates a view of a config's model."""
+    """Count parameters and multiply-accumulates per view of a config's model."""
     config = load_config(str(ROOT / config_file))
     with torch.device('meta'):
         model = MODELS.build(config.model).eval()
@@ -75,12 +75,12 @@ def cost_of(config_file: str) -> tuple[int, int]:
 
 
 def accuracy(metrics: dict[str, float]) -> str:
-    """Top-1 and, where it is known, top-5."""
+    """Format top-1 and, if known, top-5 accuracy."""
     return ' / '.join(f'{metrics[key]}' for key in ('Top 1 Accuracy', 'Top 5 Accuracy') if key in metrics)
 
 
 def table(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Iterator[str]:
-    """Lines of a table."""
+    """Format a Markdown table."""
     yield f'| {" | ".join(columns)} |'
     yield '|' + '---|' * len(columns)
     for row in rows:
@@ -88,17 +88,17 @@ def table(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Iterator[str
 
 
 def weights(model: dict) -> str:
-    """Name of the published weights, with their address."""
+    """Link the published weights' name to their address."""
     return f'[`{model["Name"]}`]({model["Weights"]})' if 'Weights' in model else ''
 
 
 def code(text: str) -> str:
-    """The text as code; nothing of nothing."""
+    """Format a text as code; an empty text stays empty."""
     return f'`{text}`' if text else ''
 
 
 def row_of(model: dict) -> tuple[str, ...]:
-    """A model's row; those who published weights of the same config again have no figures of the paper."""
+    """Make a model's row; further weights of the same config repeat no figures of the paper."""
     result, about = model['Results'][0], model.get('Metadata', {})
     params, macs = cost_of(model['Config'])
     costs = [str(about['FLOPs'])] if 'FLOPs' in about else []
@@ -114,7 +114,7 @@ def row_of(model: dict) -> tuple[str, ...]:
 
 
 def sections(models: list[dict]) -> Iterator[str]:
-    """A table for each data set."""
+    """Make one table for each data set."""
     trained = [model for model in models if 'Results' in model]
     trained.sort(key=lambda model: 'Metrics' not in model['Results'][0])  # those of the paper first
     for dataset in dict.fromkeys(model['Results'][0]['Dataset'] for model in trained):
@@ -123,7 +123,7 @@ def sections(models: list[dict]) -> Iterator[str]:
 
 
 def memory(models: list[dict]) -> Iterator[str]:
-    """What the models take, where it was measured."""
+    """Make the table of measured memory."""
     yield '\n## Memory\n\nOf one clip on a CPU, beyond the weights; training has the gradients in it.\n'
     rows = []
     for model in models:
@@ -135,7 +135,7 @@ def memory(models: list[dict]) -> Iterator[str]:
 
 
 def starts(models: list[dict]) -> Iterator[str]:
-    """The image models to start from."""
+    """Make the table of image models to start from."""
     yield '\n## Image models to start from\n\n`start=NAME` in a config or on the command line.\n'
     rows = [(weights(m), m['Metadata']['Training Data']) for m in models if 'Results' not in m]
     yield from table(rows, ('weights', 'trained on'))

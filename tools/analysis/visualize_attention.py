@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw what a model looks at in the middle of a video, its attention rolled out over all blocks:
+"""Draw a model's attention rollout on the middle clip of a video:
 
 python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png
 

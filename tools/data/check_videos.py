@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Find the videos that cannot be read before a training does:
+"""Find the videos that cannot be read, before training:
 
 python tools/data/check_videos.py LIST --root VIDEOS
 python tools/data/check_videos.py VIDEOS --full

@@ -68,20 +68,22 @@ FPS = 12
 
 
 def texture(rng: np.random.Generator, size: int, low: int, high: int) -> np.ndarray:
-    """Smooth random colours ``(size, size, 3)``."""
+    """Make a texture of smooth random colours ``(size, size, 3)``."""
     return cv2.resize(rng.integers(low, high, (5, 5, 3), dtype=np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def patterned(pattern: str, rng: np.random.Generator, size: int) -> np.ndarray:
-    """A pattern in a dark and a bright colour ``(size, size, 3)``."""
+    """Make a pattern of a dark and a bright colour ``(size, size, 3)``."""
     colours = rng.permutation([rng.integers(0, 100, 3), rng.integers(155, 255, 3)])
     y, x = (np.indices((size, size)) + rng.integers(size, size=(2, 1, 1))) // rng.integers(8, 15)
     return colours[PATTERNS[pattern](y, x)]
 
 
 def make_clip(places: list[int], rng: np.random.Generator, pattern: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Frames ``(24, 112, 112, 3)`` of a disc with random colours or a pattern that visits ``places``, anywhere in the
-    picture, and where it is in them, ``(24, 112, 112)``."""
+    """Make frames ``(24, 112, 112, 3)`` of a disc that visits ``places``, and its masks ``(24, 112, 112)``.
+
+    The disc has a pattern or random colours, and lies anywhere in the picture.
+    """
     radius = int(rng.uniform(0.24, 0.31) * SIZE)
     disc = patterned(pattern, rng, 2 * radius) if pattern else texture(rng, 2 * radius, 0, 255)
     inside = cv2.circle(np.zeros((2 * radius, 2 * radius), np.uint8), (radius, radius), radius, 1, -1).astype(bool)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make lists for training from a data set's official annotations and the videos on disk:
+"""Write annotation lists from a data set's official annotations and the videos on disk:
 
 python tools/data/prepare.py kinetics400 --videos VIDEOS --annotations train.csv val.csv --out data/kinetics400
 python tools/data/prepare.py ssv2 --videos VIDEOS --annotations labels.json train.json validation.json --out data/sthv2
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def refuse_absent(args: argparse.Namespace) -> None:
-    """Raise where a folder or file that is given does not exist."""
+    """Check that the given folders and files exist."""
     if not args.videos.is_dir():
         raise NotADirectoryError(f'{args.videos} is no folder; give the one that holds the videos')
     for file in args.annotations:
@@ -97,7 +97,7 @@ def main() -> int:
 
 
 def refuse_other_classes(file: Path, annotations: Annotations) -> None:
-    """Raise where the folder to write to has lists whose labels mean other classes."""
+    """Raise if the output folder has lists whose labels mean other classes."""
     if file.exists() and file.read_text(encoding='utf-8', errors='surrogateescape') != as_lines(annotations.classes):
         raise AnnotationError(
             f'{file} has other classes than the {len(annotations.classes)} of these annotations, so the labels of the '

@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise where arguments cannot be meant."""
+    """Check the arguments."""
     for name, (low, high) in LIMITS.items():
         if not low <= (value := getattr(args, name)) <= high:
             raise ValueError(f'--{name.replace("_", "-")} is {value}, expected a number from {low} to {high}')
@@ -102,7 +102,7 @@ def size(files: Iterable[Path]) -> str:
 
 
 def match_targets(names: list[str]) -> dict[str, str]:
-    """New path of every video, both relative to their folders.
+    """Return the new path of every video, both relative to their folders.
 
     Raises:
         ValueError: If two videos would get the same one.
@@ -116,10 +116,10 @@ def match_targets(names: list[str]) -> dict[str, str]:
 
 
 def begin(out: Path, settings: dict[str, int]) -> None:
-    """Make the folder and keep the settings in it.
+    """Make the output folder and store the settings in it.
 
     Raises:
-        ValueError: If it was begun with others, or holds something else.
+        ValueError: If it has other settings, or holds something else.
     """
     file = out / 'transcode.json'
     if not file.exists():
@@ -132,7 +132,7 @@ def begin(out: Path, settings: dict[str, int]) -> None:
 
 
 def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, str]:
-    """Draw a bar for the jobs, and list the broken videos and their reasons."""
+    """Draw a progress bar, and list the broken videos with their reasons."""
     file = out / 'broken.txt'
     lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else []
     earlier, results = dict(line.split('\t', 1) for line in lines), {}
@@ -153,7 +153,7 @@ def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, 
 def transcode_all(
     videos: list[tuple[str, Path, Path]], settings: dict[str, Any], workers: int
 ) -> Iterator[tuple[str, str]]:
-    """Transcode ``(name, source, target)``, so many at a time; yields names, with a reason if a video is broken."""
+    """Transcode ``(name, source, target)`` in parallel; yield names, with a reason if a video is broken."""
     parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
     jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
     try:
@@ -167,7 +167,7 @@ def transcode_all(
 
 
 def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, Any]) -> None:
-    """Write a file aside, and rename it when it is whole."""
+    """Transcode to a temporary file, and rename it when it is complete."""
     part.parent.mkdir(parents=True, exist_ok=True)
     transcode(source, part, **settings)
     part.replace(target)
@@ -205,7 +205,7 @@ def transcode(
 
 
 def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]:
-    """Frames as they are to be encoded: upright, small, with times that start at 0 and increase.
+    """Read frames for encoding: upright, scaled, with increasing timestamps from 0.
 
     Raises:
         BrokenVideoError: If one cannot be decoded, or several are missing.
@@ -227,7 +227,7 @@ def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]
 
 
 def decode(stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """All frames, the last one twice where the header promises one too many, as decoders read such a video."""
+    """Decode all frames; repeat the last one if the header promises one too many, as our decoders do."""
     missing, frame = stream.frames, None
     for packet in stream.container.demux(stream):
         missing -= packet.is_discard  # hidden by an edit list
@@ -242,7 +242,7 @@ def decode(stream: VideoStream) -> Iterator[av.VideoFrame]:
 
 
 def upright(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
-    """The frame scaled to even sizes, and turned as its rotation flag asks (degrees, counterclockwise)."""
+    """Scale a frame to even sizes, and rotate it by its rotation flag (degrees, counterclockwise)."""
     shortest = min(frame.width, frame.height)
     width, height = (side * min(short_side, shortest) // shortest // 2 * 2 for side in (frame.width, frame.height))
     turns = round(frame.rotation / 90) % 4

@@ -1,1 +1,1 @@
-"""Parts of the page of tools/demo_web.py."""
+"""Build the demo page of tools/demo_web.py."""

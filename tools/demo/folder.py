@@ -1,4 +1,4 @@
-"""Make the folder of uploads and results when this is imported, and name it to gradio, which must be imported later."""
+"""Make the folder of uploads and results, and tell gradio of it; import this before gradio."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ PREFIX = 'mmtsf-page-'
 
 
 def own_folder() -> tempfile.TemporaryDirectory:
-    """Make a temporary folder that is locked as long as this process lives; remove those of pages that were killed."""
+    """Make a temporary folder locked by this process, and remove the folders of pages that were killed."""
     for left in Path(tempfile.gettempdir()).glob(f'{PREFIX}*'):
         with suppress(OSError):  # it is another user's, or its page lives
             lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -40,7 +40,7 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED='False', GRADIO_ANALYTICS_MAX_EVENTS=
 
 
 def below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Files and folders in a folder, those in a folder before it."""
+    """List files and folders below a folder, contents first."""
     for parent, folders, files in os.walk(folder, topdown=False):  # passes over what is deleted meanwhile
         for path in (os.path.join(parent, name) for name in (*files, *folders)):
             with suppress(FileNotFoundError):
@@ -48,7 +48,7 @@ def below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def delete_old(kept: Collection[str], seconds: float) -> None:
-    """Delete what gradio leaves for longer than its own files: uploads that broke off, empty folders.
+    """Delete what gradio does not delete itself: interrupted uploads, empty folders.
 
     Args:
         kept (Collection[str]): Files that stay.

@@ -1,4 +1,4 @@
-"""Let through what the page needs of gradio's server, and nothing else."""
+"""Allow only the routes of gradio's server that the page needs."""
 
 import os
 import re
@@ -24,7 +24,7 @@ ROUTES = re.compile(
 
 
 class FilesOnly(gr.route_utils.GradioMultiPartParser):
-    """An upload of files: form fields that are none would be held in memory."""
+    """Accept only files in an upload: other form fields would be held in memory."""
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
@@ -36,7 +36,7 @@ gr.route_utils.GradioMultiPartParser = FilesOnly
 
 
 class Gate:
-    """Let through what the page needs, and nothing else of gradio's server; what is handed out stays inactive.
+    """Allow only the routes that the page needs, and serve files as inactive content.
 
     Args:
         app (Callable): The server.
@@ -71,7 +71,7 @@ class Gate:
         return await self.app(scope, no_more_than_said, inactive)
 
     def answer(self, scope: dict) -> tuple[int, str]:
-        """Why a request is refused; no words if it is not."""
+        """Return why a request is refused; an empty text if it is allowed."""
         path, names = scope['path'], [name for name, _ in scope['headers']]
         file = path.partition('/gradio_api/file=')[2]
         if not ROUTES.fullmatch(path) or file and not Path(os.path.abspath(file)).is_relative_to(CACHE):

@@ -1,4 +1,4 @@
-"""Check what a visitor sends before gradio reads, copies or fetches any of it."""
+"""Check a visitor's input before gradio reads, copies or downloads any of it."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from .folder import CACHE
 
 
 def refusal(words: str) -> gr.Error:
-    """An error that a visitor sees, in these words."""
+    """Make an error message that the visitor sees."""
     return gr.Error(words, print_exception=False)
 
 
 class Page(gr.Blocks):
-    """A page that checks whatever a visitor sends, before gradio reads, copies or fetches any of it."""
+    """Check a visitor's input before gradio reads, copies or downloads any of it."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **kwargs: Any) -> list:
         checked = [check_input(block, value) for block, value in zip(block_fn.inputs, inputs)]
@@ -22,7 +22,7 @@ class Page(gr.Blocks):
 
 
 def check_input(block: gr.components.Component, value: Any) -> Any:
-    """An input as it is passed on: a whole number in a slider's range, an upload of this page, a sample's number.
+    """Check one input: an integer in a slider's range, an upload of this page, or a sample's number.
 
     Raises:
         gr.Error: If it is something else.
@@ -43,7 +43,7 @@ def check_input(block: gr.components.Component, value: Any) -> Any:
 
 
 def uploaded(value: Any) -> Path:
-    """The upload or sample that a visitor's value names.
+    """Return the upload or sample that a visitor's value names.
 
     Raises:
         gr.Error: If it is none of this page's, or was deleted.

@@ -1,4 +1,4 @@
-"""Answer what a visitor asks: names, the timeline and the attention of a video, each as soon as it is there."""
+"""Compute predictions, timeline and attention of a visitor's video, each shown as soon as it is ready."""
 
 import argparse
 import asyncio
@@ -50,7 +50,7 @@ RATE = 30  # frames a second that count as one
 
 
 class Settings(NamedTuple):
-    """What a visitor chooses."""
+    """Hold a visitor's settings."""
 
     clips: int
     crops: int
@@ -58,7 +58,7 @@ class Settings(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a visitor sees: names with scores, a plot, a video, a line of words."""
+    """Hold what a visitor sees: names with scores, a plot, a video, a status line."""
 
     names: dict[str, float] | None = None
     plot: str | None = None
@@ -67,7 +67,7 @@ class Shown(NamedTuple):
 
 
 class Demo:
-    """A model, and what the page asks of it."""
+    """Run a model for the page."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -84,7 +84,7 @@ class Demo:
         self.worker = ThreadPoolExecutor(1)
 
     async def classify(self, video: str | None, clips: int, crops: int, frames: int) -> AsyncIterator[Shown]:
-        """Names and scores, the timeline, the video with attention; each as soon as it is there."""
+        """Yield names and scores, then the timeline, then the video with attention."""
         if video is None:
             raise refusal('Upload a video or choose a sample first.')
         loop, steps = asyncio.get_running_loop(), self.steps(video, Settings(clips, crops, frames))
@@ -96,7 +96,7 @@ class Demo:
             await loop.run_in_executor(self.worker, gc.collect)  # figures refer to themselves, and hold their pixels
 
     def steps(self, video: str, settings: Settings) -> Iterator[Shown]:
-        """What is shown after each clip and step; the request may be given up after each."""
+        """Yield what to show after each clip and step; the request may be cancelled after each."""
         end = time.monotonic() + self.args.max_seconds
         shown = Shown()
         with tempfile.TemporaryDirectory(dir=WORK, ignore_cleanup_errors=True) as folder:
@@ -118,7 +118,7 @@ class Demo:
                 raise refusal(f'{error}.') from error
 
     def open(self, video: str, end: float) -> TimedReader:
-        """Open a video until a time, if it is none that would keep the page busy for long.
+        """Open a video with a deadline, and refuse one that is too long or too large.
 
         Raises:
             BrokenVideoError: If it cannot be read or is too large, or its time is up.
@@ -142,7 +142,7 @@ class Demo:
         return reader
 
     def model_for(self, settings: Settings) -> BaseRecognizer:
-        """The same model with a config of its own, in which clips, crops and frames are as a visitor chose."""
+        """Copy the model with a visitor's choice of clips, crops and frames in its config."""
         model = copy.copy(self.model)
         model.cfg = copy.deepcopy(self.model.cfg)
         model.cfg.model.backbone.num_frames = settings.frames
@@ -162,7 +162,7 @@ class Demo:
         return model
 
     def name(self, model: BaseRecognizer, reader: TimedReader, shown: Shown, folder: Path) -> Iterator[Shown]:
-        """Names by the mean of the clips so far; where clips cover the video, they are those of the timeline."""
+        """Predict from the mean of the clips so far; where clips cover the video, from the timeline's."""
         if self.covers:
             return
         pipeline = build_pipeline(model)
@@ -177,7 +177,7 @@ class Demo:
             yield shown._replace(names=self.best(scores), note=f'Clip {len(scores)} of {len(clips)}')
 
     def draw_over_time(self, model: BaseRecognizer, reader: TimedReader, shown: Shown, folder: Path) -> Iterator[Shown]:
-        """The timeline; of a video for which there is no time, its beginning."""
+        """Draw the timeline, or its beginning when the time is up."""
         # where a clip has no distance of frames, it is the whole video
         whole = isinstance(sampling_of(model), SampleSegments)
         interval = max(reader.num_frames // model.cfg.model.backbone.num_frames, 1) if whole else None
@@ -200,7 +200,7 @@ class Demo:
             raise late
 
     def draw_attention(self, model: BaseRecognizer, reader: TimedReader, shown: Shown, folder: Path) -> Iterator[Shown]:
-        """The video beside its attention."""
+        """Write the video beside its attention."""
         pipeline = Compose(model.cfg.val_dataloader.dataset.pipeline)
         small = TimedReader(reader.reader, reader.end, ClipPacker(pipeline).shrink)
         clip = middle_clip(model, dict(to_sample('video'), reader=small))
@@ -210,11 +210,11 @@ class Demo:
         yield shown._replace(overlaid=str(overlaid))
 
     def best(self, scores: list[np.ndarray]) -> dict[str, float]:
-        """The best classes by the mean of scores ``(K,)``, by their names."""
+        """Return the best classes of scores ``(K,)`` by name."""
         best = best_classes(np.mean(scores, axis=0), self.classes, TOPK)
         return dict(zip(best['names'], best['scores']))
 
 
 def sampling_of(model: BaseRecognizer) -> SampleClips | SampleSegments:
-    """What samples clips in the test pipeline of a model's config."""
+    """Return the sampling transform in the test pipeline of a model's config."""
     return next(t for t in build_pipeline(model).transforms if isinstance(t, (SampleClips, SampleSegments)))

@@ -1,4 +1,4 @@
-"""Build the page: video and settings to the left, what the model says to the right."""
+"""Build the page: video and settings to the left, results to the right."""
 
 import argparse
 import time
@@ -28,7 +28,7 @@ gr.processing_utils.ffmpeg_installed = lambda: False
 
 
 def build_page(demo: Demo) -> gr.Blocks:
-    """The page: video and settings to the left, what the model says to the right."""
+    """Build the page: video and settings to the left, results to the right."""
     args, backbone = demo.args, demo.model.cfg.model.backbone
     keep = max(int(args.keep_minutes * 60), 1)
     cleaning = dict(delete_cache=(max(min(keep // 2, 60), 1), keep))
@@ -67,7 +67,7 @@ def build_page(demo: Demo) -> gr.Blocks:
 
 
 def samples_of(demo: Demo) -> list[str]:
-    """Samples to choose from; those that the page would refuse are named and left out."""
+    """List the sample videos, and print and leave out those that the page would refuse."""
     samples = []
     for sample in videos_of(demo.args.samples)[:SAMPLES] if demo.args.samples else []:
         try:
@@ -79,7 +79,7 @@ def samples_of(demo: Demo) -> list[str]:
 
 
 def serve(page: gr.Blocks, args: argparse.Namespace) -> None:
-    """Answer visitors until the process ends."""
+    """Serve the page until the process ends."""
     page.queue(max_size=WAITING, api_open=False).launch(
         server_name=args.host,
         server_port=args.port,

@@ -1,4 +1,4 @@
-"""Decode a visitor's video until a time, frame by frame."""
+"""Decode a visitor's video with a deadline."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ from mmtsf.datasets.transforms.read_video import blamed_on
 
 
 class TimeIsUp(BrokenVideoError):
-    """A video took all the time that a request has."""
+    """Report that a request's time is up."""
 
 
 class TimedReader(VideoReader):
-    """A video that is decoded until a time, and whose frames are shrunk one by one, so that few large ones are held.
+    """Decode a video with a deadline, and shrink its frames one by one to save memory.
 
     Args:
         reader (VideoReader): The video.
@@ -28,7 +28,7 @@ class TimedReader(VideoReader):
         reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
 
     def check_time(self) -> None:
-        """Raise :class:`TimeIsUp` when it is."""
+        """Raise :class:`TimeIsUp` after the deadline."""
         if time.monotonic() > self.end:
             raise TimeIsUp('video', 'its time is up')
 

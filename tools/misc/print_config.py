@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print a config as the tools see it, and where each value comes from:
+"""Print the resolved config, and where each value comes from:
 
 python tools/misc/print_config.py configs/timesformer_hr_k600.py --cfg-options clip.num_frames=32 recipe=modern
 """

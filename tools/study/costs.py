@@ -1,4 +1,4 @@
-"""Cost of divided and joint attention against resolution and length, as in the paper's Figure 4.
+"""Measure the cost of divided and joint attention against resolution and length, as in the paper's Figure 4.
 
 Multiply-accumulates of a view are computed for all sizes. Memory of a forward pass beyond the weights, in bfloat16, is
 measured, a process each, as far as joint attention stays bearable on a CPU.
@@ -29,7 +29,7 @@ def write_costs(path: Path) -> None:
 
 
 def config_of(scheme: str, frames: int, pixels: int) -> Any:
-    """A config of the paper's width."""
+    """Make a config of the paper's width."""
     from mmengine.registry import init_default_scope
 
     from mmtsf.config import load_config
@@ -41,7 +41,7 @@ def config_of(scheme: str, frames: int, pixels: int) -> Any:
 
 
 def gigamacs(scheme: str, frames: int, pixels: int) -> float:
-    """Multiply-accumulates of a view, in 10^9."""
+    """Count the multiply-accumulates of a view, in 10^9."""
     import torch
 
     from mmtsf.registry import MODELS
@@ -54,7 +54,7 @@ def gigamacs(scheme: str, frames: int, pixels: int) -> float:
 
 
 def megabytes(scheme: str, frames: int, pixels: int) -> int | None:
-    """Peak memory of this process in a forward pass, less that before; None of a size that is too large. On Linux."""
+    """Measure the peak memory of a forward pass in MB (Linux); None for sizes that are too large."""
     if frames * (pixels // 16) ** 2 > MEASURED[scheme]:
         return None
     import torch

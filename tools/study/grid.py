@@ -1,4 +1,4 @@
-"""The runs of the study: what is compared, and the options that make the difference."""
+"""Define the runs of the study, and the options in which they differ."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -44,7 +44,7 @@ SHARES = (0.25, 0.5, 1.0)
 
 
 class Run(NamedTuple):
-    """A training and its test.
+    """Describe a training and its test.
 
     Attributes:
         study (str): What is compared, e.g. ``'scheme'``.
@@ -64,13 +64,13 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name of its folder; studies share what is the same run."""
+        """Return the run's folder name; equal runs of several studies share it."""
         changes = [f'{key.split(".")[-1]}-{value}' for key, value in sorted(self.options.items())]
         return '_'.join([self.data, f'{self.share:g}', *changes, str(self.seed)]).replace(' ', '')
 
 
 def all_runs(data_sets: list[str]) -> Iterator[Run]:
-    """The schemes on every data set, and the ablations on the first one."""
+    """List the runs: the schemes on every data set, and the ablations on the first one."""
     first = data_sets[0]
     for seed in SEEDS:
         for data in data_sets:

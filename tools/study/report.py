@@ -1,4 +1,4 @@
-"""Tables and pictures of the study's results, and what they say to the paper's ranking."""
+"""Make tables and figures of the study's results, and compare them with the paper's ranking."""
 
 import itertools
 import statistics
@@ -52,7 +52,7 @@ def write_report(out: Path) -> None:
 
 
 def read(file: Path) -> dict[str, dict[str, Accuracies]]:
-    """Accuracies by study and data set."""
+    """Read the accuracies by study and data set."""
     results: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in read_table(file):
         results[row['study']][row['data']][row['value']].append(float(row['top1']))
@@ -60,7 +60,7 @@ def read(file: Path) -> dict[str, dict[str, Accuracies]]:
 
 
 def table(study: str, columns: dict[str, Accuracies]) -> list[str]:
-    """Lines of a Markdown table: the paper's figures where it has them, and a column for each data set."""
+    """Format a Markdown table: the paper's figures, and a column for each data set."""
     paper = PAPER.get(study, {})
     head = [study, *columns, *(['paper: K400, SSv2'] if paper else [])]
     rows = [
@@ -79,8 +79,10 @@ def shown(accuracies: list[float]) -> str:
 
 
 def verdict(study: str, data: str, accuracies: Accuracies, number: int) -> list[str]:
-    """What the seeds say to every pair of the paper's ranking, on SSv2 for the first data set, in which motion tells,
-    on K400 for others: seen if every seed of the better is above every seed of the worse."""
+    """Say for every pair of the paper's ranking whether every seed of the better is above every seed of the worse.
+
+    The ranking is that of SSv2 for the first data set, in which motion tells the class, and that of K400 for others.
+    """
     if study in PAPER:
         name, column = ('K400', 0) if number else ('SSv2', 1)
         ranking = sorted(PAPER[study], key=lambda value: -PAPER[study][value][column])
@@ -101,7 +103,7 @@ def verdict(study: str, data: str, accuracies: Accuracies, number: int) -> list[
 
 
 def pyplot() -> Any:
-    """Matplotlib for files, imported when it is needed."""
+    """Import matplotlib when it is needed, with a backend for files."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -111,7 +113,7 @@ def pyplot() -> Any:
 
 
 def draw(columns: dict[str, Accuracies], path: Path) -> None:
-    """Bars of the means, with a dot for every seed."""
+    """Draw bars of the means, with a dot for every seed."""
     plt, values = pyplot(), list(next(iter(columns.values())))
     figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(values) * len(columns) ** 0.5, 3.5), layout='constrained')
     width = 0.8 / len(columns)
@@ -129,7 +131,7 @@ def draw(columns: dict[str, Accuracies], path: Path) -> None:
 
 
 def draw_costs(rows: list[dict[str, str]], path: Path) -> None:
-    """Multiply-accumulates and memory against pixels at 8 frames, and against frames at 224 pixels."""
+    """Draw multiply-accumulates and memory against pixels at 8 frames, and against frames at 224 pixels."""
     plt = pyplot()
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout='constrained')
     costs = {'gigamacs': '10⁹ multiply-accumulates', 'megabytes': 'memory, MB'}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The paper's comparisons at a size for two CPU cores: schemes, ablations, costs, in one command:
+"""Reproduce the paper's comparisons at a size for two CPU cores (schemes, ablations, costs):
 
 python tools/study/study.py study
 
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def make_data(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
-    """Write the generated data sets, unless they are there."""
+    """Write the generated data sets, unless they exist."""
     for kind in KINDS:
         folder = args.out / 'data' / kind
         if not folder.exists():
@@ -108,7 +108,7 @@ def make_data(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
 
 
 def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> float:
-    """Do a run, unless it has been done; its top-1."""
+    """Train and test, unless done before, and return the top-1 accuracy."""
     folder = args.out / 'runs' / run.name
     if (folder / 'result.json').exists():
         return result_of(run, args.out)[0]
@@ -137,7 +137,7 @@ def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> float:
 
 
 def share_of(data: Path, share: float, folder: Path) -> Path:
-    """A folder with links to a share of the training videos, and to all others."""
+    """Make a folder with links to a share of the training videos, and to all test videos."""
     target = folder / f'{data.name}_{share:g}'
     for videos in sorted(data.glob('*/*')):
         files = sorted(videos.iterdir())

@@ -1,3 +1,5 @@
+"""List the origins of checkpoints: one table of weight names each."""
+
 from .huggingface import HUGGING_FACE
 from .jax import JAX
 from .lucidrains import LUCIDRAINS

@@ -1,4 +1,4 @@
-"""Hugging Face's ``TimesformerForVideoClassification``."""
+"""Translate weights of Hugging Face's ``TimesformerForVideoClassification``."""
 
 from .origin import POSITIONS, Origin, space_time_tables
 

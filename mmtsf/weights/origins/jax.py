@@ -1,4 +1,4 @@
-"""The original ViT's and AugReg's ``.npz`` files, github.com/google-research/vision_transformer."""
+"""Translate ``.npz`` files of the original ViT and AugReg, github.com/google-research/vision_transformer."""
 
 import re
 
@@ -26,7 +26,7 @@ ATTENTION = 'MultiHeadDotProductAttention_1/'
 
 
 def _unpack(state: State) -> State:
-    """timm's names and PyTorch's shapes: kernels transposed, queries, keys and values in one, heads flattened."""
+    """Convert to timm's names and PyTorch's shapes: transpose kernels, join query, key and value, flatten heads."""
     unpacked = {}
     for key, value in state.items():
         match = BLOCK.fullmatch(key)

@@ -1,4 +1,4 @@
-"""``timesformer-pytorch`` by Phil Wang (lucidrains), with rotary positions."""
+"""Translate weights of ``timesformer-pytorch`` by Phil Wang (lucidrains), with rotary positions."""
 
 import re
 
@@ -13,7 +13,7 @@ def _attention(number: int) -> dict[str, str]:
 
 
 def _unpack(state: State) -> State:
-    """Without the wrapper of token shift; the linear layer over pixels ``(C, P*P*3)`` as a convolution."""
+    """Remove the token-shift wrapper, and reshape the linear layer over pixels ``(C, P*P*3)`` to a convolution."""
     state = {re.sub(r'\.fn\.fn\.', '.fn.', key): value for key, value in state.items()}
     name = 'to_patch_embedding.weight'
     if name in state and state[name].ndim == 2:

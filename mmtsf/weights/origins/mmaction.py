@@ -1,4 +1,4 @@
-"""MMAction2's ``TimeSformer`` and ``TimeSformerHead``."""
+"""Translate weights of MMAction2's ``TimeSformer`` and ``TimeSformerHead``."""
 
 from mmtsf.weights.key_table import KeyTable
 

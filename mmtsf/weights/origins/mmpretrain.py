@@ -1,4 +1,4 @@
-"""MMPretrain's (and MMClassification's) ``VisionTransformer``."""
+"""Translate weights of MMPretrain's (and MMClassification's) ``VisionTransformer``."""
 
 from mmtsf.weights.key_table import KeyTable
 

@@ -1,4 +1,4 @@
-"""What is known of an implementation's files."""
+"""Define an origin: an implementation's weight names and defaults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ POSITIONS = 'backbone.embedding.positions'
 
 @dataclass(frozen=True)
 class Origin:
-    """An implementation whose weights we read.
+    """Describe an implementation whose weights can be read and, if a table allows it, written.
 
     Args:
         name (str): Its name on the command line.
@@ -36,14 +36,14 @@ class Origin:
 
 
 def step_names(theirs: Mapping[str, str], step: str) -> dict[str, str]:
-    """Rows of a table for an attention step: their name to the part of ours after the step."""
+    """Make the table rows of an attention step: their name, and the part of ours after the step."""
     return {name: f'backbone.blocks.{{i}}.attention.steps.{step}.{part}.{{p}}' for name, part in theirs.items()}
 
 
 def space_time_tables(
     common: dict[str, str], image_step: dict[str, str], time_step: dict[str, str], time_table: str
 ) -> dict[str, KeyTable]:
-    """Tables of an implementation with space, joint and divided attention.
+    """Make the tables of an implementation with space, joint and divided attention.
 
     Args:
         common (dict[str, str]): Names outside attention, theirs to ours.

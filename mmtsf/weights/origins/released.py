@@ -1,4 +1,4 @@
-"""The authors' code, github.com/facebookresearch/TimeSformer."""
+"""Translate weights of the authors' code, github.com/facebookresearch/TimeSformer."""
 
 from .origin import POSITIONS, Origin, space_time_tables
 

@@ -1,4 +1,4 @@
-"""ViT and DeiT of timm, and of everything that kept its names."""
+"""Translate weights of timm's ViT and DeiT, and of code with the same names."""
 
 import torch
 
@@ -8,7 +8,7 @@ from .origin import POSITIONS, Origin, State, step_names
 
 
 def _unpack(state: State) -> State:
-    """Leave out a distillation token, which DeiT puts behind the classification token."""
+    """Remove the distillation token, which DeiT puts after the classification token."""
     if 'dist_token' not in state:
         return state
     positions = state['pos_embed']
