@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import warm
 from runs import ROOT, TINY, free_port
 
 
@@ -40,24 +39,19 @@ def served(folder: Path, checkpoint: Path, *words: Any, config: Any = TINY, **va
 
     port, log, temporary = free_port(), folder / 'log', folder / 'temporary'
     temporary.mkdir(exist_ok=True)
-    command = [sys.executable, 'tools/demo_web.py', config, checkpoint, '--port', port, *words]
+    command = ['tools/demo_web.py', config, checkpoint, '--port', port, *words]
+    environment = dict(os.environ, OMP_NUM_THREADS='1', TMPDIR=str(temporary)) | variables
     with log.open('w') as out:
-        server = subprocess.Popen(
-            list(map(str, command)),
-            cwd=ROOT,
-            env=dict(os.environ, OMP_NUM_THREADS='1', TMPDIR=str(temporary)) | variables,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+        server = warm.start([*map(str, command)], ROOT, environment, out)
     page = Served(f'http://127.0.0.1:{port}', server.pid, temporary, log)
     try:
-        for _ in range(240):
+        for _ in range(1200):
             assert server.poll() is None, log.read_text()
             try:
                 httpx.get(page.address, timeout=5)
                 break
             except httpx.HTTPError:
-                time.sleep(0.5)
+                time.sleep(0.1)
         yield page
     finally:
         server.terminate()

@@ -33,7 +33,7 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, an
             streams = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
             code = subprocess.run(command, cwd=ROOT, env=environment, timeout=300, **streams).returncode
         else:
-            code = warm.run(list(map(str, words)), ROOT, environment, output, timeout=300)
+            code = warm.start([*map(str, words)], ROOT, environment, output).wait(timeout=300)
         output.seek(0)
         text = output.read()
     assert (code != 0) == fails, text[-3000:]

@@ -6,6 +6,7 @@
 import atexit
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -35,6 +36,12 @@ class Child:
         self.connection.sendall(request[sent:])
         self.answers = self.connection.makefile('rb')
         self.pid = int(self.answers.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs."""
+        ended = self.returncode is not None or select.select([self.connection], [], [], 0)[0]
+        return self.wait() if ended else None
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, or minus the signal that ended it; a child that takes longer is killed.
@@ -42,12 +49,18 @@ class Child:
         Raises:
             subprocess.TimeoutExpired: If it takes longer than so many seconds.
         """
-        self.connection.settimeout(timeout)
-        try:
-            return os.waitstatus_to_exitcode(int(self.answers.readline()))
-        except TimeoutError:
-            os.kill(self.pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(f'process {self.pid}', timeout or 0) from None
+        if self.returncode is None:
+            self.connection.settimeout(timeout)
+            try:
+                self.returncode = os.waitstatus_to_exitcode(int(self.answers.readline()))
+            except TimeoutError:
+                os.kill(self.pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(f'process {self.pid}', timeout or 0) from None
+        return self.returncode
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
 
 
 @cache
@@ -67,11 +80,10 @@ def server() -> str:
     return str(path)
 
 
-def run(words: list[str], folder: Path, environment: dict[str, str], output: IO, timeout: float) -> int:
-    """Run ``python WORDS``, with its output in a file, and return its exit code."""
+def start(words: list[str], folder: Path, environment: dict[str, str], output: IO) -> Child:
+    """Begin to run ``python WORDS``, with its output in a file."""
     with open(os.devnull) as nothing:
-        streams = [nothing.fileno(), output.fileno(), output.fileno()]
-        return Child(server(), words, str(folder), environment, streams).wait(timeout)
+        return Child(server(), words, str(folder), environment, [nothing.fileno(), output.fileno(), output.fileno()])
 
 
 @cache

@@ -110,7 +110,7 @@ def elsewhere() -> Iterator[tuple[str, list]]:
             pass
 
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}', asked
     server.shutdown()
 

@@ -1,0 +1,134 @@
+"""Help and mistakes are answered before anything heavy is imported."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from runs import ROOT, TINY
+
+from mmtsf.apis.features import LEVELS
+from mmtsf.datasets.decoders import DECODERS
+from mmtsf.preparation import FORMATS
+from mmtsf.weights import load, write
+from mmtsf.weights.origins import ORIGINS
+
+#: Tools that are started by name, and are no parts of others
+TOOLS = sorted(
+    str(path.relative_to(ROOT)) for path in ROOT.glob('tools/**/*.py') if path.read_text().startswith('#!/usr/bin/env')
+)
+SECONDS = 1.0  # of a processor
+NO_CONFIG, NO_CHECKPOINT = 'the config none.py does not exist', 'the checkpoint none.pth does not exist'
+#: Tool and words, of which one names what is not there or cannot be written; what is said
+MISTAKES = [
+    ('train.py none.py', NO_CONFIG),
+    ('train.py {c} --resume none.pth', NO_CHECKPOINT),
+    ('train.py {c} --work-dir {v}/run', 'video.mp4 is a file, expected the name of a folder'),
+    ('train.py {c} --cfg-options lr', "--cfg-options is given 'lr', expected KEY=VALUE"),
+    ('test.py none.py {k}', NO_CONFIG),
+    ('test.py {c} none.pth', NO_CHECKPOINT),
+    ('test.py {c} {k} --work-dir {v}', 'which is a file, expected the name of a folder'),
+    ('test.py {c} {k} --dump /proc/none/x.pkl', 'which cannot be written'),
+    ('predict.py none.mp4 {c} {k}', 'none.mp4 is no file or folder, and as a pattern it matches none'),
+    ('predict.py {v} none.py {k}', NO_CONFIG),
+    ('predict.py {v} {c} none.pth', NO_CHECKPOINT),
+    ('predict.py {v} {c} {k} --csv {t}/none/x.csv', 'but there is no folder'),
+    ('extract_features.py none.txt {c} {k} {t}/x.npy', 'none.txt does not exist; give an annotation list'),
+    ('extract_features.py {v} none.py {k} {t}/x.npy', NO_CONFIG),
+    ('extract_features.py {v} {c} none.pth {t}/x.npy', NO_CHECKPOINT),
+    ('extract_features.py {v} {c} {k} {t}/none/x.npy', 'but there is no folder'),
+    ('extract_features.py {v} {c} {k} {t}/x.npy --root none', '--root is none, which is no folder'),
+    ('convert_weights.py none.pth {t}/x.pth', NO_CHECKPOINT),
+    ('convert_weights.py {k} {t}/none/x.pth', 'but there is no folder'),
+    ('convert_weights.py {k} {t}/x.pth --config none.py', NO_CONFIG),
+    ('export.py none.py {k} {t}/x.onnx', NO_CONFIG),
+    ('export.py {c} none.pth {t}/x.onnx', NO_CHECKPOINT),
+    ('export.py {c} {k} {v}/x.onnx', 'which is a file, expected the name of a folder'),
+    ('demo_web.py none.py {k}', NO_CONFIG),
+    ('demo_web.py {c} none.pth', NO_CHECKPOINT),
+    ('demo_web.py {c} {k} --samples none', 'none does not exist; give a video, or a folder of videos'),
+    ('quickstart.py --data none', 'none is not a folder of class folders'),
+    ('quickstart.py --out {v}', 'which is a file, expected the name of a folder'),
+    ('torchrun.py none.py', 'none.py does not exist; give the tool to run'),
+    ('analysis/analyze_results.py none {t}/x.html', 'predictions.csv does not exist'),
+    ('analysis/browse_dataset.py none.py {t}/x.png', NO_CONFIG),
+    ('analysis/browse_dataset.py {c} {t}/none/x.png', 'but there is no folder'),
+    ('analysis/get_flops.py none.py', NO_CONFIG),
+    ('analysis/make_zoo.py {t}/none/x.md', 'but there is no folder'),
+    ('analysis/visualize_attention.py none.mp4 {c} {k} {t}/x.png', 'none.mp4 does not exist; give a video file'),
+    ('analysis/visualize_attention.py {v} none.py {k} {t}/x.png', NO_CONFIG),
+    ('analysis/visualize_attention.py {v} {c} none.pth {t}/x.png', NO_CHECKPOINT),
+    ('analysis/visualize_attention.py {v} {c} {k} {t}/none/x.png', 'but there is no folder'),
+    ('data/check_videos.py none', 'none does not exist; give a folder of videos or an annotation list'),
+    ('data/check_videos.py {t} --out {v}', 'which is a file, expected the name of a folder'),
+    ('data/make_motion.py {v}', 'which is a file, expected the name of a folder'),
+    ('data/prepare.py ssv2 --videos none --annotations {v} --out {t}/x', 'none is no folder'),
+    ('data/prepare.py ssv2 --videos {t} --annotations none --out {t}/x', 'none is no file'),
+    ('data/prepare.py ssv2 --videos {t} --annotations {v} --out {v}', 'which is a file, expected the name of a folder'),
+    ('data/transcode.py none {t}/x', 'none does not exist; give a folder of videos or an annotation list'),
+    ('data/transcode.py {v} {v}/x', 'lie in each other'),
+    ('misc/print_config.py none.py', NO_CONFIG),
+    ('study/study.py {v}', 'which is a file, expected the name of a folder'),
+    ('study/study.py {t}/x --data a=none', 'but there is no folder none/train'),
+]
+
+
+def answer(words: list[str]) -> tuple[int, str, float]:
+    """Exit code of a command, what it prints, and seconds of the processor that it took."""
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, printed, usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_and_a_wrong_option_take_no_second(tool):
+    code, printed, seconds = answer([sys.executable, tool, '--help'])
+    assert code == 0
+    assert printed.startswith('usage: ')
+    assert seconds < SECONDS
+    code, printed, seconds = answer([sys.executable, tool, '--none'])
+    assert code == 2
+    assert 'error: ' in printed
+    assert seconds < SECONDS
+
+
+@pytest.mark.parametrize(('words', 'said'), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoint, tmp_path):
+    video = tmp_path / 'video.mp4'
+    video.touch()
+    tool, *rest = words.format(c=TINY, k=tiny_checkpoint, t=tmp_path, v=video).split()
+    code, printed, seconds = answer([sys.executable, f'tools/{tool}', *rest])
+    assert code == 2
+    assert said in printed.splitlines()[-1]
+    assert 'Traceback' not in printed
+    assert seconds < SECONDS
+    assert list(tmp_path.iterdir()) == [video]
+
+
+@pytest.mark.parametrize('words', ['dist_train.sh none.py 2', 'dist_test.sh none.py none.pth 2'])
+def test_mistakes_are_told_once_before_processes_are_started(words):
+    code, printed, seconds = answer(['env', f'PYTHON={sys.executable}', 'bash', *f'tools/{words}'.split()])
+    assert code == 2
+    assert printed.count(NO_CONFIG) == 1
+    assert seconds < SECONDS
+
+
+def test_every_tool_is_told_a_wrong_path():
+    assert {f'tools/{words.split()[0]}' for words, _ in MISTAKES} == set(TOOLS)
+
+
+def test_words_of_the_tools_are_those_of_the_tables():
+    helps = {name: answer([sys.executable, f'tools/{name}.py', '--help'])[1] for name in WORDS}
+    for name, tables in WORDS.items():
+        for words in tables:
+            assert '{' + ','.join(words) + '}' in ''.join(helps[name].split()), name
+
+
+WORDS = {
+    'convert_weights': [['mmtsf', *ORIGINS], write.FORMATS, load.RESIZES, load.ADDED_STEPS],
+    'extract_features': [LEVELS],
+    'data/prepare': [FORMATS, sorted(DECODERS)],
+    'data/check_videos': [sorted(DECODERS)],
+}
