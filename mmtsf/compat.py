@@ -99,7 +99,9 @@ def resumed_checkpoint(runner: Any) -> str | None:
 
     MMEngine tells hooks neither. Seen in MMEngine 0.10.7.
     """
-    return runner._load_from if runner._resume else None
+    from mmengine.runner import find_latest_checkpoint  # which takes seconds
+
+    return (runner._load_from or find_latest_checkpoint(runner.work_dir)) if runner._resume else None
 
 
 def is_training(runner: Any) -> bool:
@@ -152,9 +154,33 @@ def honour_runner_type(name: str) -> None:
     setattr(Runner, 'from_cfg', classmethod(from_cfg))  # noqa: B010  # mypy takes an assignment for a mistake
 
 
-#: Protected attributes of MMEngine's classes that subclasses here use on themselves, as MMEngine's own subclasses do:
-#: the file of the subclass, its base, the names. Seen in MMEngine 0.10.7.
-INHERITED = {}
+#: Protected names of their bases that subclasses here use on themselves, as subclasses do: the hooks and inferencers
+#: among them are made to be overridden so. Seen in MMEngine 0.10.7 and MMAction2 1.1.0.
+INHERITED = {
+    'mmtsf.apis.inferencer.TimeSformerInferencer': (
+        '_init_collate',
+        '_init_model',
+        '_init_pipeline',
+        '_init_visualizer',
+        '_inputs_to_list',
+    ),
+    'mmtsf.datasets.video_list.VideoListDataset': ('_rand_another',),
+    'mmtsf.engine.hooks.checkpoint.CheckpointHook': (
+        '_init_rule',
+        '_save_best_checkpoint',
+        '_save_checkpoint_with_step',
+    ),
+    'mmtsf.engine.hooks.progress_bar.ProgressBarHook': ('_after_epoch', '_after_iter', '_before_epoch'),
+    'mmtsf.engine.optimizers.finite_updates.FiniteUpdates': ('_inner_count',),
+    'mmtsf.engine.optimizers.finite_updates.OptimWrapper': ('_clip_grad',),
+    'mmtsf.engine.runner.loops.ResumableTrainLoop': (
+        '_decide_current_val_interval',
+        '_epoch',
+        '_iter',
+        '_max_epochs',
+    ),
+    'mmtsf.engine.runner.runner.Runner': ('_has_loaded', '_load_from', '_resume'),
+}
 
 
 def is_transformed() -> bool:

@@ -1,14 +1,28 @@
 """Each private name of another package is there, does what it is used for, and is still needed."""
 
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
+import textwrap
 import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner as PlainRunner
 from runs import ROOT
 from torch.utils.data import DataLoader
+from toys import toy_runner
 
+import mmtsf
 from mmtsf import compat
+from mmtsf.config.shipped import from_file
 
 #: A worker is killed while the main process does something else
 KILLED_WORKER = """
@@ -45,3 +59,134 @@ def test_pytorch_raises_a_workers_death_anywhere_unless_it_is_kept_from_that(ign
     script = KILLED_WORKER.format(ignored=ignored)
     result = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.stdout.startswith(words), result.stderr[-2000:]
+
+
+# A config's bases
+
+
+@pytest.fixture
+def child(tmp_path) -> Path:
+    """A config file with a shipped config as its base."""
+    path = tmp_path / 'child.py'
+    path.write_text("_base_ = 'mmtsf::timesformer_tiny_motion.py'\ndata = dict(root='/videos')\n")
+    return path
+
+
+def test_mmengine_alone_does_not_find_a_shipped_config(child):
+    with pytest.raises(ValueError, match='_get_package_and_cfg_path'):
+        Config.fromfile(child)
+
+
+def test_a_config_file_is_read_with_a_shipped_base_and_otherwise_as_mmengine_reads_it(child, tmp_path):
+    read = from_file(child)
+    shipped = Config.fromfile(ROOT / 'configs/timesformer_tiny_motion.py')
+    assert type(read) is Config
+    assert read.to_dict() == shipped.to_dict() | dict(data=shipped.data | dict(root='/videos'))
+    assert read.filename == str(child)
+    (tmp_path / 'grandchild.py').write_text("_base_ = './child.py'\nmodel = dict(type='Other')\n")
+    assert from_file(tmp_path / 'grandchild.py').model.type == 'Other'
+
+
+@pytest.mark.parametrize('base', ['mmdet::', 'mmdet::none.py', 'none::a/b.py', './none.py'])
+def test_other_bases_are_looked_for_as_mmengine_does(base, tmp_path):
+    path = tmp_path / 'child.py'
+    path.write_text(f"_base_ = '{base}'\n")
+    errors = []
+    for read in (Config.fromfile, from_file):
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # of whatever kind it is
+            read(path)
+        errors.append((type(caught.value), str(caught.value)))
+    assert errors[0] == errors[1]
+
+
+# What MMEngine's runner tells nobody
+
+
+def test_a_runner_is_known_to_train_to_test_and_to_resume(tmp_path):
+    runner = toy_runner(tmp_path / 'run', PlainRunner, scores=dict(acc=[0.1, 0.2, 0.3]))
+    assert (compat.is_training(runner), compat.is_testing(runner)) == (False, False)
+    assert compat.resumed_checkpoint(runner) is None
+    runner.val()
+    assert (compat.is_training(runner), compat.is_testing(runner)) == (False, True)
+    runner.train()
+    assert (compat.is_training(runner), compat.is_testing(runner)) == (True, False)
+    compat.set_progress(runner.train_loop, 5, 17)
+    assert (runner.epoch, runner.iter) == (5, 17)
+    latest = toy_runner(tmp_path / 'run', PlainRunner, resume=True)
+    assert compat.resumed_checkpoint(latest) == str(tmp_path / 'run/epoch_2.pth')
+    named = toy_runner(tmp_path / 'run', PlainRunner, resume=True, load_from='epoch_1.pth')
+    assert compat.resumed_checkpoint(named) == 'epoch_1.pth'
+    assert compat.resumed_checkpoint(toy_runner(tmp_path / 'run', PlainRunner, load_from='epoch_1.pth')) is None
+
+
+@pytest.mark.parametrize(('counts', 'expected'), [(1, False), (3, True)])
+def test_a_wrapper_is_known_to_accumulate(counts, expected, tmp_path):
+    runner = toy_runner(tmp_path, PlainRunner)
+    config = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1), accumulative_counts=counts)
+    assert compat.accumulates(runner.build_optim_wrapper(config)) == expected
+
+
+def test_mmcv_warns_of_what_is_not_used_and_our_import_does_not():
+    found = []
+    for code in ('import mmaction.models', 'import mmtsf.models, mmtsf.apis, mmtsf.engine.runner'):
+        command = [sys.executable, '-c', code]
+        found.append('Fail to import' in subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr)
+    assert found == [True, False]
+    filters = list(warnings.filters)
+    with compat.without_mmcv_warning():
+        pass
+    assert warnings.filters == filters
+
+
+# Protected names of bases
+
+#: Packages whose private names are theirs
+OTHERS = ('mmaction', 'mmcv', 'mmengine', 'torch')
+PRIVATE = re.compile(r'_[a-z]\w*')
+
+
+def modules() -> Iterator[str]:
+    yield from (module.name for module in pkgutil.walk_packages(mmtsf.__path__, 'mmtsf.'))
+
+
+def is_own(node: ast.AST) -> bool:
+    """Whether an expression is an object's own self, class or base."""
+    return ast.unparse(node) in ('self', 'cls', 'super()')
+
+
+def private_names(kind: type) -> set[str]:
+    """Protected names that a class uses on itself, or defines."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    except OSError:  # it is compiled
+        return set()
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_own(node.value)}
+    used |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return {name for name in used if PRIVATE.fullmatch(name)}
+
+
+def test_protected_names_of_bases_are_listed_while_both_sides_have_them():
+    found = {}
+    for module in modules():
+        for kind in vars(importlib.import_module(module)).values():
+            if inspect.isclass(kind) and kind.__module__ == module:
+                bases = [base for base in kind.__mro__ if base.__module__.split('.')[0] in OTHERS]
+                theirs = set().union(*map(private_names, bases))
+                if shared := private_names(kind) & theirs:
+                    found[f'{module}.{kind.__name__}'] = tuple(sorted(shared))
+    assert found == compat.INHERITED
+
+
+#: Private names of Python's own modules, and of named tuples
+OF_PYTHON = {'_EndRecData', '_ECD_SIZE', '_create_connection', '_Unpickler', '_replace', '_asdict', '_compat_pickle'}
+
+
+def test_private_names_of_others_are_used_in_compat_alone():
+    found = []
+    for path in sorted((ROOT / 'mmtsf').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())) if path.name != 'compat.py' else ():
+            names = [node.attr] if isinstance(node, ast.Attribute) and not is_own(node.value) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [*(node.module or '').split('.'), *(alias.name for alias in node.names)]
+            found += [f'{path.name}: {name}' for name in names if re.match('_[a-zA-Z]', name) and name not in OF_PYTHON]
+    assert found == []
