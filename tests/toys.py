@@ -68,6 +68,7 @@ def toy_runner(
     work_dir: Path, runner: type = Runner, max_epochs: int = 2, scores: dict | None = None, **changes: Any
 ) -> PlainRunner:
     """A runner of a toy; ``runner`` may be MMEngine's, ``changes`` are arguments of either."""
+    torch.manual_seed(0)  # of the model's weights
     loader = dict(batch_size=2, dataset=ToyData(), sampler=dict(type='DefaultSampler', shuffle=False))
     loader['collate_fn'] = dict(type='default_collate')
     options: dict[str, Any] = dict(

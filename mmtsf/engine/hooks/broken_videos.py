@@ -32,8 +32,7 @@ class BrokenVideosHook(Hook):
         Raises:
             RuntimeError: If their share is above ``max_share``.
         """
-        given = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-        samples = [sample.metainfo for sample in given or () if hasattr(sample, 'metainfo')]
+        samples = sample_infos(data_batch)
         # clips of one video stand together
         draws = [
             broken for (_, broken), _ in groupby((meta.get('filename'), meta.get('broken', [])) for meta in samples)
@@ -71,3 +70,9 @@ class BrokenVideosHook(Hook):
                 f'{len(self.named)} broken videos were left out of training; they are listed in '
                 f'{runner.work_dir}/broken_videos.txt'
             )
+
+
+def sample_infos(batch: Any) -> list[dict]:
+    """What the samples of a batch tell of themselves; nothing where it is no batch of MMAction2's samples."""
+    samples = batch.get('data_samples') if isinstance(batch, dict) else None
+    return [sample.metainfo for sample in samples if hasattr(sample, 'metainfo')] if isinstance(samples, list) else []

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmtsf import compat
 from mmtsf.registry import HOOKS
 
+from .broken_videos import sample_infos
 from .checkpoint import last_checkpoint
 
 
@@ -28,7 +29,7 @@ class FiniteLossHook(Hook):
     def __init__(self, max_skips: int = 10) -> None:
         self.max_skips = max_skips
         self.skips = 0
-        self.videos: list[str] = []  # since the last update
+        self.videos: list[str | None] = []  # since the last update
         self.good: str | None = None  # checkpoint from which an update was made
 
     def before_train(self, runner: Runner) -> None:
@@ -43,7 +44,7 @@ class FiniteLossHook(Hook):
         Raises:
             RuntimeError: If more than ``max_skips`` were not finite, or one was that the wrapper has not skipped.
         """
-        wrapper, videos = runner.optim_wrapper, videos_of(data_batch)
+        wrapper, videos = runner.optim_wrapper, [info.get('filename') for info in sample_infos(data_batch)]
         loss = float((outputs or {}).get('loss', 0.0))
         if not hasattr(wrapper, 'skipped'):
             self._see_to_spoilt_weights(runner, loss, videos)
@@ -56,7 +57,7 @@ class FiniteLossHook(Hook):
             if not wrapper.skipped:
                 self.good = last_checkpoint(runner)
 
-    def _see_to_spoilt_weights(self, runner: Runner, loss: float, videos: list[str]) -> None:
+    def _see_to_spoilt_weights(self, runner: Runner, loss: float, videos: list[str | None]) -> None:
         if not math.isfinite(loss):
             raise RuntimeError(
                 f'the loss of iteration {runner.iter + 1} is {loss}, of {videos}, and the weights are spoilt; '
@@ -67,7 +68,7 @@ class FiniteLossHook(Hook):
     def _where(self) -> str:
         return f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
 
-    def _name(self, runner: Runner, loss: float, videos: list[str]) -> None:
+    def _name(self, runner: Runner, loss: float, videos: list[str | None]) -> None:
         self.skips += 1
         found: list = [(loss, videos)]
         if is_distributed():
@@ -80,9 +81,3 @@ class FiniteLossHook(Hook):
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '
                 f'{self._where()}; a lower learning rate or clip_grad may help'
             )
-
-
-def videos_of(batch: Any) -> list[str]:
-    """Names of the videos of a batch, as far as it tells them."""
-    samples = batch.get('data_samples') if isinstance(batch, dict) else None
-    return [sample.metainfo.get('filename') for sample in samples or () if hasattr(sample, 'metainfo')]
