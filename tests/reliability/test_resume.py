@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import mmaction
 import pytest
 import torch
 from runs import ROOT, TINY, run_tool
@@ -504,3 +505,17 @@ def test_a_training_that_begins_leaves_the_checkpoints_of_another_alone(trained,
     assert 'holds checkpoints of an earlier training (best_' in log
     assert 'go on from them with --resume, choose another folder with --work-dir, or remove them' in log
     assert {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.p*')} == before
+
+
+def test_the_script_of_mmaction2_goes_on_where_it_was_and_never_begins_again(motion, tmp_path):
+    script = Path(mmaction.__file__).parent / '.mim/tools/train.py'
+    words = [f'{key}={value}' for key, value in {**SMALL, 'data.root': motion, 'log_level': 'INFO'}.items()]
+    command = [script, TINY, '--work-dir', tmp_path / 'run', '--cfg-options', *words]
+    run_tool(*command, 'max_epochs=1')
+    log = run_tool(*command[:2], '--resume', *command[2:], 'max_epochs=2')
+    assert f'resuming from {tmp_path}/run/epoch_1.pth' in log
+    assert 'Epoch(train) [2][4/4]' in log
+    assert 'Epoch(train) [1]' not in log
+    (tmp_path / 'run/epoch_1.pth').unlink()
+    (tmp_path / 'run/epoch_2.pth').unlink()
+    assert 'FileNotFoundError' in run_tool(*command[:2], '--resume', *command[2:], fails=True)

@@ -1,8 +1,11 @@
 """Lower the learning rate layer by layer, from the head to the input."""
 
+from typing import Any
+
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from mmtsf.models import TimeSformer
 from mmtsf.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -26,8 +29,17 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if set(paramwise_cfg) != {'layer_decay'} or not 0 < paramwise_cfg['layer_decay'] <= 1:
             raise ValueError(f'paramwise_cfg is {paramwise_cfg}, expected dict(layer_decay=F) with F in (0, 1]')
 
-    def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
-        """Add a recognizer's parameters in groups of one layer each, with and without weight decay."""
+    def add_params(self, params: list[dict], module: Any, **_) -> None:
+        """Add a recognizer's parameters in groups of one layer each, with and without weight decay.
+
+        Raises:
+            TypeError: If its backbone is no TimeSformer.
+        """
+        if not isinstance(getattr(module, 'backbone', None), TimeSformer):
+            raise TypeError(
+                f'LayerDecayConstructor was given a {type(module).__name__} without a TimeSformer as its '
+                'backbone, of which it knows the layers; leave out optim_wrapper.constructor and paramwise_cfg'
+            )
         groups: dict[tuple[int, bool], dict] = {}
         last = len(module.backbone.blocks) + 1
         for name, parameter in module.named_parameters():
