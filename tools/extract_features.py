@@ -28,7 +28,7 @@ from mmtsf.utils.arguments import (
     new_parser,
     parsed,
 )
-from mmtsf.utils.files import check_target, commit
+from mmtsf.utils.files import check_target, written_whole
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 FORMATS = ('.npy', '.safetensors', '.parquet')
@@ -227,10 +227,8 @@ def part_of(folder: Path, number: int) -> Path:
 
 
 def write_part(path: Path, features: np.ndarray) -> None:
-    aside = path.with_suffix('.part')
-    with aside.open('wb') as file:
+    with written_whole(path) as part, part.open('wb') as file:
         np.save(file, features)
-    commit(aside, path)
 
 
 def merge(parts: Path, videos: list[Path], out: Path) -> str:
@@ -244,10 +242,9 @@ def merge(parts: Path, videos: list[Path], out: Path) -> str:
         names = [name.encode(errors='backslashreplace').decode() for name in names]
     broken = [str(video) for number, video in enumerate(videos) if number not in set(read)]
     features = (np.load(part_of(parts, number)) for number in read)
-    aside = out.with_name(f'{out.name}.part')
     writers = {'.npy': write_npy, '.safetensors': write_safetensors, '.parquet': write_parquet}
-    writers[out.suffix](aside, names, features)
-    commit(aside, out)
+    with written_whole(out) as part:
+        writers[out.suffix](part, names, features)
     if out.suffix == '.npy':
         write_names(out.with_suffix('.txt'), names)
     if broken:
