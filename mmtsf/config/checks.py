@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .shipped import config_path, from_file
+
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 #: The same, where a word that another reference chooses has become ``*``
 ANY_REFERENCE = re.compile(r'\$\{([\w.*]+)\}')
@@ -114,7 +116,8 @@ def _check_keys(names: Names) -> None:
     """Refuse top-level keys that nothing reads and that are close to a known one."""
     known = runner_keys() | names.tables
     for key in sorted(set(names.values) - known):
-        if close := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        if close and key not in {name.split('.')[0] for name in shipped_names()}:
             raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')
 
 
@@ -141,7 +144,9 @@ def _check_options(names: Names, options: Iterable[str]) -> None:
 def _check_tables(names: Names) -> None:
     """Refuse keys of tables that nothing refers to, nor did in a file that the config inherits from."""
     for table in sorted(names.tables & set(names.values)):
-        for name in _unused(table, names.values[table], names.named):
+        if not any(_unused(table, names.values[table], names.named)):
+            continue
+        for name in _unused(table, names.values[table], names.named | shipped_names()):
             owner = name.rpartition('.')[0]
             siblings = {f'{owner}.{other.rpartition(".")[2]}' for other in names.named if _is_in(other, owner)}
             raise ValueError(f'unknown config key {name!r}: nothing refers to it{suggest(name, siblings)}')
@@ -152,15 +157,21 @@ def _is_in(name: str, owner: str) -> bool:
     return fnmatchcase(owner, name.rpartition('.')[0])
 
 
-def named_in(lineage: list[tuple[Path, dict]]) -> set[str]:
-    """Names that values of inherited files refer to: a child may have no use for them any more. A part that a word
-    chooses is ``*``."""
+def named_in(configs: Iterable[dict]) -> set[str]:
+    """Names that values of configs refer to; a part that a word chooses is ``*``."""
     found = set()
-    for text in (value for _, values in lineage for value in _texts(values)):
+    for text in (text for values in configs for text in _texts(values)):
         while match := ANY_REFERENCE.search(text):
             found.add(match[1])
             text = text.replace(match[0], '*')
     return found
+
+
+@lru_cache
+def shipped_names() -> frozenset[str]:
+    """Names that the shipped bases refer to: a child may have no use for some, also where a run has left it whole."""
+    bases = ('models/timesformer.py', 'datasets/videos.py', 'default_runtime.py')
+    return frozenset(named_in(from_file(config_path(f'mmtsf::_base_/{base}')).to_dict() for base in bases))
 
 
 def _texts(values: Any) -> Iterator[str]:

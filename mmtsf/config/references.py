@@ -44,13 +44,15 @@ class Resolver:
             KeyError: If a reference names nothing.
         """
         if isinstance(value, dict):
-            inside = {key: self.resolve(item, f'{place}.{key}') for key, item in value.items() if key != USE}
+            inside = {
+                key: self.resolve(item, f'{place}.{key}'.lstrip('.')) for key, item in value.items() if key != USE
+            }
             return merged(self._used(value, place), inside) if USE in value else inside
         if isinstance(value, (list, tuple)):
             return type(value)(self.resolve(item, f'{place}.{number}') for number, item in enumerate(value))
         if isinstance(value, str) and (match := REFERENCE.fullmatch(value := self.expanded(value))):
             self.named.add(match[1])
-            return self.resolve(self.look_up(match[1]), match[1])
+            return self.resolve(self.look_up(match[1], place), match[1])
         return self.found(value, place)
 
     def expanded(self, text: str) -> str:
@@ -64,8 +66,8 @@ class Resolver:
         """A value that stands for itself, at its place."""
         return value
 
-    def look_up(self, name: str) -> Any:
-        """The value at a dotted name, with its own references.
+    def look_up(self, name: str, place: str = '') -> Any:
+        """The value at a dotted name, with its own references; ``place`` is where a reference to it stands.
 
         Raises:
             KeyError: If there is none.
@@ -81,6 +83,7 @@ class Resolver:
                 raise KeyError(
                     f"a config value refers to '${{{name}}}', but there is no {key!r} in it"
                     f'{suggest(key, known, runner_keys() if value is self.values else ())}'
+                    + (f'; it stands at {place}' if place else '')
                 )
             value = value[key]
         return value
@@ -169,7 +172,7 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     everything, used, lineage = Resolver(values), Resolver(values), inherited(config)
     try:
         everything.resolve(values)  # also branches that no word chooses
-        named = everything.named | named_in(lineage)
+        named = everything.named | named_in([values, *(inherited_values for _, inherited_values in lineage)])
         tables = {name.split('.')[0] for name in named} - runner_keys()
         resolved = {key: used.resolve(value, key) for key, value in values.items() if key not in tables}
         pipelines = {key: Resolver(values).resolve(values[key]) for key in PIPELINES if key in values}
@@ -179,4 +182,8 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     hooks = resolved.get('default_hooks')
     if isinstance(hooks, dict) and hooks.get('ema', ...) is None:
         del hooks['ema']  # a hook that the recipe has no use for
+    for transform in pipelines.get('test_pipeline', []):
+        transform.setdefault(
+            '_scope_', values.get('default_scope')
+        )  # MMAction2's inferencers have a scope of their own
     return Config(resolved | pipelines, filename=config.filename)

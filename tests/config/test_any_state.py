@@ -30,7 +30,9 @@ def test_what_mmengine_reads_is_resolved_as_what_we_read_and_stays_so(path):
 def test_a_resolved_config_has_the_pipelines_where_mmaction_looks_for_them():
     config = load_config(TINY)
     for split in ('train', 'val', 'test'):
-        assert config[f'{split}_pipeline'] == config[f'{split}_dataloader'].dataset.pipeline
+        scope = dict(_scope_='mmtsf') if split == 'test' else {}
+        pipeline = [dict(transform, **scope) for transform in config[f'{split}_dataloader'].dataset.pipeline]
+        assert config[f'{split}_pipeline'] == pipeline
 
 
 def test_a_config_that_was_dumped_with_its_references_takes_the_same_words(tmp_path):
@@ -91,6 +93,18 @@ def test_an_argument_of_a_data_set_that_a_word_chooses_may_be_set_beside_the_wor
 def test_a_key_of_a_table_that_nothing_refers_to_is_named(text, tmp_path):
     with pytest.raises(ValueError, match="unknown config key '(data|clip|training).*': nothing refers to it; "):
         resolve(child_of(TINY, text, tmp_path))
+
+
+def test_a_config_of_no_file_is_resolved_and_one_that_has_no_use_for_a_table_as_well(tmp_path):
+    config = Config.fromfile(TINY)
+    assert resolve(Config(config.to_dict())).to_dict() == resolve(config).to_dict()
+    text = "model = dict(backbone=dict(_delete_=True, type='mmaction.C3D'))"
+    with pytest.raises(KeyError, match="there is no 'embed_dims' in it.* it stands at model.cls_head.in_channels"):
+        resolve(child_of(TINY, text, tmp_path))
+    text += "\nmodel['cls_head'] = dict(in_channels=4096)\nval_pipeline = test_pipeline = []"
+    child = child_of(TINY, text, tmp_path)
+    child.dump(tmp_path / 'left.py')
+    assert resolve(Config.fromfile(tmp_path / 'left.py')).to_dict() == resolve(child).to_dict()
 
 
 def test_a_backbone_or_head_may_be_replaced(tmp_path):

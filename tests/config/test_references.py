@@ -368,8 +368,13 @@ OURS = [
 ]
 
 
-#: What is asked for before MMAction2's class behind it looks at the others
+#: What is asked for before the others are looked at
 ASKED = dict(
+    TimeSformer=dict(attention=dict(type='JointAttention')),
+    **{
+        f'{scheme}Attention': dict(embed_dims=8, num_heads=2)
+        for scheme in ('Axial', 'Divided', 'Joint', 'LocalGlobal', 'Space')
+    },
     VideoListDataset=dict(ann_file='list.txt', pipeline=[], num_classes=2),
     VideoFolderDataset=dict(pipeline=[], split='train', num_classes=1, data_root='videos'),
 )

@@ -129,7 +129,7 @@ def test_blending_has_the_probabilities_that_are_asked_for():
 
     def share_of_none(probs):
         blending = MODELS.build(dict(type='RandomBlending', augments=ways, probs=probs))
-        return sum(blending.do_blending(clips, labels)[0] is clips for _ in range(200)) / 200
+        return sum(blending.do_blending(clips, labels)[1] is labels for _ in range(200)) / 200
 
     assert share_of_none([0.5, 0.5]) == share_of_none(None) == 0
     assert share_of_none([0.0, 0.0]) == 1

@@ -3,6 +3,7 @@ compiled = False  # torch.compile
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(
     type='VideoRecognizer',
+    _scope_='mmtsf',  # MMAction2's inferencers have a scope of their own
     frozen='${training.frozen}',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',

@@ -44,10 +44,15 @@ def set_batch(config: Config) -> str | None:
             f'out, or set global_batch_size={accumulated * loader.batch_size * processes}'
         )
     loader.batch_size, config.optim_wrapper.accumulative_counts = batch, accumulated
-    pipeline = loader.get('dataset', {}).get('pipeline') or []
-    clips = max((step.get('num_clips', 1) for step in pipeline), default=1)
+    clips = max((step.get('num_clips', 1) for step in _pipeline(loader.get('dataset', {}))), default=1)
     taken = f'{batch} clips' if clips == 1 else f'{batch} videos ({batch * clips} clips)'
     return f'global batch {total} = {processes} processes x {taken} x {accumulated} accumulated steps'
+
+
+def _pipeline(dataset: dict) -> list[dict]:
+    """Transforms of a data set, or of the one in a wrapper, or of the first one."""
+    inside = dataset.get('dataset') or next(iter(dataset.get('datasets') or []), None)
+    return dataset.get('pipeline') or (_pipeline(inside) if isinstance(inside, dict) else [])
 
 
 def num_processes(launcher: str) -> int:

@@ -45,7 +45,9 @@ def test_the_log_says_videos_where_each_gives_several_clips(processes):
     assert set_batch(config_of(64, 8)) == words
     config = config_of(64, 8)
     config.train_dataloader.dataset = dict(pipeline=[dict(type='OpenVideo'), dict(type='SampleClips', num_clips=2)])
-    assert set_batch(config) == words.replace('8 clips', '8 videos (16 clips)')
+    wrapped = config_of(64, 8)
+    wrapped.train_dataloader.dataset = dict(type='RepeatDataset', dataset=config.train_dataloader.dataset)
+    assert set_batch(config) == set_batch(wrapped) == words.replace('8 clips', '8 videos (16 clips)')
 
 
 def test_a_batch_that_cannot_be_shared_is_named(processes):
