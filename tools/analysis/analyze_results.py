@@ -58,7 +58,7 @@ PAGE = """<!doctype html>
 <td class="n">{{ '%.1f %%' % (100 * c.precision) if c.predicted else '' }}<td>{{ c.taken_for }}</tr>
 {% endfor %}</table>
 {% if matrix %}<h2>Confusion matrix</h2><img alt="confusion matrix" src="data:image/png;base64,{{ matrix }}">{% endif %}
-<h2>The errors it was surest of</h2>
+<h2>Wrong predictions with the highest scores</h2>
 <table><tr><th>video<th>is<th>taken for<th>score</tr>
 {% for e in errors %}<tr><td>{% if e.picture %}<img alt="" src="data:image/jpeg;base64,{{ e.picture }}"><br>{% endif %}
 {{ e.video }}{% if e.missing %} ({{ e.missing }}){% endif %}
