@@ -73,10 +73,10 @@ from mmtsf.weights.write import write
 def main() -> None:
     args = parse_args()
     init_default_scope('mmtsf')
+    config = load_config(args.config).model if args.config else None  # which may import an origin
     checkpoint = read_checkpoint(args.source)
     weights = translate(checkpoint, args.origin, tuple(args.allow))
-    if args.config:
-        config = load_config(args.config).model
+    if config:
         config.backbone.init_cfg = None  # the weights are the start
         backbone, model = config.backbone.to_dict(), MODELS.build(config)
         model.init_weights()
