@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
+import types
 from typing import NoReturn
 
 #: What tools spend their first seconds with; nothing of mmtsf
@@ -107,7 +108,12 @@ def become(streams: list[int], words: list[str], folder: str, environment: dict[
     tempfile.tempdir = None
     reseed()
     words = [word for word in words if word != '-u']
-    if words[0] == '-m':
+    sys.executable = environment.get('PYTHON', sys.executable)  # so that what the tool starts is warm, too
+    if words[0] == '-c':
+        sys.argv, sys.path[0] = ['-c', *words[2:]], folder
+        sys.modules['__main__'] = types.ModuleType('__main__')
+        exec(compile(words[1], '<string>', 'exec'), vars(sys.modules['__main__']))
+    elif words[0] == '-m':
         sys.argv, sys.path[0] = words[1:], folder
         runpy.run_module(words[1], run_name='__main__', alter_sys=True)
     else:

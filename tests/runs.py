@@ -25,7 +25,7 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, an
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     environment = dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port()))
     if not anew:
-        environment |= dict(PYTHON=warm.python(), PYTHON_EXEC=warm.python())  # of our scripts, and of torchrun
+        environment |= dict(PYTHON=warm.python())
     is_shell = str(words[0]).endswith('.sh')
     with tempfile.TemporaryFile('w+') as output:
         if is_shell or anew:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 from runs import ROOT, TINY, free_port
 
 from mmtsf.config import load_config
@@ -111,10 +112,9 @@ def small(command: str, motion: Path) -> list[str]:
 
 @pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
 def test_every_command_of_a_document_runs(document, workshop, motion):
-    bin_folder = Path(sys.executable).parent
-    environment = dict(
-        os.environ, PATH=f'{bin_folder}:{os.environ["PATH"]}', OMP_NUM_THREADS='1', VENV=str(bin_folder.parent)
-    )
+    bin_folder, python = Path(sys.executable).parent, warm.python()
+    path = f'{Path(python).parent}:{bin_folder}:{os.environ["PATH"]}'
+    environment = dict(os.environ, PATH=path, PYTHON=python, OMP_NUM_THREADS='1', VENV=str(bin_folder.parent))
     for command in commands_of(document):
         if command in UNTRIED:
             continue

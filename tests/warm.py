@@ -89,7 +89,7 @@ def start(words: list[str], folder: Path, environment: dict[str, str], output: I
 @cache
 def python() -> str:
     """A command that takes the words of ``python``, for scripts that start it themselves."""
-    path = Path(f'{server()}.sh')
+    path = Path(server()).with_name('python')
     path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {__file__} {server()} "$@"\n')
     path.chmod(0o755)
     return str(path)
