@@ -1,7 +1,8 @@
 # What every run shares: scope, hooks, log, environment, seed
 default_scope = 'mmtsf'
-custom_imports = dict(imports=['mmtsf.engine.runner_type'])
 runner_type = 'mmtsf.Runner'  # RUNNERS.build(config) finds it from any registry
+custom_imports = dict(imports=['mmtsf.engine.runner_type'])  # MMAction2's scripts then ask for it
+__import__('mmtsf.engine.runner_type')  # here, too: a child's custom_imports take the place of these
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -115,7 +115,7 @@ def _has(values: Any, name: str) -> bool:
 def _check_keys(names: Names) -> None:
     """Refuse top-level keys that nothing reads and that are close to a known one."""
     known = runner_keys() | names.tables
-    for key in sorted(set(names.values) - known):
+    for key in sorted(key for key in set(names.values) - known if not key.startswith('_')):  # variables of a file
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
         if close and key not in {name.split('.')[0] for name in shipped_names()}:
             raise ValueError(f'unknown config key {key!r}; did you mean {close[0]!r}?')

@@ -8,6 +8,15 @@ from typing import Any
 WEIGHTS = (re.compile(r'(^|\.steps\.\w+\.)fc\.(weight|bias)'), r'\1temporal_fc.\2')
 #: Words of backbones and of their ``attention``
 WORDS = dict(extension='temporal_fc', position_start='position_init')
+#: Words of MMAction2's TimeSformer
+MMACTION = dict(
+    attention_type="attention=dict(type='DividedAttention'), 'JointAttention' or 'SpaceAttention'",
+    dropout_ratio='left out, as in the released code,',
+    in_channels='always 3',
+    norm_cfg='norm_eps',
+    pretrained="init_cfg=dict(type='mmtsf.Pretrained', checkpoint=...)",
+    transformer_layers='attention and mlp',
+)
 
 
 def rename(name: str) -> str:
@@ -36,8 +45,9 @@ def refuse_unknown(module: Any, words: Iterable[str]) -> None:
     """Refuse arguments that a constructor does not have.
 
     Raises:
-        TypeError: If there are any; one of version 0.1 is named with its successor.
+        TypeError: If there are any; one of version 0.1 or of MMAction2 is named with its successor.
     """
     for word in words:
         now = f'; {word} is called {WORDS[word]} now' if word in WORDS else ''
+        now = now or (f"; MMAction2's {word} is {MMACTION[word]} here" if word in MMACTION else '')
         raise TypeError(f'{type(module).__name__}.__init__() got an unexpected keyword argument {word!r}{now}')

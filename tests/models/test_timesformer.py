@@ -1,8 +1,10 @@
 """The backbone: its start, the sizes it takes, its options, its errors."""
 
+import mmaction.registry
 import pytest
 import torch
 from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips, untrained_backbone
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmtsf.models import TimeSformer
@@ -188,3 +190,21 @@ def test_an_unknown_order_is_refused_with_the_known_ones() -> None:
 def test_a_width_that_the_heads_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match='embed_dims 50 is not divisible by num_heads 4'):
         tiny_backbone('JointAttention', embed_dims=50)
+
+
+def test_a_backbone_in_a_config_of_mmaction2_finds_its_parts():
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        backbone = mmaction.registry.MODELS.build(
+            dict(
+                type='mmtsf.TimeSformer',
+                attention=dict(type='DividedAttention'),
+                num_layers=1,
+                embed_dims=24,
+                num_heads=2,
+            )
+        )
+        assert list(backbone.blocks[0].attention.steps) == ['time', 'space']
+        with pytest.raises(TypeError, match="'attention_type'; MMAction2's attention_type is attention=dict"):
+            mmaction.registry.MODELS.build(
+                dict(type='mmtsf.TimeSformer', attention=dict(type='JointAttention'), attention_type='space_only')
+            )

@@ -93,8 +93,9 @@ class TimeSformer(BaseModule):
         )
         if doubled := {*shared, 'drop_path_rate'} & set(attention):
             raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
-        schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
-        mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims)) for _ in rates]
+        with DefaultScope.overwrite_default_scope('mmtsf'):  # in configs of MMAction2's scope, too
+            schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
+            mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims)) for _ in rates]
         make_block = LucidrainsBlock if token_shift else EncoderBlock
         self.blocks = nn.ModuleList(
             make_block(scheme, mlp, embed_dims, rate, norm_eps) for scheme, mlp, rate in zip(schemes, mlps, rates)
