@@ -14,7 +14,8 @@ class WorkerTable:
     """A table in shared memory with the index of the video that each worker is reading; it outlives the worker."""
 
     def __init__(self) -> None:
-        self._table = torch.zeros(MAX_WORKERS, 2, dtype=torch.int64, device='cpu').share_memory_()  # index + 1, and since when
+        # index + 1, and since when
+        self._table = torch.zeros(MAX_WORKERS, 2, dtype=torch.int64, device='cpu').share_memory_()
 
     @contextmanager
     def hold(self, index: int) -> Iterator[None]:
