@@ -11,6 +11,7 @@ import torch
 from runs import ROOT, TINY, options, run_tool
 
 from mmtsf.engine.runner.checkpoint_files import CheckpointFiles, damage
+from mmtsf.engine.runner.work_dir import check_work_dir, claim
 from mmtsf.weights import read_checkpoint
 
 
@@ -140,9 +141,13 @@ def test_a_disk_without_room_for_the_log_does_not_end_the_run(motion, tmp_path):
 
 def test_a_work_dir_that_cannot_be_written_is_one_clear_error_at_the_start(motion, tmp_path):
     code, log, _ = train_on_a_mount('ro', tmp_path, *options(motion))
-    assert code == 1
-    assert f'the work dir {tmp_path}/disk cannot be written: Read-only file system; choose another with' in log
+    assert code == 2
+    assert f'--work-dir is {tmp_path}/disk, which cannot be written: Read-only file system; choose another' in log
     assert 'Epoch' not in log
+
+
+@pytest.mark.parametrize('take', [check_work_dir, claim])
+def test_a_work_dir_that_is_a_file_is_named_with_the_remedy(take, tmp_path):
     (tmp_path / 'file').touch()
-    log = run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'file', *options(motion), fails=True)
-    assert f'the work dir {tmp_path}/file cannot be written: ' in log
+    with pytest.raises(OSError, match=f'the work dir {tmp_path}/file cannot be written: .*; choose another with'):
+        take(tmp_path / 'file')

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtsf.utils.files import check_target
+from mmtsf.utils.files import check_target, written_whole
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,19 @@ def test_what_is_read_is_not_written_over(tmp_path):
     (tmp_path / 'link.mp4').symlink_to(video)
     with pytest.raises(ValueError, match='--json is .*/link.mp4, which is read and would be written over'):
         check_target(tmp_path / 'link.mp4', '--json', [video])
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('before')
+    with pytest.raises(InterruptedError), written_whole(path) as part:
+        part.write_text('half')
+        assert path.read_text() == 'before'
+        raise InterruptedError
+    assert path.read_text() == 'before'
+    with written_whole(path) as first, written_whole(path) as second:
+        assert first != second  # of two writers at once
+        first.write_text('first')
+        second.write_text('second')
+    assert path.read_text() == 'first'
+    assert list(tmp_path.iterdir()) == [path]

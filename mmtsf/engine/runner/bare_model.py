@@ -1,4 +1,4 @@
-"""Take the model out of what wraps it for several processes."""
+"""Unwrap the model of a run."""
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner

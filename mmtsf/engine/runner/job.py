@@ -1,4 +1,4 @@
-"""Know what the launcher of a run tells: which job it is of, and whether it was started again."""
+"""Read from the environment which job of a launcher a run is of, and whether it was started again."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Run trainings and tests so that they survive what happens to long ones."""
+"""Train and test with checkpoints that are never half written, and go on from them."""
 
 import errno
 from pathlib import Path

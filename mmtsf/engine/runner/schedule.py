@@ -1,4 +1,4 @@
-"""Bring a schedule to where a resumed run is."""
+"""Advance a schedule to the iteration where a resumed run goes on."""
 
 import warnings
 from collections.abc import Sequence

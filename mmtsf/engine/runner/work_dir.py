@@ -1,4 +1,4 @@
-"""Let one training at a time, of one run, live in a work dir."""
+"""Reserve a work dir for one training at a time, and for the checkpoints of one run."""
 
 import fcntl
 import logging
