@@ -24,6 +24,7 @@ from mmtsf.utils.arguments import (
     mistakes_of,
     new_parser,
 )
+from mmtsf.utils.imports import skip_optimizers
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,6 +65,7 @@ def positive(kind: Callable) -> Callable:
 
 if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
+    skip_optimizers()
 
 import demo.folder  # before gradio, which reads on import where its files are to lie
 from demo.model import Demo

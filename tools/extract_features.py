@@ -29,6 +29,7 @@ from mmtsf.utils.arguments import (
     parsed,
 )
 from mmtsf.utils.files import check_target, written_whole
+from mmtsf.utils.imports import skip_optimizers
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 FORMATS = ('.npy', '.safetensors', '.parquet')
@@ -84,6 +85,7 @@ def check(args: argparse.Namespace) -> None:
 
 if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
+    skip_optimizers()
 
 import numpy as np
 from mmengine.config import Config

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from mmtsf.utils.arguments import add_checkpoint, add_config, add_options, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
+from mmtsf.utils.imports import skip_optimizers
 from mmtsf.utils.sources import is_live
 from mmtsf.utils.tables import new_table, rounded
 
@@ -93,6 +94,7 @@ def check_targets(args: argparse.Namespace, videos: list[Path]) -> None:
 
 if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
+    skip_optimizers()
 
 import numpy as np
 from rich.progress import track

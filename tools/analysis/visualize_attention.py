@@ -25,6 +25,7 @@ from mmtsf.utils.arguments import (
     parsed,
 )
 from mmtsf.utils.files import check_target
+from mmtsf.utils.imports import skip_optimizers
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +56,7 @@ def parse_args() -> argparse.Namespace:
 
 if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
+    skip_optimizers()
 
 import torch
 from mmengine.dataset import pseudo_collate
