@@ -9,6 +9,7 @@ from typing import Any
 from mmengine import hooks
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmtsf import compat
@@ -70,8 +71,7 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if self.minutes is None and self.iterations is None:
             return
-        wrapper = runner.optim_wrapper
-        between = wrapper.should_update() and not getattr(wrapper, 'skipped', False)
+        between = is_between_updates(runner) and not getattr(runner.optim_wrapper, 'skipped', False)
         if between and not self.is_last_train_iter(runner) and self._is_due(runner):
             self.save_within_epoch(runner)
 
@@ -213,6 +213,12 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train(runner)
         if unsaved := why_unsaved(runner):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
+
+
+def is_between_updates(runner: Runner) -> bool:
+    """Whether no gradients wait for an update; several optimizers make one with every batch."""
+    wrapper = runner.optim_wrapper
+    return isinstance(wrapper, OptimWrapperDict) or wrapper.should_update()
 
 
 def why_unsaved(runner: Runner) -> str | None:

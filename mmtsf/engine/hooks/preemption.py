@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmtsf.registry import HOOKS
 from mmtsf.utils.signals import EXIT_CODES
 
-from .checkpoint import CheckpointHook, last_checkpoint
+from .checkpoint import CheckpointHook, is_between_updates, last_checkpoint
 
 
 @HOOKS.register_module()
@@ -68,7 +68,7 @@ class PreemptionHook(Hook):
         """
         if self._checkpoints is None:
             return
-        if runner.optim_wrapper.should_update() and (code := self._asked_of_anyone()):
+        if is_between_updates(runner) and (code := self._asked_of_anyone()):
             self._checkpoints.save_within_epoch(runner)
             if self._group is not None:
                 dist.barrier(self._group)  # the launcher ends all processes when the first one has left

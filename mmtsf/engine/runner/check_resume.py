@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
@@ -48,6 +49,11 @@ def check(runner: Runner, checkpoint: dict, weights: Weights) -> RunRecord:
         raise ValueError(
             f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it with '
             'load_from'
+        )
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
+        raise ValueError(
+            'cannot resume: the run has several optimizers, whose states are not compared; leave out '
+            f'CheckpointFormatHook, so that it is resumed as MMEngine does, or {START_ANEW}'
         )
     _check_weights(runner, checkpoint, weights)
     _check_batch(runner, run)

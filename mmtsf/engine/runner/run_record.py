@@ -42,15 +42,15 @@ class RunRecord:
     @classmethod
     def of(cls, runner: Runner) -> 'RunRecord':
         """Describe the run of a runner that trains."""
-        loader = runner.train_dataloader
+        loader, optimizer = runner.train_dataloader, getattr(runner.optim_wrapper, 'optimizer', None)
         return cls(
             id=getattr(runner, 'run_id', None),
             batch=[runner.world_size, loader.batch_size],
             epoch_length=len(loader),
             videos=len(loader.dataset),
             digest=getattr(loader.dataset, 'digest', None),
-            parameters=names_of(runner),
-            states=len(runner.optim_wrapper.optimizer.state),
+            parameters=names_of(runner) if optimizer else None,
+            states=len(optimizer.state) if optimizer else None,
             settings=plain_settings(runner.cfg.to_dict()),
         )
 

@@ -145,13 +145,14 @@ class Runner(mmengine.runner.Runner):
             shard(self.model, self.optim_wrapper.optimizer)
 
     def _choose_checkpoint(self, files: CheckpointFiles, begins: bool) -> None:
-        """Find the newest checkpoint, if it is asked for."""
-        named = self._resume is True and self._load_from is not None
-        if not (begins and is_restarted()) and (named or not self._resume):
-            return
-        newest = self._newest_whole(files)
-        self._resume = named or newest is not None
-        self._load_from = newest or self._load_from
+        """Find the newest checkpoint, if it is asked for; a test takes a named one, and resumes nothing."""
+        tests = compat.is_testing(self)
+        named = self._load_from is not None and (tests or self._resume is True)
+        if (begins and is_restarted()) or (self._resume and not named):
+            newest = self._newest_whole(files)
+            self._resume = named or newest is not None
+            self._load_from = newest or self._load_from
+        self._resume = self._resume and not tests
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """MMEngine's, which reads the checkpoint as data: nothing in it is executed.

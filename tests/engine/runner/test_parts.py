@@ -7,9 +7,12 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OptimWrapper as MMEngineWrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner import Runner as PlainRunner
-from toys import ToyData, toy_runner
+from torch import nn
+from toys import ToyData, ToyModel, toy_runner
 
 from mmtsf.engine.runner import ResumableTrainLoop, Runner
 
@@ -152,6 +155,50 @@ def test_a_default_hook_that_is_none_is_left_out(name, tmp_path):
         toy_runner(tmp_path / str(i), default_hooks=HOOKS | changes) for i, changes in enumerate([{}, {name: None}])
     )
     assert len(less.hooks) == len(whole.hooks) - 1
+
+
+class TwoParts(ToyModel):
+    """A toy whose weight and bias have an optimizer each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Linear(1, 1, bias=False)
+
+    def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict:
+        out = self.layer(data['inputs']) + self.bias.weight
+        losses = dict(loss=(out - data['data_samples']).square().mean())
+        optim_wrapper['layer'].backward(losses['loss'])
+        for name in ('layer', 'bias'):
+            optim_wrapper[name].step()
+            optim_wrapper[name].zero_grad()
+        return losses
+
+
+def two_optimizers(work_dir: Path, **changes: Any) -> Runner:
+    model = TwoParts()
+    parts = dict(layer=model.layer, bias=model.bias)
+    wrappers = {n: MMEngineWrapper(torch.optim.SGD(part.parameters(), lr=0.1)) for n, part in parts.items()}
+    return toy_runner(work_dir, model=model, optim_wrapper=OptimWrapperDict(**wrappers), **changes)
+
+
+def test_several_optimizers_train_with_our_hooks_and_are_resumed_as_mmengine_does(tmp_path):
+    hooks = HOOKS | dict(checkpoint=dict(type='CheckpointHook', interval=1, iterations=3))
+    two_optimizers(tmp_path / 'run', default_hooks=hooks, max_epochs=1).train()
+    with pytest.raises(ValueError, match='cannot resume: the run has several optimizers.*CheckpointFormatHook'):
+        two_optimizers(tmp_path / 'run', default_hooks=hooks, resume=True).train()
+    again = two_optimizers(tmp_path / 'run', default_hooks=hooks | dict(checkpoint_format=None), resume=True)
+    again.train()
+    assert again.iter == 8
+
+
+@pytest.mark.parametrize('resume', ['auto', True])
+def test_a_test_takes_the_checkpoint_that_is_named_whatever_the_config_resumes(resume, tmp_path):
+    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    toy_runner(tmp_path, default_hooks=hooks).train()
+    runner = toy_runner(tmp_path, resume=resume, load_from=str(tmp_path / 'epoch_1.pth'), scores=dict(acc=[0.1]))
+    runner.val()
+    expected = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)['state_dict']
+    assert all(torch.equal(expected[name], value) for name, value in runner.model.state_dict().items())
 
 
 def test_what_a_checkpoint_calls_its_config_is_not_executed(tmp_path):
