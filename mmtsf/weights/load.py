@@ -14,6 +14,11 @@ from .translate import Weights
 HEAD = 'cls_head.'
 BACKBONE = 'backbone.'
 STEP = re.compile(r'(backbone\.blocks\.\d+\.attention\.steps\.)(\w+)\.(.+)')
+#: Weights that every model here has
+COMMON = re.compile(
+    r'backbone\.(embedding\.(cls|cls_position|space|time|patch\.\w+)|norm\.\w+|blocks\.\d+\.(norm\.\w+|mlp\.[02]\.\w+|'
+    r'attention\.steps\.\w+\.(norm|qkv|proj|temporal_fc)\.\w+))'
+)
 ADDED_STEPS = ('image', 'own')
 RESIZES = ('smooth', 'nearest', 'released')
 TABLES = ('backbone.embedding.space', 'backbone.embedding.time')
@@ -100,10 +105,11 @@ def _copy_added_steps(state: dict[str, Tensor], target: dict[str, Tensor], repor
 
 
 def _may_be_missing(key: str, target: dict[str, Tensor]) -> bool:
-    """Return whether ``key`` may keep its initialisation: the head, and what an image model lacks."""
+    """Return whether ``key`` may keep its initialisation: the head, what an image model lacks, and what a scheme, MLP or
+    backbone of somebody else's has beside the parts that all have."""
     match = STEP.fullmatch(key)
     added = match is not None and _is_added(match[2], target)
-    return added or key.startswith(HEAD) or key == 'backbone.embedding.time'
+    return added or key.startswith(HEAD) or key == 'backbone.embedding.time' or COMMON.fullmatch(key) is None
 
 
 def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str, report: Report) -> None:

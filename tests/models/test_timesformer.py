@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmtsf.models import TimeSformer
+from mmtsf.models.layers import Grouping
 from mmtsf.registry import MODELS
 
 ORDERS = ('time_space', 'space_time', 'parallel')
@@ -208,3 +209,18 @@ def test_a_backbone_in_a_config_of_mmaction2_finds_its_parts():
             mmaction.registry.MODELS.build(
                 dict(type='mmtsf.TimeSformer', attention=dict(type='JointAttention'), attention_type='space_only')
             )
+
+
+@pytest.mark.parametrize(
+    'axes',
+    [
+        dict(groups='t', members='nt h w', patches='t (nt h) w'),
+        dict(groups='t', members='h'),
+        dict(groups='t h', members='h w'),
+        dict(groups='nt', members='h w', patches='nt h w'),
+        dict(groups='x', members='t h w', patches='x t h w'),
+    ],
+)
+def test_axes_that_do_not_make_up_the_grid_are_named(axes):
+    with pytest.raises(ValueError, match='do not make up patches'):
+        Grouping(**axes)

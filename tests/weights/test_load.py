@@ -6,7 +6,7 @@ from helpers import assert_close, hugging_face_model, tiny_backbone, tiny_clips,
 from torch import nn
 from torch.nn import functional as F
 
-from mmtsf.models import TimeSformer
+from mmtsf.models import DividedAttention, TimeSformer
 from mmtsf.registry import MODELS
 from mmtsf.weights import Pretrained, backbone_config, build, load_weights, translate
 
@@ -144,3 +144,18 @@ def test_a_backbone_starts_from_any_file_by_its_config(tmp_path) -> None:
 def test_a_misspelt_option_of_pretrained_is_refused() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'resizes'"):
         Pretrained('file.pth', resizes='nearest')
+
+
+def test_a_scheme_with_weights_of_its_own_starts_from_an_image_model():
+    @MODELS.register_module(name='GatedForTest', force=True)
+    class Gated(DividedAttention):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            self.gate = nn.Parameter(torch.ones(1))
+
+    weights = translate(dict(tiny_backbone('SpaceAttention').state_dict()))
+    model = untrained_backbone('GatedForTest')
+    report = load_weights(weights, model)
+    assert [key for key in report.fresh if 'gate' in key] == [f'backbone.blocks.{i}.attention.gate' for i in (0, 1)]
+    with pytest.raises(ValueError, match='attention.gate'):
+        load_weights(weights, model, may_start_fresh=False)

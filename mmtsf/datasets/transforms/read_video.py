@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
@@ -111,6 +112,7 @@ class DecodeFrames(BaseTransform):
 
     Raises:
         ValueError: If there is no reader.
+        TypeError: If the reader gives something else than RGB uint8 frames.
     """
 
     def transform(self, results: dict) -> dict:
@@ -119,8 +121,14 @@ class DecodeFrames(BaseTransform):
                 "DecodeFrames needs the key 'reader', which OpenVideo gives; put OpenVideo at the beginning of the "
                 'pipeline, or decode with the transform that belongs to its first one, as DecordDecode to DecordInit'
             )
+        reader, places = results.pop('reader'), results['frame_inds'] - results.get('start_index', 0)
         with blamed_on(results.get('filename')):
-            frames = results.pop('reader').read(results['frame_inds'] - results.get('start_index', 0))
+            frames = reader.read(places)
+        if frames.dtype != np.uint8 or frames.shape[3:] != (3,) or len(frames) != len(places):
+            raise TypeError(
+                f'{type(reader).__name__} gave {frames.dtype} {frames.shape} for {len(places)} frames, expected uint8 '
+                f'({len(places)}, H, W, 3)'
+            )
         results['imgs'] = list(frames)
         results['img_shape'] = results['original_shape'] = frames.shape[1:3]
         return results

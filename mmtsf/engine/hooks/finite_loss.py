@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.hooks import Hook
@@ -45,13 +46,13 @@ class FiniteLossHook(Hook):
             RuntimeError: If more than ``max_skips`` were not finite, or one was that the wrapper has not skipped.
         """
         wrapper, videos = runner.optim_wrapper, [info.get('filename') for info in sample_infos(data_batch)]
-        loss = float((outputs or {}).get('loss', 0.0))
+        loss = (outputs or {}).get('loss', torch.zeros(())).detach()
         if not hasattr(wrapper, 'skipped'):
-            self._see_to_spoilt_weights(runner, loss, videos)
+            self._see_to_spoilt_weights(runner, float(loss), videos)
             return
         self.videos += videos
         if wrapper.skipped:
-            self._name(runner, loss, self.videos if math.isfinite(loss) else videos)
+            self._name(runner, float(loss), self.videos if loss.isfinite() else videos)
         if wrapper.should_update():
             self.videos = []
             if not wrapper.skipped:

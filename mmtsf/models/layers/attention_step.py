@@ -12,7 +12,7 @@ from .tokens import Grid, Grouping
 
 
 class AttentionStep(nn.Module):
-    """Self-attention of every token over its own group, Equations 5 to 8 of the paper without the residual.
+    """Self-attention of every token over its own group, Equations 2 to 8 of the paper without the residual.
 
     Args:
         embed_dims (int): Width C of the tokens.
@@ -54,8 +54,8 @@ class AttentionStep(nn.Module):
         """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
 
         With ``only_cls`` it is the classification token's alone, ``(B, 1, C)``, and no more is computed."""
-        q, k, v = self.queries_keys_values(tokens, grid)  # Equation 5
-        mixed = attend(q[:, :, :1] if only_cls else q, k, v)  # Equations 6 and 7
+        q, k, v = self.queries_keys_values(tokens, grid)  # Equations 2 to 4
+        mixed = attend(q[:, :, :1] if only_cls else q, k, v)  # Equations 5 to 7
         residual = through(join_heads(mixed), self.proj, self.drop_path, self.temporal_fc)  # Equation 8
         return self.grouping.unfold(residual, grid, only_cls)
 

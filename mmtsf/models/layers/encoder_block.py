@@ -9,7 +9,7 @@ from .tokens import Grid
 
 
 class EncoderBlock(nn.Module):
-    """An attention scheme, then an MLP, each with its residuals (Equations 4 to 9 of the paper).
+    """An attention scheme, then an MLP, each with its residuals (Equations 2 to 9 of the paper).
 
     Args:
         attention (nn.Module): Attention scheme; owns its norms and residuals.
@@ -30,5 +30,5 @@ class EncoderBlock(nn.Module):
 
     def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
         """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
-        tokens = self.attention(tokens, grid, only_cls)
-        return tokens + through(tokens, self.norm, self.mlp, self.drop_path)
+        tokens = self.attention(tokens, grid, only_cls)  # Equation 8, with its residual
+        return tokens + through(tokens, self.norm, self.mlp, self.drop_path)  # Equation 9

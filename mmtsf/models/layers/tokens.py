@@ -46,6 +46,20 @@ class Grouping:
     with_cls: bool = True
     parts: int = 2
 
+    def __post_init__(self) -> None:
+        """Refuse axes that do not make up the grid.
+
+        Raises:
+            ValueError: If ``patches`` has other axes than ``groups`` and ``members`` together, or lacks one of the grid.
+        """
+        axes, used = self.patches.split(), [*self.groups.split(), *self.members.split()]
+        whole = {*'thw'} | {f'n{axis}' for axis in self.cut}
+        if sorted(axes) != sorted(used) or set(axes) != whole:
+            raise ValueError(
+                f'groups {self.groups!r} and members {self.members!r} do not make up patches {self.patches!r}; expected '
+                "the axes 't h w', and 'nt', 'nh' or 'nw' for one that is cut, each once, without brackets"
+            )
+
     @property
     def flat(self) -> str:
         return f'b ({self.patches}) c'
