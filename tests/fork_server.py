@@ -97,8 +97,10 @@ def serve(listener: socket.socket, children: dict[int, socket.socket]) -> None:
     children[process] = connection
 
 
-def become(streams: list[int], words: list[str], folder: str, environment: dict[str, str]) -> NoReturn:
+def become(streams: list[int], words: list[str], folder: str, environment: dict[str, str], group: bool) -> NoReturn:
     """Run ``python WORDS`` in this process, as if it had just begun."""
+    if group:
+        os.setpgid(0, 0)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -106,6 +108,7 @@ def become(streams: list[int], words: list[str], folder: str, environment: dict[
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
+    sys.path[1:1] = filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))
     reseed()
     words = [word for word in words if word != '-u']
     sys.executable = environment.get('PYTHON', sys.executable)  # so that what the tool starts is warm, too

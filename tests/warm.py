@@ -26,12 +26,16 @@ class Child:
         folder (str): Folder to run in.
         environment (dict[str, str]): Its whole environment.
         streams (list[int]): Descriptors of its three standard streams.
+        group (bool): Whether it leads a process group of its own. Defaults to False.
     """
 
-    def __init__(self, server: str, words: list[str], folder: str, environment: dict, streams: list[int]) -> None:
+    def __init__(
+        self, server: str, words: list[str], folder: str, environment: dict, streams: list[int], group: bool = False
+    ) -> None:
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.connect(server)
-        request = json.dumps(dict(words=words, folder=folder, environment=environment)).encode() + b'\n'
+        asked = dict(words=words, folder=folder, environment=environment, group=group)
+        request = json.dumps(asked).encode() + b'\n'
         sent = socket.send_fds(self.connection, [request], streams)
         self.connection.sendall(request[sent:])
         self.answers = self.connection.makefile('rb')
@@ -58,9 +62,17 @@ class Child:
                 raise subprocess.TimeoutExpired(f'process {self.pid}', timeout or 0) from None
         return self.returncode
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
     def terminate(self) -> None:
         """Send it SIGTERM."""
-        os.kill(self.pid, signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 @cache
@@ -80,10 +92,11 @@ def server() -> str:
     return str(path)
 
 
-def start(words: list[str], folder: Path, environment: dict[str, str], output: IO) -> Child:
-    """Begin to run ``python WORDS``, with its output in a file."""
+def start(words: list[str], folder: Path, environment: dict[str, str], output: IO, group: bool = False) -> Child:
+    """Begin to run ``python WORDS``, with its output in a file, perhaps in a process group of its own."""
     with open(os.devnull) as nothing:
-        return Child(server(), words, str(folder), environment, [nothing.fileno(), output.fileno(), output.fileno()])
+        streams = [nothing.fileno(), output.fileno(), output.fileno()]
+        return Child(server(), words, str(folder), environment, streams, group)
 
 
 @cache

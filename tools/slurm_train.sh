@@ -13,7 +13,7 @@ CONFIG=${3:?"$USAGE"}
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 
-python "$(dirname "$0")/train.py" "$CONFIG" "${@:4}" --check # mistakes are told before there is a queue
+"${PYTHON:-python}" "$(dirname "$0")/train.py" "$CONFIG" "${@:4}" --check # mistakes are told before there is a queue
 
 asked= task=
 # hand a signal to the tasks, which save and leave
@@ -26,7 +26,7 @@ trap 'forward USR1' USR1
 train() {
     srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
         --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-12}" --kill-on-bad-exit=0 --wait=60 ${SRUN_ARGS:-} \
-        python -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@" &
+        "${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$CONFIG" --launcher slurm "$@" &
     task=$! status=0
     wait "$task" || status=$?
     while kill -0 "$task" 2>/dev/null; do # a signal ended the waiting, not the tasks

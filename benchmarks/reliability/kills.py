@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -43,13 +44,16 @@ class Run:
 
     def start(self, *words: str) -> subprocess.Popen:
         """Start the training in its own process group, with its output appended to the log."""
-        command = [sys.executable, 'tools/train.py', self.config, '--work-dir', self.work_dir, *words]
+        command = ['tools/train.py', self.config, '--work-dir', self.work_dir, *words]
         environment = dict(os.environ, OMP_NUM_THREADS='1')
         with self.log.open('a') as log:
-            self.process = subprocess.Popen(
-                [*map(str, command)], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, process_group=0
-            )
+            self.process = self.begin([*map(str, command)], environment, log)
         return self.process
+
+    def begin(self, command: list[str], environment: dict[str, str], log: IO) -> subprocess.Popen:
+        """Start Python."""
+        streams = dict(stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, process_group=0, **streams)
 
     def finish(self, *words: str, expected: int = 0) -> str:
         """Start the training, wait for its end, and return the log."""

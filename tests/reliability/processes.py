@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
+import warm
+from kills import Run
 from runs import ROOT, TINY, free_port, run_tool
 
 #: Without chance in the model, and with gradients that decide how far a weight moves
@@ -20,6 +22,14 @@ STEADY = {
 }
 
 
+class WarmRun(Run):
+    """A training that can be started, killed and resumed, forked from a warm process."""
+
+    def begin(self, command: list[str], environment: dict[str, str], log: IO) -> warm.Child:
+        """Fork a child."""
+        return warm.start(command, ROOT, environment, log, group=True)
+
+
 def train(processes: int, work_dir: Path, *words: Any, fails: bool = False) -> str:
     """Train in so many processes, and return what is printed; one of them without any launcher."""
     tool = ['tools/train.py', TINY] if processes == 1 else ['tools/dist_train.sh', TINY, processes]
@@ -29,6 +39,7 @@ def train(processes: int, work_dir: Path, *words: Any, fails: bool = False) -> s
 def start(work_dir: Path, *words: Any, processes: int = 2, **variables: Any) -> subprocess.Popen:
     """The same, not waited for; its process is torchrun's own."""
     environment = {'OMP_NUM_THREADS': 1, 'PORT': free_port(), 'PYTHON': sys.executable, **variables}
+    environment['PYTHON_EXEC'] = warm.python()  # in which torchrun runs the tool
     with (work_dir.parent / f'{work_dir.name}.log').open('a') as log:
         return subprocess.Popen(
             ['bash', 'tools/dist_train.sh', TINY, str(processes), '--work-dir', str(work_dir), *map(str, words)],

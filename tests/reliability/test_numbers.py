@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from kills import Run
 from mmengine.optim import build_optim_wrapper
+from processes import WarmRun
 from runs import ROOT, TINY
 from torch import nn
 
@@ -82,7 +82,7 @@ def write_config(folder: Path, motion: Path, bad: str, max_skips: int) -> Path:
     return path
 
 
-def losses_and_norms(run: Run) -> list[tuple[float, float]]:
+def losses_and_norms(run: WarmRun) -> list[tuple[float, float]]:
     """Of every iteration, from the curves."""
     lines = next(run.work_dir.glob('*/vis_data/scalars.json')).read_text().splitlines()
     return [(row['loss'], row.get('grad_norm')) for row in map(json.loads, lines) if 'loss' in row]
@@ -90,7 +90,7 @@ def losses_and_norms(run: Run) -> list[tuple[float, float]]:
 
 def test_a_batch_whose_loss_is_no_number_is_named_and_skipped(motion, tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    run = Run(write_config(tmp_path, motion, '/left/0000', max_skips=10), tmp_path / 'run')
+    run = WarmRun(write_config(tmp_path, motion, '/left/0000', max_skips=10), tmp_path / 'run')
     log = run.finish()
     skips = re.findall(r'iteration (\d+) is skipped: loss nan, a gradient of (\[.*\])', log)
     assert len(skips) == 2  # one in each epoch
@@ -103,7 +103,7 @@ def test_a_batch_whose_loss_is_no_number_is_named_and_skipped(motion, tmp_path, 
 
 def test_many_such_batches_end_the_run_which_names_the_last_good_checkpoint(motion, tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    run = Run(write_config(tmp_path, motion, '.', max_skips=2), tmp_path / 'run')
+    run = WarmRun(write_config(tmp_path, motion, '.', max_skips=2), tmp_path / 'run')
     log = run.finish(expected=1)
     assert '3 updates were not finite, more than the 2 of finite_loss.max_skips; ' in log
     assert 'there is no good checkpoint' in log
@@ -116,7 +116,7 @@ def test_weights_that_ran_away_are_not_named_as_the_last_good_checkpoint(motion,
     with config.open('a') as file:  # the third step leads to infinity
         file.write("param_scheduler = dict(_delete_=True, type='StepLR', step_size=2, gamma=1e38, by_epoch=False)\n")
         file.write("optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1e-3))\n")
-    run = Run(config, tmp_path / 'run')
+    run = WarmRun(config, tmp_path / 'run')
     log = run.finish(expected=1)
     assert '3 updates were not finite, more than the 2 of finite_loss.max_skips' in log
     good = Path(re.search(r'the last good checkpoint is (\S+);', log)[1])

@@ -4,12 +4,13 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from kills import ROOT, Run, difference, result, write_config
-from processes import children, start
+from processes import WarmRun, children, start
 from runs import TINY, options, run_tool
 
 
@@ -17,7 +18,7 @@ from runs import TINY, options, run_tool
 def whole(motion, tmp_path_factory) -> Run:
     """A run that was left alone."""
     folder = tmp_path_factory.mktemp('whole')
-    run = Run(write_config(folder, motion, epochs=2), folder / 'run')
+    run = WarmRun(write_config(folder, motion, epochs=2), folder / 'run')
     run.finish()
     return run
 
@@ -44,7 +45,7 @@ def wait_for(run: Run, words: str) -> None:
 def test_a_signalled_run_leaves_a_checkpoint_and_goes_on_bit_for_bit(
     whole, number, when, checkpoint, also_workers, tmp_path
 ):
-    run = Run(whole.config, tmp_path / 'run')
+    run = WarmRun(whole.config, tmp_path / 'run')
     run.start()
     wait_for(run, when)
     (os.killpg if also_workers else os.kill)(run.process.pid, number)
@@ -60,7 +61,7 @@ def test_a_signalled_run_leaves_a_checkpoint_and_goes_on_bit_for_bit(
 )
 def test_a_signal_before_the_first_iteration_is_one_line(number, code, whole, tmp_path):
     run = Run(whole.config, tmp_path / 'run')
-    run.start()
+    run.start()  # a real Python: a signal may also come while it imports
     wait_for(run, 'System environment')
     run.process.send_signal(number)
     assert run.process.wait(timeout=60) == code
@@ -69,7 +70,7 @@ def test_a_signal_before_the_first_iteration_is_one_line(number, code, whole, tm
 
 
 def test_a_second_training_in_a_work_dir_is_refused_while_the_first_one_lives(whole, tmp_path):
-    first, second = (Run(whole.config, tmp_path / 'run') for _ in range(2))
+    first, second = (WarmRun(whole.config, tmp_path / 'run') for _ in range(2))
     first.start()
     wait_for(first, 'Epoch(train) [1][ 3/16]')
     first.process.send_signal(signal.SIGSTOP)  # it lives, for as long as the others take
@@ -137,6 +138,7 @@ def cluster(tmp_path, monkeypatch):
         (folder / name).write_text('#!/usr/bin/env bash\n' + script.format(folder) + '\n')
         (folder / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv('PATH', f'{folder}:{os.environ["PATH"]}')
+    monkeypatch.setenv('PYTHON', sys.executable)
     monkeypatch.delenv('SLURM_JOB_ID', raising=False)
     return folder
 
