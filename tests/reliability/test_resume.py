@@ -251,6 +251,7 @@ def test_a_state_that_repeats_one_number_leads_nowhere_else_in_memory(edited, mo
 
 
 def final_loss(*words: Any) -> float:
+    torch.set_num_threads(1)  # others do not live on in a forked process
     return resumed(*words).message_hub.get_scalar('train/loss').current()
 
 
