@@ -104,6 +104,23 @@ def refuse_old_keys(values: dict) -> None:
         raise ValueError('this config has keys of an older version, which nothing reads: ' + '; '.join(lines))
 
 
+def refuse_options_through_references(values: dict, options: Iterable[str]) -> None:
+    """Refuse options for a part of what a reference stands for.
+
+    Raises:
+        ValueError: With the reference, whose own place is to be changed.
+    """
+    for name in options:
+        keys = name.split('.')
+        for depth in range(1, len(keys)):
+            value = _at(values, '.'.join(keys[:depth]))
+            if isinstance(value, str) and ANY_REFERENCE.search(value):
+                place = '.'.join(keys[:depth])
+                raise ValueError(
+                    f'the option {name!r} leads through {place}={value!r}, a reference; change what it refers to'
+                )
+
+
 def _has(values: Any, name: str) -> bool:
     for key in name.split('.'):
         if not isinstance(values, dict) or key not in values:
@@ -168,10 +185,16 @@ def named_in(configs: Iterable[dict]) -> set[str]:
 
 
 @lru_cache
+def shipped() -> tuple[dict, ...]:
+    """Values of the shipped bases, which a config may be made of although it tells no files."""
+    bases = ('models/timesformer.py', 'datasets/videos.py', 'schedules/paper.py', 'default_runtime.py')
+    return tuple(from_file(config_path(f'mmtsf::_base_/{base}')).to_dict() for base in bases)
+
+
+@lru_cache
 def shipped_names() -> frozenset[str]:
     """Names that the shipped bases refer to: a child may have no use for some, also where a run has left it whole."""
-    bases = ('models/timesformer.py', 'datasets/videos.py', 'default_runtime.py')
-    return frozenset(named_in(from_file(config_path(f'mmtsf::_base_/{base}')).to_dict() for base in bases))
+    return frozenset(named_in(shipped()))
 
 
 def _texts(values: Any) -> Iterator[str]:
@@ -189,8 +212,11 @@ def _check_second_places(names: Names) -> None:
 
     Where none does, the literal takes effect: there is no second place.
     """
-    places = [(place, reference) for _, values in names.lineage for place, reference in _references(values)]
-    written = [(place, reference, _at(names.values, place)) for place, reference in places]
+    origins = [*shipped(), *(values for _, values in names.lineage)]
+    places = {
+        found for values in origins for found in _references(values) if _is_same_part(found[0], values, names.values)
+    }
+    written = [(place, reference, _at(names.values, place)) for place, reference in sorted(places)]
     for place, reference, literal in [*written, *names.overridden]:
         if literal is ... or isinstance(literal, dict) or REFERENCE.search(str(literal)):
             continue
@@ -205,7 +231,9 @@ def _check_second_places(names: Names) -> None:
 
 
 def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
-    """Dotted places whose value is one reference to a plain name; lists are replaced as a whole, so not within them."""
+    """Dotted places whose value is one reference to a plain name."""
+    if isinstance(values, (list, tuple)):
+        values = dict(enumerate(values))
     if isinstance(values, dict):
         for key, value in values.items():
             yield from _references(value, f'{place}.{key}' if place else str(key))
@@ -213,9 +241,20 @@ def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
         yield place, values
 
 
+def _is_same_part(place: str, before: dict, now: dict) -> bool:
+    """Whether a place within a list is one of a transform that is still there; other lists are replaced as a whole."""
+    owner, _, _ = place.rpartition('.')
+    if not any(key.isdigit() for key in place.split('.')):
+        return True
+    kinds = [_at(values, f'{owner}.type') for values in (before, now)]
+    return 'pipeline' in place and kinds[0] == kinds[1] != ...
+
+
 def _at(values: Any, name: str) -> Any:
-    """The value at a dotted name, or ``...`` if there is none."""
+    """The value at a dotted name, ``...`` if there is none; items of a list have numbers."""
     for key in name.split('.'):
+        if isinstance(values, (list, tuple)):
+            values = {str(number): item for number, item in enumerate(values)}
         if not isinstance(values, dict) or key not in values:
             return ...
         values = values[key]

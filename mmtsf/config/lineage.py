@@ -48,6 +48,7 @@ def bases(file: Path) -> list[Path]:
 
 def _named(suffix: str, text: str) -> Any:
     if suffix != '.py':
+        text = re.sub(r'\{\{.*?\}\}', 'null', text)
         return (json.loads(text) if suffix == '.json' else yaml.safe_load(text) or {}).get('_base_')
     tree = ast.parse(re.sub(r'\{\{.*?\}\}', '_', text))
     for line in tree.body:

@@ -1,9 +1,11 @@
 """Read a config file, choose its recipe, change it by options and resolve its references."""
 
+import os
 from pathlib import Path
 
 from mmengine.config import Config
 
+from .checks import refuse_options_through_references
 from .recipes import SLOT, recipe_is, recipe_path
 from .references import resolve
 from .shipped import config_path, from_file
@@ -31,10 +33,12 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config or recipe.
-        ValueError: If the config has no place for a recipe.
+        ValueError: If the config has no place for a recipe, or an option leads through a reference.
     """
     file, changes = config_path(path), dict(options or {})
-    config = from_file(file)
+    chosen = os.environ.get(SLOT)
+    with recipe_is(recipe_path(chosen).resolve() if chosen else None):
+        config = from_file(file)
     recipe = changes.pop('recipe', config.get('recipe'))
     if recipe is not None:
         with recipe_is(recipe_path(recipe).resolve()):
@@ -46,5 +50,6 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
                 'leaves in its work dir has none, give the one that the run was started with'
             )
     config.pop('recipe', None)
+    refuse_options_through_references(config.to_dict(), changes)
     config.merge_from_dict(changes)
     return config

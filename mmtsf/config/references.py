@@ -139,12 +139,24 @@ def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
 
 
 def merged(base: dict, changes: dict) -> dict:
-    """``base`` with dicts changed key by key and everything else replaced, as MMEngine does for child configs."""
+    """``base`` with dicts changed key by key and everything else replaced, as MMEngine does for child configs and
+    options; keys of a list are numbers of its items.
+
+    Raises:
+        ValueError: If a list is changed at another key.
+    """
     result = dict(base)
     for key, value in changes.items():
-        if isinstance(value, dict):
+        before = result.get(key)
+        if isinstance(value, dict) and isinstance(before, (list, tuple)) and '_delete_' not in value:
+            items = {str(number): item for number, item in enumerate(before)}
+            if odd := [place for place in map(str, value) if place not in items]:
+                raise ValueError(f'{key} is a list of {len(items)} and has no item {odd[0]!r}; replace it as a whole')
+            items = merged(items, {str(place): item for place, item in value.items()})
+            result[key] = type(before)(items.values())
+        elif isinstance(value, dict):
             own = {name: item for name, item in value.items() if name != '_delete_'}
-            keeps = isinstance(result.get(key), dict) and not value.get('_delete_')
+            keeps = isinstance(before, dict) and not value.get('_delete_')
             result[key] = merged(result[key], own) if keeps else own
         else:
             result[key] = value
@@ -167,8 +179,8 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     """
     values = config.to_dict()
     refuse_old_keys(values)
-    if 'training' not in values and '${training.' in str(values):  # a schedule of one's own has the usual words
-        values['training'] = Config.fromfile(words_path()).training.to_dict()
+    if '${training.' in str(values):  # a schedule of one's own has the usual words
+        values['training'] = merged(Config.fromfile(words_path()).training.to_dict(), values.get('training', {}))
     everything, used, lineage = Resolver(values), Resolver(values), inherited(config)
     try:
         everything.resolve(values)  # also branches that no word chooses
@@ -186,4 +198,5 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
         transform.setdefault(
             '_scope_', values.get('default_scope')
         )  # MMAction2's inferencers have a scope of their own
-    return Config(resolved | pipelines, filename=config.filename)
+    text = config.text or '# no file'  # else MMEngine would open the file once more, wherever it is by now
+    return Config(resolved | pipelines, cfg_text=text, filename=config.filename)

@@ -107,6 +107,51 @@ def test_a_config_of_no_file_is_resolved_and_one_that_has_no_use_for_a_table_as_
     assert resolve(Config.fromfile(tmp_path / 'left.py')).model == resolve(child).model
 
 
+def test_a_config_is_resolved_wherever_its_file_is_by_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(CONFIGS)
+    config = Config.fromfile(TINY.name)
+    monkeypatch.chdir(tmp_path)
+    assert resolve(config).to_dict() == load_config(TINY).to_dict()
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('child.yaml', '_base_: {}\nlr: {{{{_base_.lr}}}}'),
+        ('child.json', '{{"_base_": "{}", "lr": {{{{_base_.lr}}}}}}'),
+    ],
+)
+def test_a_config_of_any_kind_may_take_a_value_of_its_base(name, text, tmp_path):
+    (tmp_path / name).write_text(text.format(TINY))
+    assert load_config(tmp_path / name).to_dict() == load_config(TINY).to_dict()
+
+
+def test_a_second_place_is_named_where_no_file_tells_of_the_first():
+    config = Config(Config.fromfile(TINY).to_dict())
+    config.model.backbone.num_frames = 16
+    with pytest.raises(ValueError, match='model.backbone.num_frames is 16, .* set clip.num_frames=16'):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        ('val_pipeline.4.size', 'val_pipeline.4.size is 32, .* set clip.size=32'),
+        (
+            'train_pipeline.1.num_frames',
+            r"leads through train_pipeline.1='\$\{sampling.*', a reference; change",
+        ),
+        ('test_dataloader.dataset.pipeline.99.size', "pipeline is a list of 7 and has no item '99'"),
+    ],
+)
+def test_options_within_lists_take_effect_or_are_named(option, words):
+    with pytest.raises(ValueError, match=words):
+        load_config(TINY, {option: 32})
+    config = load_config(TINY, {'test_dataloader.dataset.pipeline.1.num_clips': 10})
+    assert config.test_dataloader.dataset.pipeline[1].num_clips == 10
+    assert len(config.test_dataloader.dataset.pipeline) == 7
+
+
 def test_a_backbone_or_head_may_be_replaced(tmp_path):
     text = """
 model = dict(

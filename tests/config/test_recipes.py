@@ -195,6 +195,23 @@ def test_a_recipe_may_be_chosen_by_the_environment(monkeypatch) -> None:
     assert config.to_dict() == load_config(TINY, dict(recipe='modern')).to_dict()
 
 
+@pytest.mark.parametrize('chosen', ['modern', 'mine.py'])
+def test_the_environment_names_a_recipe_as_the_option_does(chosen, monkeypatch, tmp_path) -> None:
+    child_of(recipe_names()['modern'], 'lr = 3e-4', tmp_path, 'mine.py')
+    tiny = str(Path(TINY).resolve())
+    monkeypatch.chdir(tmp_path)
+    expected = load_config(tiny, dict(recipe=chosen)).to_dict()
+    monkeypatch.setenv('MMTSF_RECIPE', chosen)
+    assert load_config(tiny).to_dict() == expected
+
+
+def test_a_recipe_with_some_of_the_words_has_the_usual_others(tmp_path) -> None:
+    own = "training = dict(label_smoothing=0.3)\noptim_wrapper = dict(optimizer=dict(type='SGD'))\nmax_epochs = 2"
+    (tmp_path / 'own.py').write_text(own)
+    head = load_config(TINY, dict(recipe=str(tmp_path / 'own.py'))).model.cls_head
+    assert (head.type, head.label_smooth_eps) == ('TimeSformerHead', 0.3)
+
+
 def test_a_schedule_of_ones_own_has_the_usual_words(tmp_path) -> None:
     root = Path(TINY).resolve().parent / '_base_'
     bases = [str(root / name) for name in ('models/timesformer.py', 'datasets/k400.py', 'clips/8x32_224.py')]

@@ -42,6 +42,8 @@ class VideoRecognizer(Recognizer3D):
     ) -> None:
         refuse_references(dict(backbone=backbone, cls_head=cls_head, frozen=frozen), type(self).__name__)
         super().__init__(backbone, cls_head, neck, train_cfg, test_cfg, data_preprocessor)
+        if self.with_cls_head:
+            self.cls_head.register_forward_hook(_in_float32)
         self.frozen = frozen
         if frozen:
             self.backbone.requires_grad_(False)
@@ -69,3 +71,8 @@ class VideoRecognizer(Recognizer3D):
             return self.backbone(clips)
         tokens = self.backbone.norm(self.backbone.encode(clips)[0][:, 1:])
         return tokens.reshape(len(clips), -1, tokens.shape[-1])  # where frames are clips of their own, all of a clip's
+
+
+def _in_float32(head: Any, given: tuple, scores: Any) -> Any:
+    """Scores of a head of MMAction2 under bfloat16 autocast, for which its metrics, NumPy's, have no type."""
+    return scores.float() if isinstance(scores, Tensor) and scores.dtype == torch.bfloat16 else scores
