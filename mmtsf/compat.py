@@ -208,6 +208,15 @@ def has_hooks(module: nn.Module) -> bool:
     return any(hooks)
 
 
+def version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place.
+
+    PyTorch compares it for what a function saves, and documents it by a name that begins with an underscore. Seen in
+    PyTorch 2.13.0.
+    """
+    return tensor._version
+
+
 def replace_saved(output: Tensor, index: int, compute: Callable[[], Tensor]) -> None:
     """Free a tensor that a function of our own has saved for the backward pass, which computes it instead.
 

@@ -10,7 +10,37 @@ from torch import Tensor
 from mmtsf import compat
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Callable[[], Tensor] | None = None) -> Tensor:
+class Repeat:
+    """A computation that the backward pass does once more, with the same operands.
+
+    Args:
+        compute (Callable): Takes the operands; holds nothing that may change.
+        operands (Tensor, optional): Its input and weights.
+    """
+
+    def __init__(self, compute: Callable[..., Tensor], *operands: Tensor | None) -> None:
+        self.compute = compute
+        self.operands = operands
+        self.versions = self._versions()
+
+    def __call__(self) -> Tensor:
+        """Compute it.
+
+        Raises:
+            RuntimeError: If an operand was changed in place, as PyTorch does of what it has saved.
+        """
+        if self.versions != self._versions():
+            raise RuntimeError(
+                'one of the variables needed for gradient computation has been modified by an inplace operation: the '
+                'input, weight or bias of a norm or an activation; change it after the backward pass'
+            )
+        return self.compute(*self.operands)
+
+    def _versions(self) -> list[int]:
+        return [compat.version(operand) for operand in self.operands if operand is not None]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Repeat | None = None) -> Tensor:
     """``F.linear``, under autocast as well; on CPUs in float32 by oneDNN, and not by MKL as PyTorch does.
 
     On an AMD processor MKL takes 1.5 to 2.2 times as long, forward and backward; see benchmarks/.
@@ -19,7 +49,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Callabl
         x (Tensor): ``(..., in)``.
         weight (Tensor): ``(out, in)``.
         bias (Tensor, optional): ``(out,)``. Defaults to None.
-        again (Callable, optional): Computes ``x`` once more in the backward pass, which then is not kept. Defaults to
+        again (Repeat, optional): Computes ``x`` once more in the backward pass, which then is not kept. Defaults to
             None: it is kept.
     """
     device = x.device.type
@@ -28,7 +58,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Callabl
     if not torch.is_grad_enabled():
         return _product(x, weight, bias)
     y = _Linear.apply(x, weight, bias)
-    if again is not None and x.requires_grad and weight.requires_grad:
+    if again is not None and weight.requires_grad:
         compat.replace_saved(y, 0, _repeat(again, device, x.dtype))
     return y
 
@@ -38,7 +68,7 @@ def _lower(value: Tensor | None, dtype: torch.dtype) -> Any:
     return value if value is None or value.dtype == torch.float64 else value.to(dtype)
 
 
-def _repeat(again: Callable[[], Tensor], device: str, dtype: torch.dtype) -> Callable[[], Tensor]:
+def _repeat(again: Repeat, device: str, dtype: torch.dtype) -> Callable[[], Tensor]:
     """``again`` as it is computed now, without a graph."""
     low, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 

@@ -5,12 +5,14 @@ from functools import partial
 from typing import TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .linear import linear
+from .linear import Repeat, linear
 from .plain import FORWARDS, is_plain
 
-#: Modules so cheap that the backward pass repeats them. Others say so of themselves: ``is_cheap = True`` in the class
+#: Modules so cheap that the backward pass repeats them. Others say so of themselves, if they have no weights: with
+#: ``is_cheap = True`` in the class
 CHEAP = (nn.GELU, nn.LayerNorm)
 #: Tokens at a time in inference on a CPU: what lies between two linear layers stays in the caches
 ROWS = 1024
@@ -38,8 +40,9 @@ def through(x: Tensor, *modules: nn.Module) -> Tensor:
 
 def _flat(x: Tensor, modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
     for module in modules:
-        if type(module).forward is FORWARDS[nn.Sequential] and is_plain(x, module):
-            yield from _flat(x, tuple(module.children()))
+        is_usual = type(module).forward is FORWARDS[nn.Sequential]
+        if isinstance(module, nn.Sequential) and is_usual and is_plain(x, module):
+            yield from _flat(x, tuple(module))  # not its children, of which one that stands there twice is one
         else:
             yield module
 
@@ -58,13 +61,25 @@ def _run(x: Tensor, chain: list[nn.Module]) -> Tensor:
         if _is_linear(first, x) and _scales_rows(second) and _is_linear(third, x) and is_plain(x, second):
             x, done = _one_product(x, first, second, third), 3
         elif _is_cheap(first) and is_plain(x, first) and _is_linear(second, x):
-            x, done = linear(first(x), second.weight, second.bias, again=partial(first, x)), 2
+            y = first(x)
+            x, done = linear(y, second.weight, second.bias, _again(first, x) if y.requires_grad else None), 2
         elif _is_linear(first, x):
             x, done = linear(x, first.weight, first.bias), 1
         else:
             x, done = first(x), 1
         chain = chain[done:]
     return x
+
+
+def _again(module: nn.Module, x: Tensor) -> Repeat:
+    """What a cheap module computes, with the weights and settings that it has now."""
+    if type(module) is nn.LayerNorm:
+        shape, eps = module.normalized_shape, module.eps
+        return Repeat(lambda x, *affine: F.layer_norm(x, shape, *affine, eps=eps), x, module.weight, module.bias)
+    if type(module) is nn.GELU:
+        approximate = module.approximate
+        return Repeat(lambda x: F.gelu(x, approximate=approximate), x)
+    return Repeat(partial(type(module).forward, module), x)
 
 
 def _one_product(x: Tensor, first: nn.Linear, between: nn.Module, second: nn.Linear) -> Tensor:
@@ -80,6 +95,8 @@ def _is_linear(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
 
 
 def _is_cheap(module: nn.Module) -> bool:
+    if type(module) is nn.LayerNorm and len(module.normalized_shape) != 1:
+        return False  # it is not of each token by itself
     return type(module) in CHEAP or 'is_cheap' in vars(type(module))
 
 
