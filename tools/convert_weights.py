@@ -26,8 +26,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'target', type=Path, help='file to write: .pth, .pyth or .safetensors; a folder for huggingface'
     )
-    origins = ['mmtsf', *names_in('mmtsf.weights.origins', 'ORIGINS', ORIGINS)]
-    parser.add_argument('--from', dest='origin', choices=origins, help='origin (default: recognised)')
+    parser.add_argument(
+        '--from',
+        dest='origin',
+        help=f'origin: mmtsf, {", ".join(ORIGINS)}, or one that --config imports (default: recognised)',
+    )
     parser.add_argument('--to', choices=FORMATS, default='mmtsf', help='format to write (default: mmtsf)')
     parser.add_argument('--config', help='fit the weights to the model of this config (default: the one they tell)')
     parser.add_argument(
@@ -48,6 +51,9 @@ def check(args: argparse.Namespace) -> None:
     """Check paths and options."""
     if args.config and args.num_heads is not None:
         raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
+    origins = ['mmtsf', *names_in('mmtsf.weights.origins', 'ORIGINS', ORIGINS)]
+    if args.origin not in (None, *origins) and not args.config:
+        raise ValueError(f'--from is {args.origin!r}, expected one of {origins}, or --config with one that imports it')
     source = find_checkpoint(args.source)
     if args.config:
         config_path(args.config)

@@ -78,6 +78,8 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
+    if origin not in (None, *ORIGINS):
+        raise ValueError(f'origin is {origin!r}, expected one of {[OURS, *ORIGINS]}')
     candidates = [ORIGINS[origin]] if origin else list(ORIGINS.values())
     tables = [(candidate, scheme) for candidate in candidates for scheme in candidate.tables]
     states = [state] if inner is state else [state, inner]  # the released code's have the prefix, too
