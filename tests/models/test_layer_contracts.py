@@ -2,12 +2,16 @@
 
 import pytest
 import torch
-from helpers import assert_close, tiny_backbone, tiny_clips
+import torch.nn.functional as F
+from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
+from mmengine.analysis import get_model_complexity_info
 from torch import nn
 from torch.func import functional_call
 
 from mmtsf import compat
 from mmtsf.models.kernels.through import through
+
+each_scheme = pytest.mark.parametrize('scheme', SCHEMES)
 
 
 def test_a_module_that_stands_in_a_sequence_twice_runs_twice() -> None:
@@ -54,3 +58,57 @@ def test_a_version_is_what_pytorch_counts() -> None:
     before = compat.version(x)
     x.add_(1)
     assert compat.version(x) == before + 1
+
+
+class Mix(nn.Module):
+    """An MLP for which each token depends on all."""
+
+    def __init__(self, mlp: nn.Module) -> None:
+        super().__init__()
+        self.mlp = mlp
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mlp(x + x.mean(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda block: setattr(block, 'mlp', Mix(block.mlp)),
+        lambda block: setattr(block, 'norm', nn.LayerNorm((33, 48))),
+        lambda block: setattr(block, 'drop_path', nn.Softmax(dim=1)),
+    ],
+    ids=['mlp', 'norm', 'drop_path'],
+)
+@torch.no_grad()
+def test_a_last_block_of_unknown_modules_sees_all_tokens(change) -> None:
+    model, clips = tiny_backbone('DividedAttention'), tiny_clips(2)
+    change(model.blocks[-1])
+    assert_close(model(clips), model.norm(model.encode(clips)[0][:, 0]))
+
+
+@pytest.mark.parametrize('hooked', [False, True])
+@torch.no_grad()
+def test_a_compiled_model_computes_the_last_block_whole_where_a_hook_looks_at_it(hooked: bool) -> None:
+    model, clips, shapes = tiny_backbone('DividedAttention'), tiny_clips(2), []
+    expected = model(clips)
+    if hooked:
+        model.blocks[-1].mlp.register_forward_hook(lambda module, inputs, output: None)
+
+    def backend(graph, _):
+        shapes.extend(node.meta['example_value'].shape for node in graph.graph.nodes if node.target is F.gelu)
+        return graph.forward
+
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    assert_close(compiled(clips), expected)
+    assert [shape[1] for shape in shapes] == [33, 33 if hooked else 1]
+
+
+@each_scheme
+def test_a_trace_computes_the_same(scheme: str) -> None:
+    model, clips = tiny_backbone(scheme), tiny_clips(2)
+    traced = torch.jit.trace(model, clips)
+    other = tiny_clips(2)
+    assert_close(traced(other), model(other))
+    assert get_model_complexity_info(model, input_shape=tuple(clips.shape[1:]), show_table=False)['flops'] > 0

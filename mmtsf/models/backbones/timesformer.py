@@ -8,8 +8,21 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmtsf.models.kernels.plain import is_plain
-from mmtsf.models.layers import AttentionStep, ClipEmbedding, EncoderBlock, Grid, LucidrainsBlock
+from mmtsf.models.attentions import AttentionScheme
+from mmtsf.models.kernels.plain import is_plain, is_untouched, normalises_tokens
+from mmtsf.models.layers import (
+    GEGLU,
+    MLP,
+    AttentionStep,
+    ClipEmbedding,
+    DropPath,
+    EncoderBlock,
+    GatedMLP,
+    Grid,
+    LucidrainsBlock,
+    LucidrainsStep,
+    RotaryPosition,
+)
 from mmtsf.models.old_names import refuse_unknown
 from mmtsf.registry import MODELS
 
@@ -17,6 +30,9 @@ FUSED_WEIGHTS = (
     'these are weights of a model that was fused for prediction (mmtsf.deploy.fuse), which no plain model takes; give '
     'the checkpoint that the fused model was made from'
 )
+#: Modules that do the same to the classification token whether the patches are there or not
+PER_TOKEN = {AttentionStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
+PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
 
 
 @MODELS.register_module()
@@ -130,8 +146,11 @@ class TimeSformer(BaseModule):
         """Embed clips ``(B, 3, T, H, W)``, normalised, as features ``(B, C)``: the classification token after the last
         norm.
 
-        Of a last block that is plain (:func:`is_plain`) no more than the classification token is computed."""
-        only_cls = torch.compiler.is_compiling() or is_plain(clips, *self.blocks[-1].modules())
+        Of a last block of known modules that are plain (:func:`is_plain`) no more than the classification token is
+        computed."""
+        modules = tuple(self.blocks[-1].modules())
+        plain = is_untouched(*modules) if torch.compiler.is_compiling() else is_plain(clips, *modules)
+        only_cls = plain and all(map(_is_per_token, modules))
         cls = self.encode(clips, only_cls)[0][:, 0]
         if not self.mixes_time:
             cls = cls.unflatten(0, (clips.shape[0], -1)).mean(dim=1)
@@ -152,6 +171,11 @@ class TimeSformer(BaseModule):
             else:
                 tokens = block(*arguments)
         return tokens, grid
+
+
+def _is_per_token(module: nn.Module) -> bool:
+    is_scheme = isinstance(module, AttentionScheme) and type(module).forward is AttentionScheme.forward
+    return is_scheme or type(module) in PER_TOKEN and normalises_tokens(module)
 
 
 def _refuse_other_kind(module: TimeSformer, state: dict, prefix: str, *_: Any) -> None:

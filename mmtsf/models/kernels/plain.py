@@ -28,9 +28,19 @@ def is_plain(x: Tensor, *modules: nn.Module) -> bool:
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or compat.is_transformed() or compat.is_dispatched():
         return False
-    if type(x) not in TENSORS or x.is_meta or has_torch_function((x,)) or compat.has_global_hooks():
+    if type(x) not in TENSORS or x.is_meta or has_torch_function((x,)):
         return False
-    return all(map(_is_untouched, modules))
+    return is_untouched(*modules)
+
+
+def is_untouched(*modules: nn.Module) -> bool:
+    """Whether it is so as far as the modules themselves say, whoever looks at what PyTorch computes."""
+    return not compat.has_global_hooks() and all(map(_is_untouched, modules))
+
+
+def normalises_tokens(module: nn.Module) -> bool:
+    """Whether a module, if it is a LayerNorm, is one of each token by itself."""
+    return type(module) is not nn.LayerNorm or len(module.normalized_shape) == 1
 
 
 def _is_untouched(module: nn.Module) -> bool:

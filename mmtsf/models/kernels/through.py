@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .linear import Repeat, linear
-from .plain import FORWARDS, is_plain
+from .plain import FORWARDS, is_plain, normalises_tokens
 
 #: Modules so cheap that the backward pass repeats them. Others say so of themselves, if they have no weights: with
 #: ``is_cheap = True`` in the class
@@ -51,7 +51,7 @@ def _hidden_layer(x: Tensor, chain: list[nn.Module]) -> int:
     """Number of the first modules that are two linear layers and what stands before and between them; or 0."""
     layers = [number for number, module in enumerate(chain) if type(module) is nn.Linear][:2]
     part = chain[: layers[-1] + 1] if len(layers) == 2 else []
-    per_token = all(type(module) is nn.Linear or _is_cheap(module) for module in part)
+    per_token = all(normalises_tokens(module) and (type(module) is nn.Linear or _is_cheap(module)) for module in part)
     return len(part) if per_token and is_plain(x, *part) else 0
 
 
@@ -75,7 +75,11 @@ def _again(module: nn.Module, x: Tensor) -> Repeat:
     """What a cheap module computes, with the weights and settings that it has now."""
     if type(module) is nn.LayerNorm:
         shape, eps = module.normalized_shape, module.eps
-        return Repeat(lambda x, *affine: F.layer_norm(x, shape, *affine, eps=eps), x, module.weight, module.bias)
+
+        def norm(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+            return F.layer_norm(x, shape, weight, bias, eps)
+
+        return Repeat(norm, x, module.weight, module.bias)
     if type(module) is nn.GELU:
         approximate = module.approximate
         return Repeat(lambda x: F.gelu(x, approximate=approximate), x)
@@ -95,8 +99,6 @@ def _is_linear(module: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
 
 
 def _is_cheap(module: nn.Module) -> bool:
-    if type(module) is nn.LayerNorm and len(module.normalized_shape) != 1:
-        return False  # it is not of each token by itself
     return type(module) in CHEAP or 'is_cheap' in vars(type(module))
 
 

@@ -3,11 +3,12 @@ from .clip_embedding import ClipEmbedding
 from .drop_path import DropPath
 from .encoder_block import EncoderBlock
 from .lucidrains import LucidrainsBlock, LucidrainsStep
-from .mlp import MLP, GatedMLP
+from .mlp import GEGLU, MLP, GatedMLP
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping
 
 __all__ = [
+    'GEGLU',
     'MLP',
     'AttentionStep',
     'ClipEmbedding',

@@ -50,14 +50,15 @@ class Grouping:
         """Refuse axes that do not make up the grid.
 
         Raises:
-            ValueError: If ``patches`` has other axes than ``groups`` and ``members`` together, or lacks one of the grid.
+            ValueError: If ``patches`` has other axes than ``groups`` and ``members`` together, or lacks one of the
+                grid.
         """
         axes, used = self.patches.split(), [*self.groups.split(), *self.members.split()]
         whole = {*'thw'} | {f'n{axis}' for axis in self.cut}
         if sorted(axes) != sorted(used) or set(axes) != whole:
             raise ValueError(
-                f'groups {self.groups!r} and members {self.members!r} do not make up patches {self.patches!r}; expected '
-                "the axes 't h w', and 'nt', 'nh' or 'nw' for one that is cut, each once, without brackets"
+                f'groups {self.groups!r} and members {self.members!r} do not make up patches {self.patches!r}; '
+                "expected the axes 't h w', and 'nt', 'nh' or 'nw' for one that is cut, each once, without brackets"
             )
 
     @property
@@ -87,7 +88,7 @@ class Grouping:
                     f'are {lengths[axis]} patches along it (grid t x h x w = {" x ".join(map(str, grid))}); choose '
                     'a number of frames or an image size that divides, or another attention'
                 )
-            lengths[axis] //= self.parts
+            lengths[axis] = lengths[axis] // self.parts  # not in place: in a trace it is a tensor
             lengths[f'n{axis}'] = self.parts
         return lengths
 
