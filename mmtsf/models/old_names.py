@@ -30,6 +30,17 @@ def rename_keys(module: Any, state: dict, prefix: str, *_: Any) -> None:
         state[prefix + rename(key.removeprefix(prefix))] = state.pop(key)
 
 
+def rename_in_checkpoint(checkpoint: dict) -> None:
+    """Give averaged weights and the optimizer's parameters in a checkpoint today's names; its weights are renamed where
+    they are read (:func:`mmtsf.weights.translate`)."""
+    averages, run = checkpoint.get('ema_state_dict'), checkpoint.get('meta', {}).get('run')
+    if isinstance(averages, dict):
+        checkpoint['ema_state_dict'] = {rename(key): value for key, value in averages.items()}
+    names = run.get('parameters') if isinstance(run, dict) else None
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        run['parameters'] = [rename(name) for name in names]
+
+
 def rename_words(options: dict) -> dict:
     """Options of a config of version 0.1 by today's words.
 

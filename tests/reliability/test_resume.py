@@ -311,6 +311,24 @@ def test_a_checkpoint_of_version_0_1_which_tells_less_is_resumed_bit_for_bit(tra
         assert all(torch.equal(again['optimizer']['state'][place][key], value) for key, value in state.items())
 
 
+@pytest.mark.parametrize('kind', ['AdamW', 'EMA'])
+def test_weights_by_their_names_of_version_0_1_are_resumed_bit_for_bit(kind, trained, edited, motion, tmp_path):
+    def rename(checkpoint: dict) -> None:
+        run = checkpoint['meta']['run']
+        run['parameters'] = [name.replace('.temporal_fc.', '.fc.') for name in run['parameters']]
+        assert sum('.fc.' in name for name in run['parameters']) == 2
+        for name in ('state_dict', 'ema_state_dict'):
+            state = checkpoint.get(name, {})
+            for key in [key for key in state if '.temporal_fc.' in key]:
+                state[key.replace('.temporal_fc.', '.fc.')] = state.pop(key)
+
+    resumed(tmp_path / 'run', motion, edited(rename, kind), **KINDS[kind])
+    whole, again = (torch.load(f / 'epoch_2.pth', weights_only=True) for f in (trained(kind).parent, tmp_path / 'run'))
+    for name in {'state_dict', 'ema_state_dict'} & whole.keys():
+        assert whole[name].keys() == again[name].keys()
+        assert all(torch.equal(again[name][key], value) for key, value in whole[name].items())
+
+
 # What the config says counts: it is honoured and said, or refused
 
 

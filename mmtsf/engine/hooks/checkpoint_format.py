@@ -16,6 +16,7 @@ from mmtsf.engine.runner.bare_model import bare_model
 from mmtsf.engine.runner.check_resume import check
 from mmtsf.engine.runner.run_record import RunRecord
 from mmtsf.models import TimeSformer
+from mmtsf.models.old_names import rename_in_checkpoint
 from mmtsf.registry import HOOKS
 from mmtsf.weights import Weights, load_weights, translate
 from mmtsf.weights.translate import OURS
@@ -47,6 +48,7 @@ class CheckpointFormatHook(Hook):
             hub['log_scalars'] = {name: _unpack(buffer) for name, buffer in hub['log_scalars'].items()}
         # Runner.resume executes this text as a config
         checkpoint.setdefault('meta', {}).pop('config', None)
+        rename_in_checkpoint(checkpoint)
         model = bare_model(runner)
         is_ours = any(isinstance(module, TimeSformer) for module in model.modules())
         weights = translate(checkpoint) if is_ours else Weights(checkpoint.get('state_dict', {}), OURS, '')
