@@ -1,5 +1,8 @@
 """A layer is called: whatever stands in its place, and whatever looks at it, counts."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,9 +10,13 @@ from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
 from mmengine.analysis import get_model_complexity_info
 from torch import nn
 from torch.func import functional_call
+from torch.nn.utils.parametrize import register_parametrization
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmtsf import compat
+from mmtsf.models.kernels.linear import linear
 from mmtsf.models.kernels.through import through
+from mmtsf.models.layers import DropPath
 
 each_scheme = pytest.mark.parametrize('scheme', SCHEMES)
 
@@ -112,3 +119,124 @@ def test_a_trace_computes_the_same(scheme: str) -> None:
     other = tiny_clips(2)
     assert_close(traced(other), model(other))
     assert get_model_complexity_info(model, input_shape=tuple(clips.shape[1:]), show_table=False)['flops'] > 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    'module', [nn.SiLU(inplace=True), nn.ReLU(inplace=True), nn.Dropout(0.0, inplace=True)], ids=str
+)
+def test_a_module_may_work_in_place_on_what_a_linear_layer_gives(module: nn.Module, dtype: torch.dtype) -> None:
+    modules = nn.Sequential(nn.Linear(8, 8), module, nn.Linear(8, 8), DropPath(0.0), module).to(dtype)
+    x = torch.randn(2, 5, 8, dtype=dtype)
+    parameters = tuple(modules.parameters())
+    got = torch.autograd.grad(through(x, modules).sin().sum(), parameters)
+    expected = torch.autograd.grad(modules(x).sin().sum(), parameters)
+    for one, other in zip(got, expected, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize('grad', [True, False])
+@pytest.mark.parametrize(
+    ('x', 'weight', 'bias'),
+    [
+        ((4, 8), (3, 7), (3,)),
+        ((4, 8), (3, 8), (4,)),
+        ((4, 8), (3, 8), (1,)),
+        ((4, 8), (8,), None),
+        ((4, 8), (2, 3, 8), None),
+        ((0, 8), (3, 8), (3,)),
+        ((4, 0), (3, 0), (3,)),
+        ((4, 8), (0, 8), (0,)),
+        ((8,), (3, 8), (3,)),
+        ((), (3, 8), (3,)),
+    ],
+    ids=str,
+)
+def test_operands_of_any_shape_give_what_pytorch_gives(x, weight, bias, grad: bool) -> None:
+    operands = [None if shape is None else torch.randn(shape, requires_grad=True) for shape in (x, weight, bias)]
+
+    def answer(product):
+        try:
+            return product(*operands)
+        except RuntimeError as error:
+            return str(error)
+
+    with torch.set_grad_enabled(grad):
+        got, expected = answer(linear), answer(F.linear)
+    if isinstance(expected, str):
+        assert got == expected
+    else:
+        assert_close(got, expected)
+
+
+@each_scheme
+@pytest.mark.parametrize('mode', ['train', 'eval', 'bfloat16'])
+def test_no_clips_give_no_features(scheme: str, mode: str) -> None:
+    model = tiny_backbone(scheme).train(mode == 'train')
+    with torch.autocast('cpu', enabled=mode == 'bfloat16'), torch.set_grad_enabled(mode != 'eval'):
+        features = model(tiny_clips(0))
+    assert features.shape == (0, 48)
+    if mode != 'eval':
+        features.sum().backward()
+        assert all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize('grad', [True, False])
+def test_a_wrapper_of_a_pytorch_function_sees_every_call(grad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, clips, calls = tiny_backbone('DividedAttention'), tiny_clips(2), []
+    with torch.set_grad_enabled(grad):
+        expected = model(clips)
+        usual = F.linear
+        monkeypatch.setattr(F, 'linear', lambda *operands: calls.append(operands) or usual(*operands))
+        assert_close(model(clips), expected)
+    assert len(calls) == sum(isinstance(module, nn.Linear) for module in model.modules())
+
+
+def test_a_forward_that_was_replaced_before_our_import_is_called() -> None:
+    script = (
+        'from torch import nn; usual, calls = nn.Linear.forward, []\n'
+        'nn.Linear.forward = lambda module, x: calls.append(module) or usual(module, x)\n'
+        'import torch; from mmtsf.models.kernels.through import through\n'
+        'through(torch.randn(2, 8), nn.Linear(8, 8)); assert len(calls) == 1'
+    )
+    subprocess.run([sys.executable, '-c', script], check=True)
+
+
+class Count(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return weight
+
+
+def test_a_parametrisation_is_computed_once_for_each_call() -> None:
+    model, count = tiny_backbone('DividedAttention'), Count()
+    register_parametrization(model.blocks[-1].mlp[0], 'weight', count)
+    count.calls = 0
+    model(tiny_clips(1))
+    assert count.calls == 1
+
+
+@pytest.mark.parametrize('scheme', ['JointAttention', 'DividedAttention'])
+def test_the_flop_counter_sees_all_products(scheme: str) -> None:
+    model, clips = tiny_backbone(scheme, num_layers=1), tiny_clips(2)
+    with FlopCounterMode(display=False) as counter:
+        model(clips)
+    tokens = {'JointAttention': [(2, 33)], 'DividedAttention': [(2 * 8, 4), (2 * 4, 9)]}[scheme]
+    products = 2 * clips.numel() * 48
+    products += sum(2 * groups * length * 48 * (4 * 48 + 2 * length) for groups, length in tokens)
+    products += 2 * 2 * 33 * 48 * 48 * 8
+    if scheme == 'DividedAttention':
+        products += 2 * 2 * 32 * 48 * 48  # temporal_fc
+    assert counter.get_total_flops() == products
+
+
+def test_the_flop_counter_sees_a_backward_pass_alone() -> None:
+    x = torch.randn(5, 8, requires_grad=True)
+    y = linear(x, torch.randn(3, 8, requires_grad=True)).sum()
+    with FlopCounterMode(display=False) as counter:
+        y.backward()
+    assert counter.get_total_flops() == 2 * 2 * 5 * 3 * 8

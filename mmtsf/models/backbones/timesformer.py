@@ -153,7 +153,7 @@ class TimeSformer(BaseModule):
         only_cls = plain and all(map(_is_per_token, modules))
         cls = self.encode(clips, only_cls)[0][:, 0]
         if not self.mixes_time:
-            cls = cls.unflatten(0, (clips.shape[0], -1)).mean(dim=1)
+            cls = cls.unflatten(0, (clips.shape[0], clips.shape[2])).mean(dim=1)
         return self.norm(cls)
 
     def encode(self, clips: Tensor, only_cls: bool = False) -> tuple[Tensor, Grid]:

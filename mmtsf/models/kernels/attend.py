@@ -20,16 +20,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     It is PyTorch's fused kernel, but for CPUs in bfloat16, where batched products are 1.7 to 3 times as fast, a few
     groups at a time, so that no more than ``SCORES`` scores are held; and but for the transforms of ``torch.func``,
-    for which the kernel has no second derivatives. On CPUs plain tensors have them.
+    for which the kernel has no second derivatives, and on CPUs for PyTorch's FLOP counter, which does not know it. On
+    CPUs plain tensors have them.
 
     Args:
         q (Tensor): Queries.
         k (Tensor): Keys.
         v (Tensor): Values.
     """
-    if compat.is_transformed():
+    is_counted = not torch.compiler.is_compiling() and compat.is_dispatched() and q.device.type == 'cpu'
+    if compat.is_transformed() or is_counted:
         return _weights(q, k.transpose(-2, -1)) @ v
-    if q.device.type != 'cpu' or not is_plain(q):
+    if q.device.type != 'cpu' or not is_plain(q) or not q.numel():
         return F.scaled_dot_product_attention(q, k, v)
     if q.dtype == torch.bfloat16:
         with torch.autocast('cpu', enabled=False):  # it would take the scores to float32 and back
@@ -51,7 +53,7 @@ class _Flash(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         q, k, v, mixed, logsumexp = ctx.saved_tensors
-        if torch.is_grad_enabled() or compat.is_transformed():
+        if torch.is_grad_enabled() or compat.is_transformed() or compat.is_dispatched():
             return _gradients(q, k, v, gradient)
         return compat.flash_attention_backward(gradient, q, k, v, mixed, logsumexp)
 
@@ -72,7 +74,7 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         q, k, v = ctx.saved_tensors
-        if torch.is_grad_enabled() or compat.is_transformed():
+        if torch.is_grad_enabled() or compat.is_transformed() or compat.is_dispatched():
             return _gradients(q, k, v, gradient)
         grad_q, grad_k, grad_v = (torch.empty_like(x) for x in (q, k, v))
         for groups, rows in _parts(q, k):

@@ -55,12 +55,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Repeat 
     device = x.device.type
     if torch.is_autocast_enabled(device):
         x, weight, bias = (_lower(value, torch.get_autocast_dtype(device)) for value in (x, weight, bias))
+    if not _fit(x, weight, bias):
+        return F.linear(x, weight, bias)  # which says so, or knows what to do
     if not torch.is_grad_enabled():
         return _product(x, weight, bias)
-    y = _Linear.apply(x, weight, bias)
+    y = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
     if again is not None and weight.requires_grad:
         compat.replace_saved(y, 0, _repeat(again, device, x.dtype))
-    return y
+    return y.view(*x.shape[:-1], -1)  # of a function's own output no view may be changed in place
+
+
+def _fit(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether operands are those of a plain product: oneDNN asks no more, and takes others for something else."""
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or not x.numel() or not len(weight):
+        return False
+    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype != weight.dtype or bias.device != x.device):
+        return False
+    return weight.layout == x.layout == torch.strided and weight.device == x.device
 
 
 def _lower(value: Tensor | None, dtype: torch.dtype) -> Any:
@@ -74,7 +85,8 @@ def _repeat(again: Repeat, device: str, dtype: torch.dtype) -> Callable[[], Tens
 
     def repeated() -> Tensor:
         with torch.no_grad(), torch.autocast(device, low, enabled):
-            return again().to(dtype)
+            repeated_x = again().to(dtype)
+            return repeated_x.reshape(-1, repeated_x.shape[-1])
 
     return repeated
 
@@ -91,16 +103,19 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        product = F.linear if torch.is_grad_enabled() or compat.is_transformed() else _product
-        rows = gradient.reshape(-1, gradient.shape[-1])
+        product = F.linear if torch.is_grad_enabled() or _is_watched() else _product
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if wants_weight:
-            grad_weight = product(rows.T, x.reshape(-1, x.shape[-1]).T)
+            grad_weight = product(gradient.T, x.T)
         del x
         if wants_x:
-            grad_x = product(rows, weight.T.contiguous()).view(*gradient.shape[:-1], -1)
-        return grad_x, grad_weight, rows.sum(dim=0) if wants_bias else None
+            grad_x = product(gradient, weight.T.contiguous())
+        return grad_x, grad_weight, gradient.sum(dim=0) if wants_bias else None
+
+
+def _is_watched() -> bool:
+    return compat.is_transformed() or compat.is_dispatched()
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

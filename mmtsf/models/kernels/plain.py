@@ -1,17 +1,28 @@
 """Whether a layer may be computed in another way than by calling it."""
 
+import inspect
 from collections.abc import Callable
+from types import BuiltinFunctionType
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import has_torch_function
 
 from mmtsf import compat
 
 TENSORS = (Tensor, nn.Parameter)
+
+
+def _is_of_pytorch(kind: type[nn.Module]) -> bool:
+    """Whether ``forward`` stands in the file of its class: somebody may have replaced it before this is imported."""
+    code = getattr(kind.forward, '__code__', None)
+    return code is not None and code.co_filename == inspect.getfile(kind)
+
+
 #: What these classes do, as long as nobody has put something else in its place
-FORWARDS: dict[type[nn.Module], Callable] = {
-    kind: kind.forward for kind in (nn.GELU, nn.LayerNorm, nn.Linear, nn.Sequential)
+FORWARDS: dict[type[nn.Module], Callable | None] = {
+    kind: kind.forward if _is_of_pytorch(kind) else None for kind in (nn.GELU, nn.LayerNorm, nn.Linear, nn.Sequential)
 }
 
 
@@ -30,6 +41,10 @@ def is_plain(x: Tensor, *modules: nn.Module) -> bool:
         return False
     if type(x) not in TENSORS or x.is_meta or has_torch_function((x,)):
         return False
+    if not isinstance(F.linear, BuiltinFunctionType) or not isinstance(
+        F.scaled_dot_product_attention, BuiltinFunctionType
+    ):
+        return False  # somebody looks at its calls
     return is_untouched(*modules)
 
 
@@ -49,5 +64,11 @@ def _is_untouched(module: nn.Module) -> bool:
         compat.has_hooks(module)
         or 'forward' in vars(module)
         or kind.forward is not FORWARDS.get(kind, kind.forward)
-        or any(type(getattr(module, name, None)) not in (*TENSORS, type(None)) for name in ('weight', 'bias'))
+        or _is_special(module, 'weight')
+        or _is_special(module, 'bias')
     )
+
+
+def _is_special(module: nn.Module, name: str) -> bool:
+    """Whether an attribute is computed, as a parametrised one is, or is no plain tensor."""
+    return hasattr(type(module), name) or type(getattr(module, name, None)) not in (*TENSORS, type(None))

@@ -32,7 +32,7 @@ def through(x: Tensor, *modules: nn.Module) -> Tensor:
         modules (nn.Module): Any modules; an ``nn.Sequential`` stands for what is in it.
     """
     chain = list(_flat(x, modules))
-    if not torch.is_grad_enabled() and x.device.type == 'cpu' and (end := _hidden_layer(x, chain)):
+    if not torch.is_grad_enabled() and x.device.type == 'cpu' and (end := _hidden_layer(x, chain)) and x.numel():
         rows = [_run(part, chain[:end]) for part in x.reshape(-1, x.shape[-1]).split(ROWS)]
         x, chain = torch.cat(rows).view(*x.shape[:-1], -1), chain[end:]
     return _run(x, chain)
