@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch_files import Described, Storage, archive, pickled, stream
 
+from mmtsf.engine.runner.runner import SCHEME
 from mmtsf.weights import read_checkpoint
 
 PLAIN = dict(
@@ -136,7 +137,12 @@ def malicious(kind: str, marker: Path, folder: Path) -> Path:
 KINDS = ('top', 'old', 'nested', 'optimizer', 'history', 'object', 'pickle', 'npz', 'folder')
 
 
-@pytest.mark.parametrize('load', [read_checkpoint, CheckpointLoader.load_checkpoint])
+def read_for_a_runner(source: str) -> dict:
+    """Read as our runner does, through MMEngine."""
+    return CheckpointLoader.load_checkpoint(f'{SCHEME}{source}', 'cpu')
+
+
+@pytest.mark.parametrize('load', [read_checkpoint, read_for_a_runner])
 @pytest.mark.parametrize('kind', KINDS)
 def test_code_in_a_checkpoint_is_not_run(kind, load, tmp_path):
     marker = tmp_path / 'marker'

@@ -30,6 +30,7 @@ from runs import ROOT, TINY, free_port, options, run_tool
 from safetensors.torch import save_file
 from servers import CONTENT, Served, capped, endless, forever, in_chunks, plain, serving, wait_for
 
+from mmtsf.engine.runner.runner import SCHEME
 from mmtsf.utils.sources import MODEL_INDEX
 from mmtsf.utils.text import cleaned, without_secrets
 from mmtsf.weights import Pretrained, download, read_checkpoint
@@ -104,12 +105,17 @@ def test_any_name_on_the_server_is_a_name_in_its_own_folder(server, cache, path)
     assert not target.name.startswith('.')
 
 
+def read_for_a_runner(source: str) -> dict:
+    """Read as our runner does, through MMEngine."""
+    return CheckpointLoader.load_checkpoint(f'{SCHEME}{source}', 'cpu')
+
+
 def test_every_way_to_a_checkpoint_leads_through_the_cache(server, tmp_path):
     torch.save(dict(weight=torch.full((1, 2), 3.0), bias=torch.ones(1)), tmp_path / 'model.pth')
     server.files['/model.pth'].content = (tmp_path / 'model.pth').read_bytes()
     for url in (server.url(), server.url().replace('http', 'HTTP')):
         assert read_checkpoint(url)['weight'].sum() == 6
-        assert CheckpointLoader.load_checkpoint(url)['weight'].sum() == 6
+        assert read_for_a_runner(url)['weight'].sum() == 6
     with pytest.raises(ValueError, match='no architecture that is known'):
         Pretrained(server.url())(torch.nn.Linear(2, 1))  # read, and then seen to be no TimeSformer
     assert len(server.asked) == 2
@@ -117,7 +123,7 @@ def test_every_way_to_a_checkpoint_leads_through_the_cache(server, tmp_path):
 
 @pytest.mark.parametrize('source', ['ftp://h/m.pth', 'file:///etc/passwd', 's3://b/m.pth', 'openmmlab://resnet50'])
 def test_other_kinds_of_addresses_are_refused(cache, source):
-    for read in (read_checkpoint, CheckpointLoader.load_checkpoint):
+    for read in (read_checkpoint, read_for_a_runner):
         with pytest.raises(FileNotFoundError, match='no address that is fetched; give one that begins with http:// or'):
             read(source)
 
