@@ -110,13 +110,25 @@ def small(command: str, motion: Path) -> list[str]:
     return [*words, *given, *(f'{key}={value}' for key, value in changes.items() if f'{key}=' not in command)]
 
 
+def warm_venv(folder: Path) -> Path:
+    """The environment of this Python, with a warm one in its place."""
+    real = Path(sys.executable).parents[1]
+    (folder / 'bin').mkdir(parents=True)
+    for path in [*real.glob('bin/*'), *real.glob('installed-*')]:
+        if not path.name.startswith('python'):
+            (folder / path.relative_to(real)).symlink_to(path)
+    (folder / 'bin/python').symlink_to(warm.python())
+    return folder
+
+
 @pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
 def test_every_command_of_a_document_runs(document, workshop, motion):
-    bin_folder, python = Path(sys.executable).parent, warm.python()
-    path = f'{Path(python).parent}:{bin_folder}:{os.environ["PATH"]}'
-    environment = dict(os.environ, PATH=path, PYTHON=python, OMP_NUM_THREADS='1', VENV=str(bin_folder.parent))
+    venv = warm_venv(workshop / 'venv')
+    path = f'{venv}/bin:{os.environ["PATH"]}'
+    environment = dict(os.environ, PATH=path, PYTHON=f'{venv}/bin/python', OMP_NUM_THREADS='1', VENV=str(venv))
+    readme = [] if document.name == 'README.md' else [small(command, motion) for command in commands_of(DOCS[0])]
     for command in commands_of(document):
-        if command in UNTRIED:
+        if command in UNTRIED or small(command, motion) in readme and 'train.py' not in command:
             continue
         if 'train' in command and '--resume' not in command:  # which checkpoints of an earlier command would keep out
             shutil.rmtree(workshop / 'work_dirs', ignore_errors=True)
@@ -170,7 +182,7 @@ def test_the_python_of_a_document_runs(document, workshop, motion, monkeypatch):
             (r'(?<=Inferencer\()\S+, \S+\b', f"'{TINY}', 'tiny.pth"),
             ("'CONFIG', 'CHECKPOINT'", f"'{TINY}', 'tiny.pth'"),
             ("device='cuda'", "device='cpu'"),
-            ("{'work_dir'", "{'max_epochs': 1, 'work_dir'"),
+            ('config.work_dir =', 'config.max_epochs = 1; config.work_dir ='),
         ]:
             code = re.sub(named, here, code)
         exec(code, {})
