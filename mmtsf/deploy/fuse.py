@@ -1,5 +1,6 @@
 """Recognizers with fewer operations, for prediction."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from mmtsf.models import TimeSformer
-from mmtsf.models.layers import AttentionStep
+from mmtsf.models.kernels.plain import is_untouched
+from mmtsf.models.layers import AttentionStep, DropPath
 
 
 def fuse(recognizer: BaseRecognizer) -> None:
@@ -41,21 +43,28 @@ def fuse_backbone(backbone: TimeSformer, mean: Tensor | None = None, std: Tensor
 
     Raises:
         ValueError: If the backbone is fused already.
-        TypeError: If there is something else in the place of the patch embedding's convolution.
+        TypeError: If there is something else in the place of the patch embedding's convolution, or it has hooks, is
+            pruned or parametrised.
     """
     if hasattr(backbone, 'fused'):
         raise ValueError('this backbone is fused already')
-    for step in backbone.modules():
-        if isinstance(step, AttentionStep) and type(step.proj) is type(step.temporal_fc) is nn.Linear:
-            _merge(step, step.proj, step.temporal_fc)
     if mean is not None and std is not None:
         _fold_normalisation(backbone.embedding.patch, mean, std)
+    for step in backbone.modules():
+        if isinstance(step, AttentionStep) and _are_mergeable(step):
+            _merge(step, step.proj, step.temporal_fc)
     backbone.register_buffer('fused', torch.tensor(True))
     backbone.requires_grad_(False)
-    backbone.register_forward_pre_hook(_refuse_training)
+    backbone.embedding.register_forward_pre_hook(partial(_refuse_training, backbone))  # encode() comes by, too
 
 
-def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: nn.Linear) -> None:
+def _are_mergeable(step: AttentionStep) -> bool:
+    """Whether a step ends in two linear layers and drop path that do nothing else; others stay as they are."""
+    last = (step.proj, step.drop_path, step.temporal_fc)
+    return [type(module) for module in last] == [nn.Linear, DropPath, nn.Linear] and is_untouched(*last)
+
+
+def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: Any) -> None:
     """Merge the two last linear layers, between which there is nothing but drop path."""
     weight = temporal_fc.weight.double()
     bias = 0 if proj.bias is None else weight @ proj.bias.double()
@@ -68,9 +77,10 @@ def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: nn.Linear) -> None
 
 def _fold_normalisation(patch: nn.Module, mean: Tensor, std: Tensor) -> None:
     """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
-    if type(patch) is not nn.Conv2d or patch.bias is None:
+    if type(patch) is not nn.Conv2d or patch.bias is None or any(patch.padding) or not is_untouched(patch):
         raise TypeError(
-            f'the patch embedding is a {type(patch).__name__}, expected Conv2d; merge adapters into it before fusing'
+            f'the patch embedding is a {type(patch).__name__}, expected Conv2d with a bias, without padding, '
+            'hooks, pruning and parametrisations; merge adapters into it and remove these before fusing'
         )
     weight = patch.weight.double() / std.double().view(3, 1, 1)
     shift = (weight * mean.double().view(3, 1, 1)).sum(dim=(1, 2, 3))
@@ -78,7 +88,7 @@ def _fold_normalisation(patch: nn.Module, mean: Tensor, std: Tensor) -> None:
     patch.bias.copy_(patch.bias - shift)
 
 
-def _refuse_training(backbone: nn.Module, _: Any) -> None:
+def _refuse_training(backbone: nn.Module, *_: Any) -> None:
     trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
     if backbone.training or trains:
         raise RuntimeError(

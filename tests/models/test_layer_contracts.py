@@ -1,5 +1,6 @@
 """A layer is called: whatever stands in its place, and whatever looks at it, counts."""
 
+import copy
 import subprocess
 import sys
 
@@ -10,10 +11,13 @@ from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
 from mmengine.analysis import get_model_complexity_info
 from torch import nn
 from torch.func import functional_call
+from torch.nn.utils import weight_norm
 from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.prune import l1_unstructured
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtsf import compat
+from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.models.kernels.linear import linear
 from mmtsf.models.kernels.through import through
 from mmtsf.models.layers import DropPath
@@ -240,3 +244,57 @@ def test_the_flop_counter_sees_a_backward_pass_alone() -> None:
     with FlopCounterMode(display=False) as counter:
         y.backward()
     assert counter.get_total_flops() == 2 * 2 * 5 * 3 * 8
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda patch: l1_unstructured(patch, 'weight', 0.5),
+        lambda patch: weight_norm(patch),
+        lambda patch: register_parametrization(patch, 'weight', Count()),
+        lambda patch: patch.register_forward_hook(lambda module, inputs, output: output * 2),
+        lambda patch: setattr(patch, 'padding', (1, 1)),
+    ],
+    ids=['pruned', 'weight norm', 'parametrised', 'hook', 'padding'],
+)
+def test_a_patch_embedding_that_does_more_is_not_fused_and_the_model_stays_as_it_is(change) -> None:
+    model = tiny_backbone('DividedAttention')
+    change(model.embedding.patch)
+    names = list(model.state_dict())
+    with pytest.raises(TypeError, match='without padding'):
+        fuse_backbone(model, torch.rand(3), torch.rand(3))
+    assert list(model.state_dict()) == names
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda step: step.proj.register_forward_hook(lambda module, inputs, output: output * 2),
+        lambda step: setattr(step, 'drop_path', nn.GELU()),
+        lambda step: l1_unstructured(step.temporal_fc, 'weight', 0.5),
+    ],
+    ids=['hook', 'GELU', 'pruned'],
+)
+@torch.no_grad()
+def test_layers_that_do_more_are_not_merged(change) -> None:
+    model, clips = tiny_backbone('DividedAttention'), tiny_clips(2)
+    for block in model.blocks:
+        change(block.attention.steps['time'])
+    expected = model(clips)
+    fuse_backbone(model)
+    assert_close(model(clips), expected)
+
+
+@pytest.mark.parametrize('call', ['forward', 'encode'])
+def test_a_fused_model_refuses_to_train_by_whatever_way(call: str) -> None:
+    model = tiny_backbone('DividedAttention')
+    fuse_backbone(model)
+    for fused in (model, copy.deepcopy(model)):
+        getattr(fused, call)(tiny_clips(1))
+        fused.blocks.requires_grad_(True)
+        with pytest.raises(RuntimeError, match='cannot be trained'):
+            getattr(fused, call)(tiny_clips(1))
+        fused.requires_grad_(False).train()
+        with pytest.raises(RuntimeError, match='cannot be trained'):
+            getattr(fused, call)(tiny_clips(1))
+    model.eval()(tiny_clips(1))  # its copy is trained, not it
