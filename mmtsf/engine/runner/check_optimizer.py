@@ -23,11 +23,7 @@ START_ANEW = 'start a new run from its weights: load_from instead of --resume'
 def check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
     """Compare every state with its parameter; leave the states and the run's own settings in ``saved``."""
     optimizer = runner.optim_wrapper.optimizer
-    kind, now = (dict(flat(x or {})).get('optim_wrapper.optimizer.type') for x in (run.settings, runner.cfg.to_dict()))
-    if None not in (kind, now) and str(kind).split('.')[-1] != str(now).split('.')[-1]:
-        raise ValueError(
-            f'cannot resume: the optimizer is {now}, and was {kind} in the checkpoint; give that one, or {START_ANEW}'
-        )
+    _check_kind(runner, run)
     try:
         told, states = [list(group['params']) for group in saved['param_groups']], dict(saved['state'])
     except (TypeError, KeyError, ValueError, AttributeError):
@@ -55,6 +51,15 @@ def check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
         )
     saved.clear()
     saved.update(state=states, param_groups=groups, **scaler)
+
+
+def _check_kind(runner: Runner, run: RunRecord) -> None:
+    """Refuse another optimizer than the checkpoint's, as far as both are known."""
+    kind, now = (dict(flat(x or {})).get('optim_wrapper.optimizer.type') for x in (run.settings, runner.cfg.to_dict()))
+    if None not in (kind, now) and str(kind).split('.')[-1] != str(now).split('.')[-1]:
+        raise ValueError(
+            f'cannot resume: the optimizer is {now}, and was {kind} in the checkpoint; give that one, or {START_ANEW}'
+        )
 
 
 def _template(optimizer: Optimizer, group: dict, parameter: Tensor) -> dict[str, tuple[int, ...] | None]:

@@ -45,16 +45,7 @@ def check(runner: Runner, checkpoint: dict, weights: Weights) -> RunRecord:
     """
     meta = checkpoint['meta']
     run = RunRecord.parse(meta)
-    if 'optimizer' not in checkpoint or weights.origin != 'mmtsf':
-        raise ValueError(
-            f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it with '
-            'load_from'
-        )
-    if isinstance(runner.optim_wrapper, OptimWrapperDict):
-        raise ValueError(
-            'cannot resume: the run has several optimizers, whose states are not compared; leave out '
-            f'CheckpointFormatHook, so that it is resumed as MMEngine does, or {START_ANEW}'
-        )
+    _check_states(runner, checkpoint, weights)
     _check_weights(runner, checkpoint, weights)
     _check_batch(runner, run)
     _check_seed(runner, meta)
@@ -66,6 +57,20 @@ def check(runner: Runner, checkpoint: dict, weights: Weights) -> RunRecord:
     for line in differences(run.settings, plain_settings(runner.cfg.to_dict())):
         runner.logger.warning(f'resuming with another setting: {line}')
     return run
+
+
+def _check_states(runner: Runner, checkpoint: dict, weights: Weights) -> None:
+    """Refuse a checkpoint without states of one optimizer."""
+    if 'optimizer' not in checkpoint or weights.origin != 'mmtsf':
+        raise ValueError(
+            f'cannot resume from {weights.origin} weights: this file has no state of the optimizer; start from it with '
+            'load_from'
+        )
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
+        raise ValueError(
+            'cannot resume: the run has several optimizers, whose states are not compared; leave out '
+            f'CheckpointFormatHook, so that it is resumed as MMEngine does, or {START_ANEW}'
+        )
 
 
 def next_epoch(epoch: int, iteration: int, run: RunRecord, max_epochs: int) -> int:
