@@ -115,6 +115,16 @@ def test_mistakes_are_told_once_before_processes_are_started(words):
     assert seconds < SECONDS
 
 
+def test_a_clip_is_named_in_little_more_time_than_its_imports_take(motion, tiny_checkpoint):
+    """Within 3 seconds, where PyTorch alone takes 0.85 as on the machine that this was written on."""
+    torch = answer([sys.executable, '-c', 'import torch'])[2]
+    code, printed, seconds = answer(
+        [sys.executable, 'tools/predict.py', str(motion / 'test/left/0000.mp4'), TINY, str(tiny_checkpoint)]
+    )
+    assert (code, len(printed.splitlines())) == (0, 1)
+    assert seconds < torch * 3 / 0.85
+
+
 def test_every_tool_is_told_a_wrong_path():
     assert {f'tools/{words.split()[0]}' for words, _ in MISTAKES} == set(TOOLS)
 
