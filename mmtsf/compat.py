@@ -183,13 +183,16 @@ INHERITED = {
 }
 
 
-def is_transformed() -> bool:
-    """Whether a transform of ``torch.func`` is at work, or derivatives are taken in forward mode.
+def is_transformed(x: Tensor) -> bool:
+    """Whether a transform of ``torch.func`` is at work, or ``jacobian(vectorize=True)``, or forward-mode derivatives.
 
-    Functions with a backward pass of their own take part in neither. PyTorch has no public question for it. Seen in
-    PyTorch 2.13.0.
+    Functions with a backward pass of their own take part in none of them. PyTorch has no public question for it. Seen
+    in PyTorch 2.13.0.
     """
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+    transforms = torch._C._functorch
+    if transforms.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        return True
+    return transforms.is_legacy_batchedtensor(x)
 
 
 def is_dispatched() -> bool:
@@ -203,9 +206,9 @@ def has_global_hooks() -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module has hooks of its own on the way forward or back. Seen in PyTorch 2.13.0."""
+    """Whether a module has hooks of its own, forward or back, or was compiled by itself. Seen in PyTorch 2.13.0."""
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
-    return any(hooks)
+    return any(hooks) or module._compiled_call_impl is not None
 
 
 def version(tensor: Tensor) -> int:

@@ -20,10 +20,10 @@ def fuse(recognizer: BaseRecognizer) -> None:
     frames stay uint8 until there.
 
     Args:
-        recognizer (BaseRecognizer): A recognizer; one with a :class:`TimeSformer` backbone is changed in place, others
-            stay as they are.
+        recognizer (BaseRecognizer): A recognizer; one with a :class:`TimeSformer` backbone is changed in place, once,
+            others stay as they are.
     """
-    if not isinstance(recognizer.backbone, TimeSformer):
+    if not isinstance(recognizer.backbone, TimeSformer) or hasattr(recognizer.backbone, 'fused'):
         return
     preprocessor = recognizer.data_preprocessor
     fuse_backbone(recognizer.backbone, preprocessor.mean.flatten(), preprocessor.std.flatten())
@@ -60,7 +60,7 @@ def fuse_backbone(backbone: TimeSformer, mean: Tensor | None = None, std: Tensor
 
 def _are_mergeable(step: AttentionStep) -> bool:
     """Whether a step ends in two linear layers and drop path that do nothing else; others stay as they are."""
-    last = (step.proj, step.drop_path, step.temporal_fc)
+    last: Any = (step.proj, step.drop_path, step.temporal_fc)
     return [type(module) for module in last] == [nn.Linear, DropPath, nn.Linear] and is_untouched(*last)
 
 
@@ -72,7 +72,7 @@ def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: Any) -> None:
     merged = skip_init(nn.Linear, *sizes, device=weight.device, dtype=proj.weight.dtype)
     merged.weight.copy_(weight @ proj.weight.double())
     merged.bias.copy_(bias + (0 if temporal_fc.bias is None else temporal_fc.bias))
-    step.proj, step.temporal_fc = merged, nn.Identity()
+    step.proj, step.temporal_fc = merged, None
 
 
 def _fold_normalisation(patch: nn.Module, mean: Tensor, std: Tensor) -> None:

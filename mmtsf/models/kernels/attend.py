@@ -29,7 +29,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         v (Tensor): Values.
     """
     is_counted = not torch.compiler.is_compiling() and compat.is_dispatched() and q.device.type == 'cpu'
-    if compat.is_transformed() or is_counted:
+    if compat.is_transformed(q) or is_counted:
         return _weights(q, k.transpose(-2, -1)) @ v
     if q.device.type != 'cpu' or not is_plain(q) or not q.numel():
         return F.scaled_dot_product_attention(q, k, v)
@@ -53,7 +53,7 @@ class _Flash(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         q, k, v, mixed, logsumexp = ctx.saved_tensors
-        if torch.is_grad_enabled() or compat.is_transformed() or compat.is_dispatched():
+        if torch.is_grad_enabled() or compat.is_transformed(gradient) or compat.is_dispatched():
             return _gradients(q, k, v, gradient)
         return compat.flash_attention_backward(gradient, q, k, v, mixed, logsumexp)
 
@@ -74,7 +74,7 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         q, k, v = ctx.saved_tensors
-        if torch.is_grad_enabled() or compat.is_transformed() or compat.is_dispatched():
+        if torch.is_grad_enabled() or compat.is_transformed(gradient) or compat.is_dispatched():
             return _gradients(q, k, v, gradient)
         grad_q, grad_k, grad_v = (torch.empty_like(x) for x in (q, k, v))
         for groups, rows in _parts(q, k):

@@ -103,7 +103,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        product = F.linear if torch.is_grad_enabled() or _is_watched() else _product
+        product = F.linear if torch.is_grad_enabled() or _is_watched(gradient) else _product
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if wants_weight:
@@ -114,8 +114,8 @@ class _Linear(torch.autograd.Function):
         return grad_x, grad_weight, gradient.sum(dim=0) if wants_bias else None
 
 
-def _is_watched() -> bool:
-    return compat.is_transformed() or compat.is_dispatched()
+def _is_watched(gradient: Tensor) -> bool:
+    return compat.is_transformed(gradient) or compat.is_dispatched()
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -37,7 +37,7 @@ def is_plain(x: Tensor, *modules: nn.Module) -> bool:
         x (Tensor): What the first of them is given.
         modules (nn.Module): The modules, without what is inside them. Their class is up to the caller.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or compat.is_transformed() or compat.is_dispatched():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or compat.is_transformed(x) or compat.is_dispatched():
         return False
     if type(x) not in TENSORS or x.is_meta or has_torch_function((x,)):
         return False

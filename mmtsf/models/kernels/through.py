@@ -19,7 +19,7 @@ ROWS = 1024
 _NONE = nn.Identity()
 
 
-def through(x: Tensor, *modules: nn.Module) -> Tensor:
+def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
     """``nn.Sequential(*modules)(x)``: the same values and gradients. Plain modules (:func:`is_plain`) save:
 
     - a linear layer does not keep the norm or activation that it is given: the backward pass computes it again;
@@ -29,17 +29,28 @@ def through(x: Tensor, *modules: nn.Module) -> Tensor:
 
     Args:
         x (Tensor): ``(..., C)``.
-        modules (nn.Module): Any modules; an ``nn.Sequential`` stands for what is in it.
+        modules (nn.Module, optional): Any modules; an ``nn.Sequential`` stands for what is in it, None for nothing.
     """
     chain = list(_flat(x, modules))
-    if not torch.is_grad_enabled() and x.device.type == 'cpu' and (end := _hidden_layer(x, chain)) and x.numel():
-        rows = [_run(part, chain[:end]) for part in x.reshape(-1, x.shape[-1]).split(ROWS)]
+    end = 0 if torch.is_grad_enabled() or x.device.type != 'cpu' else _hidden_layer(x, chain)
+    if end and x.shape[:-1].numel() > ROWS:
+        rows = [through(part, *chain[:end]) for part in x.reshape(-1, x.shape[-1]).split(ROWS)]
         x, chain = torch.cat(rows).view(*x.shape[:-1], -1), chain[end:]
-    return _run(x, chain)
+    again = None
+    while chain:
+        first, second, third = (*chain, _NONE, _NONE)[:3]
+        if _is_linear(first, x) and _scales_rows(second) and _is_linear(third, x) and is_plain(x, second):
+            x, again, done = _one_product(x, first, second, third), None, 3
+        elif _is_linear(first, x):
+            x, again, done = linear(x, first.weight, first.bias, again), None, 1
+        else:
+            (x, again), done = _called(first, x), 1
+        chain = chain[done:]
+    return x
 
 
-def _flat(x: Tensor, modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
-    for module in modules:
+def _flat(x: Tensor, modules: Sequence[nn.Module | None]) -> Iterator[nn.Module]:
+    for module in (one for one in modules if one is not None):
         is_usual = type(module).forward is FORWARDS[nn.Sequential]
         if isinstance(module, nn.Sequential) and is_usual and is_plain(x, module):
             yield from _flat(x, tuple(module))  # not its children, of which one that stands there twice is one
@@ -55,20 +66,11 @@ def _hidden_layer(x: Tensor, chain: list[nn.Module]) -> int:
     return len(part) if per_token and is_plain(x, *part) else 0
 
 
-def _run(x: Tensor, chain: list[nn.Module]) -> Tensor:
-    while chain:
-        first, second, third = (*chain, _NONE, _NONE)[:3]
-        if _is_linear(first, x) and _scales_rows(second) and _is_linear(third, x) and is_plain(x, second):
-            x, done = _one_product(x, first, second, third), 3
-        elif _is_cheap(first) and is_plain(x, first) and _is_linear(second, x):
-            y = first(x)
-            x, done = linear(y, second.weight, second.bias, _again(first, x) if y.requires_grad else None), 2
-        elif _is_linear(first, x):
-            x, done = linear(x, first.weight, first.bias), 1
-        else:
-            x, done = first(x), 1
-        chain = chain[done:]
-    return x
+def _called(module: nn.Module, x: Tensor) -> tuple[Tensor, Repeat | None]:
+    """What a module gives, and how the backward pass gets it again, if that is cheap."""
+    y = module(x)
+    is_repeated = _is_cheap(module) and is_plain(x, module) and y.requires_grad
+    return y, _again(module, x) if is_repeated else None
 
 
 def _again(module: nn.Module, x: Tensor) -> Repeat:
