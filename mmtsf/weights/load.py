@@ -105,8 +105,8 @@ def _copy_added_steps(state: dict[str, Tensor], target: dict[str, Tensor], repor
 
 
 def _may_be_missing(key: str, target: dict[str, Tensor]) -> bool:
-    """Return whether ``key`` may keep its initialisation: the head, what an image model lacks, and what only a scheme or
-    MLP of the user's own has."""
+    """Return whether ``key`` may keep its initialisation: the head, what an image model lacks, and what only a scheme
+    or MLP of the user's own has."""
     match = STEP.fullmatch(key)
     added = match is not None and _is_added(match[2], target)
     return added or key.startswith(HEAD) or key == 'backbone.embedding.time' or COMMON.fullmatch(key) is None

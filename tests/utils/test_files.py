@@ -54,10 +54,15 @@ def test_what_is_read_is_not_written_over(tmp_path):
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / 'table.csv'
     path.write_text('before')
-    with pytest.raises(InterruptedError), written_whole(path) as part:
-        part.write_text('half')
-        assert path.read_text() == 'before'
-        raise InterruptedError
+
+    def interrupted() -> None:
+        with written_whole(path) as part:
+            part.write_text('half')
+            assert path.read_text() == 'before'
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted()
     assert path.read_text() == 'before'
     with written_whole(path) as first, written_whole(path) as second:
         assert first != second  # of two writers at once
