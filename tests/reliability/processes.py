@@ -30,10 +30,10 @@ class WarmRun(Run):
         return warm.start(command, ROOT, environment, log, group=True)
 
 
-def train(processes: int, work_dir: Path, *words: Any, fails: bool = False) -> str:
+def train(processes: int, work_dir: Path, *words: Any, **how: bool) -> str:
     """Train in so many processes, and return what is printed; one of them without any launcher."""
     tool = ['tools/train.py', TINY] if processes == 1 else ['tools/dist_train.sh', TINY, processes]
-    return run_tool(*tool, '--work-dir', work_dir, *words, fails=fails)
+    return run_tool(*tool, '--work-dir', work_dir, *words, **how)
 
 
 def start(work_dir: Path, *words: Any, processes: int = 2, **variables: Any) -> subprocess.Popen:

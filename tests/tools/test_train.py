@@ -20,7 +20,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 def trained(motion, tmp_path_factory) -> Path:
     """Work dir of two epochs in one process."""
     work_dir = tmp_path_factory.mktemp('trained')
-    run_tool('tools/train.py', TINY, '--work-dir', work_dir, *options(motion))
+    run_tool('tools/train.py', TINY, '--work-dir', work_dir, *options(motion), anew=True)
     return work_dir
 
 
@@ -28,7 +28,7 @@ def test_a_run_resumed_between_epochs_ends_bit_for_bit_like_one_that_never_stopp
     shutil.copy(trained / 'epoch_1.pth', tmp_path)
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
     more_workers = options(motion, **{'train_dataloader.num_workers': 2})
-    log = run_tool('tools/train.py', TINY, '--resume', '--work-dir', tmp_path, *more_workers)
+    log = run_tool('tools/train.py', TINY, '--resume', '--work-dir', tmp_path, *more_workers, anew=True)
     assert 'resumed epoch: 1, iter: 4' in log
     expected, got = weights(trained / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
     assert expected.keys() == got.keys()
@@ -50,7 +50,7 @@ def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, t
     still |= {'optim_wrapper.optimizer.weight_decay': 0.0}
     one, two = tmp_path / 'one', tmp_path / 'two'
     run_tool('tools/train.py', TINY, '--work-dir', one, *options(motion, **still))
-    log = run_tool('tools/dist_train.sh', TINY, 2, '--work-dir', two, *options(motion, **still))
+    log = run_tool('tools/dist_train.sh', TINY, 2, '--work-dir', two, *options(motion, **still), anew=True)
     assert 'global batch 8 = 2 processes x 4 clips x 1 accumulated steps' in log
     expected, got, start = (weights(p) for p in (one / 'epoch_2.pth', two / 'epoch_2.pth', one / 'epoch_1.pth'))
     moved = max((expected[key] - start[key]).abs().max() for key in expected)
