@@ -76,15 +76,6 @@ def geometry_of(config: Config) -> set[tuple[int, int]]:
 
 
 @every_config
-def test_a_config_is_a_short_difference_with_a_headline_and_a_command(name):
-    path = CONFIGS[NAMES.index(name)]
-    lines = path.read_text().splitlines()
-    assert len(lines) <= 25
-    assert lines[0].startswith('# ')
-    assert any(line.startswith('#   ') and f'configs/{path.name}' in line for line in lines)
-
-
-@every_config
 def test_no_reference_is_left(name):
     config = load(name)
     assert '${' not in str(config.to_dict())
