@@ -29,7 +29,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--from',
         dest='origin',
-        help=f'origin: mmtsf, {", ".join(ORIGINS)}, or one that --config imports (default: recognised)',
+        metavar=f'{{{",".join(["mmtsf", *ORIGINS])}}}',
+        help='origin, also one that --config imports (default: recognised)',
     )
     parser.add_argument('--to', choices=FORMATS, default='mmtsf', help='format to write (default: mmtsf)')
     parser.add_argument('--config', help='fit the weights to the model of this config (default: the one they tell)')

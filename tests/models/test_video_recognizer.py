@@ -76,7 +76,7 @@ def test_views_are_run_a_few_at_a_time_in_testing() -> None:
 def test_without_its_options_it_is_mmaction2s_recognizer() -> None:
     model, _ = built('paper')
     ours = VideoRecognizer(
-        **{key: value for key, value in load_config(CONFIG, SMALL).model.items() if key not in ('type', 'train_cfg')}
+        **{key: value for key, value in load_config(CONFIG, SMALL).model.items() if key not in ('type', '_scope_')}
     )
     ours.load_state_dict(model.state_dict())
     batch = batch_of([3, 0], views=2)

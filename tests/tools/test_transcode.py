@@ -249,7 +249,7 @@ def test_an_interrupted_run_leaves_whole_files_only(transcode, source, out, monk
         time.sleep(0.05 if frame.width == 64 else 0)
         return quick(frame, *args)
 
-    write_greys(source / 'slow.mp4', 100, 64, 64)
+    write_greys(source / 'slow.mp4', 400, 64, 64)
     monkeypatch.setattr(tool, 'upright', slow)
     process = multiprocessing.get_context('fork').Process(target=transcode, args=(source, out))
     process.start()
