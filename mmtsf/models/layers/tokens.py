@@ -100,6 +100,7 @@ class Grouping:
     def fold(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Cut the tokens ``(B, 1 + T*H*W, C)`` into groups ``(B*G, L, C)``, the classification token first."""
         groups = rearrange(tokens[:, 1:], f'{self.flat} -> {self.grouped}', **self.axis_lengths(grid))
+        groups = groups.contiguous()  # one copy, and not one in each of the layers that follow
         if not self.with_cls:
             return groups
         cls = tokens[:, None, :1].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
