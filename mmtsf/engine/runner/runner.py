@@ -70,6 +70,8 @@ class Runner(mmengine.runner.Runner):
     #: Whether the training has begun: what is in the work dir is its own
     has_begun = False
     cfg: Any
+    #: Why the config's global batch cannot be reached; None if it can
+    refused_batch: ValueError | None = None
     #: The config before its references were resolved
     given_cfg: Config | None = None
 
@@ -86,14 +88,29 @@ class Runner(mmengine.runner.Runner):
         check_work_dir(Path(cfg['work_dir']))
         cfg = cfg if isinstance(cfg, Config) else Config(cfg)
         resolved = resolve(cfg)
-        batch = set_batch(resolved)
+        batch, refused = None, None
+        try:
+            batch = set_batch(resolved)
+        except ValueError as error:  # which is one for a training alone
+            refused = error
         runner = super().from_cfg(resolved)
+        runner.refused_batch = refused
         if batch:
             runner.logger.info(batch)
         runner.given_cfg = cfg
         if hasattr(runner, 'cfg'):  # a subclass may build nothing
             runner.dump_config()
         return runner
+
+    def train(self) -> nn.Module:
+        """MMEngine's.
+
+        Raises:
+            ValueError: If the config's global batch cannot be reached.
+        """
+        if self.refused_batch:
+            raise self.refused_batch
+        return super().train()
 
     def dump_config(self) -> None:
         """Write the config into the work dir, with its references."""

@@ -64,3 +64,11 @@ assert vars(Runner)['from_cfg'] is before
 def test_a_reference_that_reaches_a_model_is_named(registry, config):
     with pytest.raises(ValueError, match=r"given .*='\$\{.*resolve the config first: mmtsf.config.resolve\(config\)"):
         registry.MODELS.build(config.model)
+
+
+def test_a_global_batch_that_cannot_be_reached_is_an_error_of_training_alone(config, monkeypatch):
+    config.global_batch_size, config.launcher = 16, 'none'
+    monkeypatch.setattr('mmtsf.engine.runner.batch.num_processes', lambda launcher: 3)
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ValueError, match='global_batch_size is 16, not a multiple of the 3 processes'):
+        runner.train()
