@@ -131,7 +131,7 @@ def train_and_test(run: Run, data: Path, args: argparse.Namespace) -> float:
     call(ROOT / 'tools/test.py', CONFIG, folder / f'epoch_{epochs}.pth', *words)
     top1 = json.loads((folder / 'metrics.json').read_text())['acc/top1']
     (folder / 'result.json').write_text(json.dumps(dict(top1=top1, seconds=seconds)))
-    for checkpoint in folder.glob('*.pth'):
+    for checkpoint in (*folder.glob('*.pth'), *folder.glob('last_checkpoint')):
         checkpoint.unlink()
     return top1
 
