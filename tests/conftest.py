@@ -17,8 +17,6 @@ from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
-gc.freeze()  # data sets collect garbage when they are built, which would look through all modules
-
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 
