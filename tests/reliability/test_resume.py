@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -44,6 +45,7 @@ def runner_of(work_dir: Path, data: Path, resume: Path | str | None = None, **ch
     config.resume = resume if resume == 'auto' else bool(resume)
     config.load_from = None if resume in (None, 'auto') else str(resume)
     config.new_data = changes.get('new_data', False)
+    config.experiment_name = uuid.uuid4().hex  # MMEngine's own name has the second in it, and two runs may share that
     return Runner.from_cfg(config)
 
 
