@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fork_server import format_once
 from helpers import MOTION_CLASSES
 from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
@@ -17,6 +18,7 @@ from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
+format_once()
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 
