@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,14 +45,15 @@ class PreemptionHook(Hook):
             return
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
-        os.register_at_fork(after_in_child=_leave_to_the_main_process)
+            _register_at_fork()
         if is_distributed():
             self._group = dist.new_group(backend='gloo')  # of CPUs: asking every iteration does not wait for the GPU
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, runner: Runner | None = None) -> None:
         """Give signals their meaning of before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before = {}
 
     def _note(self, number: int, frame: Any) -> None:
         if number == signal.SIGINT and self.asked:
@@ -95,8 +97,15 @@ class PreemptionHook(Hook):
         return int(asked)
 
 
+@cache
+def _register_at_fork() -> None:
+    os.register_at_fork(after_in_child=_leave_to_the_main_process)
+
+
 def _leave_to_the_main_process() -> None:
     """Data workers, which may get the signal as well: when they end is not theirs to say."""
+    if getattr(signal.getsignal(signal.SIGINT), '__func__', None) is not PreemptionHook._note:
+        return  # nothing is being trained
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from mmtsf import compat
 from mmtsf.config import resolve
 from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.engine.hooks.preemption import PreemptionHook
 from mmtsf.registry import RUNNERS
 from mmtsf.utils.files import written_whole
 from mmtsf.utils.text import shorten
@@ -110,7 +111,12 @@ class Runner(mmengine.runner.Runner):
         """
         if self.refused_batch:
             raise self.refused_batch
-        return super().train()
+        try:
+            return super().train()
+        finally:  # where an error ends it, too
+            for hook in self.hooks:
+                if isinstance(hook, PreemptionHook):
+                    hook.after_train()
 
     def dump_config(self) -> None:
         """Write the config into the work dir, with its references."""

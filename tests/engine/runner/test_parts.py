@@ -1,5 +1,10 @@
 """Parts of MMEngine and of mmtsf mix in a run, or say by name what they lack."""
 
+import multiprocessing
+import os
+import signal
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from torch import nn
 from toys import ToyData, ToyModel, toy_runner
 
 from mmtsf.engine.runner import ResumableTrainLoop, Runner
+from mmtsf.utils.signals import EXIT_CODES
 
 RUNNERS = pytest.mark.parametrize('runner', [Runner, PlainRunner], ids=['our runner', "MMEngine's"])
 #: Our hooks of default_runtime.py
@@ -71,6 +77,20 @@ def test_hooks_runners_and_optimizer_wrappers_of_both_mix(runner, checkpoint, lo
 def test_a_signal_hook_that_cannot_write_says_what_it_needs_and_takes_no_signal(runner, kept, tmp_path, capfd):
     toy_runner(tmp_path, runner, default_hooks=HOOKS | kept, log_level='WARNING').train()
     assert "PreemptionHook needs mmtsf's CheckpointHook" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize('stop', [2, 99])
+def test_signals_mean_what_they_did_after_a_training_that_ends_or_fails(stop, tmp_path):
+    hooks = HOOKS | dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    with nullcontext() if stop == 99 else pytest.raises(InterruptedError):
+        toy_runner(tmp_path, default_hooks=hooks, train_dataloader=loader(), custom_hooks=[Stop(stop)]).train()
+    assert before == {number: signal.getsignal(number) for number in EXIT_CODES}
+    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+    child.start()
+    os.kill(child.pid, signal.SIGUSR1)
+    child.join(timeout=30)
+    assert child.exitcode == -signal.SIGUSR1
 
 
 @RUNNERS

@@ -20,6 +20,7 @@ def config(tmp_path) -> Config:
     """A config as a script reads it, with its references."""
     config = Config.fromfile(ROOT / TINY)
     config.work_dir = str(tmp_path)
+    config.experiment_name = tmp_path.name  # MMEngine's own has the second in it, and keeps the scope of its first use
     config.merge_from_dict({'clip.num_frames': 4, 'log_level': 'ERROR'})
     return config
 
