@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,30 +18,42 @@ from .reader import VideoReader, stack
 
 #: What Pillow calls the formats of :data:`IMAGES`
 FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP')
+#: A number in a name: its digits, and those behind a decimal point
+NUMBER = re.compile(r'([0-9]+)(?:\.([0-9]+))?')
+#: How the names of optical flow begin, which MMAction2 keeps beside the frames that it is of
+FLOW = re.compile(r'flow|[xy]_$', re.IGNORECASE)
 
 
 class FrameFolderReader(VideoReader):
-    """Images of a folder in the order of the numbers in their names. What has the name of an image and is no regular
-    file, such as a FIFO, is no frame and is named in a warning.
+    """Images of a folder in the order of the numbers in their names, by value: ``img_9`` before ``img_10``, ``0.033``
+    before ``0.1``.
+
+    Names that differ in numbers alone are a series, ``img_*`` say. Of several series the largest is the video, but
+    optical flow (``flow_*``, ``x_*``, ``y_*``) is not while there is another. Hidden files are no frames, nor is what
+    has the name of an image and is no regular file, such as a FIFO, which is named in a warning.
 
     Args:
         path (str): Path of the folder.
         limits (Limits): Sizes above which it is refused. Defaults to generous ones.
 
     Raises:
-        BrokenVideoError: If the folder holds no images, or too many.
+        BrokenVideoError: If the folder holds no images, or too many, or does not tell which of them are the frames.
     """
 
     fps: float | None = None
+    times: np.ndarray | None = None
 
     def __init__(self, path: str, limits: Limits = Limits()) -> None:
         self.path, self.limits = path, limits
-        images = [entry for entry in os.scandir(path) if os.path.splitext(entry.name)[1].lower() in IMAGES]
+        with os.scandir(path) as entries:
+            images = [entry for entry in entries if is_frame(entry.name)]
         limits.check_frames(path, len(images))
-        self._images = sorted((entry.path for entry in images if _is_file(entry)), key=_natural)
-        self.num_frames = len(self._images)
-        if self.num_frames == 0:
+        names = [entry.name for entry in images if _is_file(entry)]
+        if not names:
             raise BrokenVideoError(path, f'the folder holds no images ({" ".join(sorted(IMAGES))})')
+        folder = os.path.join(path, '')
+        self._images = [folder + name for name in _frames(path, names)]
+        self.num_frames = len(self._images)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         wanted, places = np.unique(indices, return_inverse=True)
@@ -65,6 +78,12 @@ class FrameFolderReader(VideoReader):
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
+def is_frame(name: str) -> bool:
+    """Whether a file's name is that of an image; hidden ones are none, as macOS puts ``._img_1.jpg`` beside each."""
+    stem, _, suffix = name.rpartition('.')
+    return name[:1] != '.' and stem != '' and f'.{suffix.lower()}' in IMAGES
+
+
 def _is_file(entry: os.DirEntry) -> bool:
     """Whether this may be opened without waiting; what may not is named once."""
     if entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path):
@@ -73,6 +92,45 @@ def _is_file(entry: os.DirEntry) -> bool:
     return False
 
 
-def _natural(path: str) -> list:
-    """Sort key that puts ``img_2`` before ``img_10``."""
-    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', os.path.basename(path))]
+def _frames(path: str, names: list[str]) -> list[str]:
+    """Names of one series, in the order of their numbers.
+
+    Raises:
+        BrokenVideoError: If there are two series of the same length, or two images of the same number.
+    """
+    series: dict[tuple[str, ...], list[tuple[list, str]]] = {}
+    for name in names:
+        parts = NUMBER.split(name.rpartition('.')[0])  # text, digits, decimals, text, digits, decimals, text, ...
+        texts = tuple(parts[::3]) if len(parts) > 1 else ()
+        order = [(int(digits), decimals or '') for digits, decimals in zip(parts[1::3], parts[2::3])]
+        series.setdefault(texts, []).append((order or [(0, name)], name))
+    kept = [texts for texts in series if not (texts and FLOW.match(texts[0]))] or list(series)
+    first, *others = sorted(kept, key=lambda texts: (-len(series[texts]), texts))
+    if others and len(series[others[0]]) == len(series[first]):
+        raise BrokenVideoError(
+            path,
+            f'{_shown(series[first])} and {_shown(series[others[0]])} are as many images each, and one of them alone '
+            'can be the video; put each into a folder of its own',
+        )
+    frames = sorted(series[first], key=_counted if _counts_behind_points(series[first]) else None)
+    for (order, name), (following, other) in pairwise(frames):
+        if order == following:
+            raise BrokenVideoError(path, f'{name} and {other} have the same number; put each into a folder of its own')
+    return [name for _, name in frames]
+
+
+def _counts_behind_points(series: list[tuple[list, str]]) -> bool:
+    """Whether points part two numbers, ``1.9`` before ``1.10``: a time would have been written as ``1.1``."""
+    decimals = {behind for order, _ in series for _, behind in order}
+    return len(set(map(len, decimals))) > 1 and any(behind[1:].endswith('0') for behind in decimals)
+
+
+def _counted(frame: tuple[list, str]) -> list[tuple[int, int]]:
+    """Sort key of a frame whose name has two numbers about a point."""
+    return [(digits, int(behind or 0)) for digits, behind in frame[0]]
+
+
+def _shown(series: list[tuple[list, str]]) -> str:
+    """A series as a pattern of its names."""
+    stem, _, suffix = min(series)[1].rpartition('.')
+    return f'{NUMBER.sub("*", stem)}.{suffix}'
