@@ -2,6 +2,7 @@
 
 import gc
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
 format_once()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 

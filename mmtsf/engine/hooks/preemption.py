@@ -44,18 +44,23 @@ class PreemptionHook(Hook):
             )
             return
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
+            self._before = {number: signal.signal(number, self.note) for number in EXIT_CODES}
             _register_at_fork()
         if is_distributed():
             self._group = dist.new_group(backend='gloo')  # of CPUs: asking every iteration does not wait for the GPU
 
-    def after_train(self, runner: Runner | None = None) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Give signals their meaning of before."""
+        self.give_back_signals()
+
+    def give_back_signals(self) -> None:
+        """Give signals their meaning of before; our Runner asks for it where an error ends a training, too."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
-    def _note(self, number: int, frame: Any) -> None:
+    def note(self, number: int, frame: Any) -> None:
+        """Note a signal; a second Ctrl-C interrupts."""
         if number == signal.SIGINT and self.asked:
             raise KeyboardInterrupt
         self.asked = max(self.asked, EXIT_CODES[signal.Signals(number)])
@@ -104,7 +109,7 @@ def _register_at_fork() -> None:
 
 def _leave_to_the_main_process() -> None:
     """Data workers, which may get the signal as well: when they end is not theirs to say."""
-    if getattr(signal.getsignal(signal.SIGINT), '__func__', None) is not PreemptionHook._note:
+    if getattr(signal.getsignal(signal.SIGINT), '__func__', None) is not PreemptionHook.note:
         return  # nothing is being trained
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGUSR1, signal.SIGINT):

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 from mmtsf import compat
 from mmtsf.config import resolve
 from mmtsf.datasets.loading.video_loader import VideoLoader
-from mmtsf.engine.hooks.preemption import PreemptionHook
 from mmtsf.registry import RUNNERS
 from mmtsf.utils.files import written_whole
 from mmtsf.utils.text import shorten
@@ -115,8 +114,8 @@ class Runner(mmengine.runner.Runner):
             return super().train()
         finally:  # where an error ends it, too
             for hook in self.hooks:
-                if isinstance(hook, PreemptionHook):
-                    hook.after_train()
+                if hasattr(hook, 'give_back_signals'):
+                    hook.give_back_signals()
 
     def dump_config(self) -> None:
         """Write the config into the work dir, with its references."""
