@@ -146,9 +146,10 @@ def _through_step(
     # the copies of the classification token are averaged, so each of them hands on one part in num_groups
     part = torch.zeros_like(cls) if one_cls is not None else cls / num_groups
     groups = step.grouping.fold(torch.cat([part, patches], dim=1), grid)
-    row = step.grouping.unfold(_through_attention(groups, q, k, head), grid)
-    new_cls = row[:, :1] * num_groups if step.grouping.with_cls else cls
-    row = torch.cat([new_cls, row[:, 1:]], dim=1)
+    row = step.key_grouping.unfold(_through_attention(groups, q, k, head), grid)
+    row = torch.cat([row[:, :1] * num_groups, row[:, 1:]], dim=1)
+    if not step.grouping.with_cls:  # it keeps what it has
+        row[:, :1] += cls
     if one_cls is not None:
         row = row + _through_attention(cls, *one_cls.cls_query_keys_values(tokens, grid)[:2], head)
     return row

@@ -93,7 +93,7 @@ class Attention:
         '', Rule('the name of an attention scheme of mmtsf', lambda value: type(value) is str and value in _schemes())
     )
     order: str | None = told(None, optional(Rule('a text', lambda value: type(value) is str)))
-    cls_token: str = told('copies', one_of('copies', 'all'))
+    cls_token: str = told('copies', one_of('copies', 'keys', 'all'))
     temporal_fc: bool = told(True, FLAG)
     head_dims: int | None = told(None, optional(whole(1, 100_000)))
     qkv_bias: bool = told(True, FLAG)

@@ -10,7 +10,14 @@ from helpers import SCHEMES
 from runs import ROOT, TINY
 
 from mmtsf.config import load_config
-from mmtsf.deploy.export import ClipClassifier, OnnxClassifier, export_onnx, largest_difference
+from mmtsf.deploy.export import (
+    ClipClassifier,
+    OnnxClassifier,
+    export_onnx,
+    export_torch,
+    exported,
+    largest_difference,
+)
 from mmtsf.registry import MODELS
 
 pytest.importorskip('onnxruntime')
@@ -29,14 +36,27 @@ def classifier(config: str = TINY, normalises: bool = False, **changes) -> ClipC
     return ClipClassifier(recognizer.eval(), normalises).eval()
 
 
-@pytest.mark.parametrize('attention', SCHEMES)
+@pytest.mark.parametrize('attention', [*SCHEMES, 'DividedAttention-keys'])
 def test_onnx_of_a_scheme_computes_the_same_for_any_batch_frames_and_size(attention: str, tmp_path: Path) -> None:
-    model = classifier(attention=dict(type=attention), num_frames=4)
+    kind, _, cls_token = attention.partition('-')
+    model = classifier(attention=dict(type=kind, cls_token=cls_token or 'copies'), num_frames=4)
     export_onnx(model, model.example(2, 4, 48, 48), tmp_path / 'model.onnx', dynamic=True)
     examples = [model.example(*shape) for shape in ((2, 4, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48), (1, 2, 32, 96))]
     examples = examples if attention != 'LocalGlobalAttention' else examples[2:]  # an even number of patches
     difference = largest_difference(model, OnnxClassifier(tmp_path / 'model.onnx'), examples)
     print(f'{attention}: largest difference {difference:.1e}')
+    assert difference < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ('attention', 'num_frames'), [('LocalGlobalAttention', 2), ('LocalGlobalAttention', 4), ('AxialAttention', 2)]
+)
+def test_a_torch_program_of_two_frames_takes_any_and_the_reverse(attention: str, num_frames: int, tmp_path) -> None:
+    """Half of two frames is one frame, which the exporter would take as the only size."""
+    model = classifier(attention=dict(type=attention), num_frames=num_frames)
+    export_torch(model, model.example(2, num_frames, 48, 48), tmp_path / 'model.pt2', dynamic=True)
+    examples = [model.example(*shape) for shape in ((2, 2, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48), (1, 2, 32, 96))]
+    difference = largest_difference(model, exported(tmp_path / 'model.pt2', 'torch'), examples)
     assert difference < TOLERANCE
 
 

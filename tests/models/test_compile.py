@@ -16,7 +16,7 @@ def compile_afresh() -> None:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize('attention', SCHEMES)
+@pytest.mark.parametrize('attention', [*SCHEMES, dict(type='DividedAttention', cls_token='keys')], ids=str)
 @torch.no_grad()
 def test_features_are_the_same_when_compiled(attention: str) -> None:
     model, clips = tiny_backbone(attention, embed_dims=16, num_heads=2, num_layers=1), tiny_clips()

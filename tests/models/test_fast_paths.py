@@ -23,7 +23,8 @@ from mmtsf.registry import MODELS
 
 ATTENTIONS = [dict(type=scheme) for scheme in SCHEMES]
 ATTENTIONS += [dict(type='DividedAttention', order=order) for order in ('space_time', 'parallel')]
-ATTENTIONS += [dict(type='DividedAttention', cls_token='all')]
+ATTENTIONS += [dict(type='DividedAttention', cls_token=cls_token) for cls_token in ('all', 'keys')]
+ATTENTIONS += [dict(type='DividedAttention', cls_token='keys', order='space_time')]
 each_attention = pytest.mark.parametrize('attention', ATTENTIONS, ids=lambda config: '-'.join(config.values()))
 
 

@@ -191,7 +191,12 @@ def test_labels_of_another_kind_are_refused(labels, convert, tmp_path):
 
 @pytest.mark.parametrize('to', ['released', 'huggingface'])
 @pytest.mark.parametrize(
-    'options', [dict(attention=dict(type='DividedAttention', cls_token='all')), dict(token_shift=True)]
+    'options',
+    [
+        dict(attention=dict(type='DividedAttention', cls_token='all')),
+        dict(attention=dict(type='DividedAttention', cls_token='keys')),
+        dict(token_shift=True),
+    ],
 )
 def test_what_others_would_compute_otherwise_stays_here(options, to, tmp_path):
     """Their weights have the same names."""

@@ -8,7 +8,7 @@ from helpers import WITHOUT_CLS, assert_close, tiny_backbone, tiny_clips, who_se
 from torch import Tensor
 
 from mmtsf.models import TimeSformer
-from mmtsf.models.layers import AttentionStep, Grid
+from mmtsf.models.layers import AttentionStep, ClsKeyStep, Grid
 from mmtsf.visualization import attention_of, rollout
 
 ATTENTIONS = {
@@ -20,6 +20,10 @@ ATTENTIONS = {
     'local_global': dict(type='LocalGlobalAttention'),
     'axial': dict(type='AxialAttention'),
     'divided_one_cls': dict(type='DividedAttention', cls_token='all'),
+    'divided_cls_key': dict(type='DividedAttention', cls_token='keys'),
+    'divided_space_time_cls_key': dict(type='DividedAttention', cls_token='keys', order='space_time'),
+    'divided_parallel_cls_key': dict(type='DividedAttention', cls_token='keys', order='parallel'),
+    'axial_cls_key': dict(type='AxialAttention', cls_token='keys'),
     'axial_one_cls': dict(type='AxialAttention', cls_token='all'),
 }
 each_attention = pytest.mark.parametrize('attention', ATTENTIONS.values(), ids=ATTENTIONS)
@@ -36,6 +40,7 @@ def dense_attention(name: str, step: AttentionStep, tokens: Tensor, grid: Grid) 
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
     if name in WITHOUT_CLS:
         mask = torch.block_diag(torch.ones(1, 1), sees).bool()
+        mask[1:, 0] = isinstance(step, ClsKeyStep)
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
     mask = torch.cat([torch.ones(len(sees), 1, dtype=torch.bool), sees], dim=1)
     patches = logits[:, 1:].masked_fill(~mask, -torch.inf).softmax(-1).mean(0)

@@ -1,4 +1,4 @@
-"""Measure the cost of divided and joint attention against resolution and length, as in the paper's Figure 4.
+"""Measure the cost of divided and joint attention against resolution and length, as in the paper's Figure 3.
 
 Multiply-accumulates of a view are computed for all sizes. Memory of a forward pass beyond the weights, in bfloat16, is
 measured, a process each, as far as joint attention stays bearable on a CPU.

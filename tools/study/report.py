@@ -22,7 +22,7 @@ PAPER = {
     'position embedding': {'none': (75.4, 45.8), 'space': (77.8, 52.5), 'space-time': (78.0, 59.5)},
     'order': {'time first': (78.0, 59.5), 'space first': (77.5, 59.0), 'parallel': (77.6, 59.1)},
 }
-#: Of what the paper gives as a trend, from better to worse: sections 4.3, 4.4 and 4.7
+#: Of what the paper gives as a trend, from better to worse: Figures 4 and 5, and section 4.7
 TRENDS = {
     'patch size': ['8', '12', '16'],
     'frames': ['12', '8', '4'],

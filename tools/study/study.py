@@ -5,7 +5,7 @@ python tools/study/study.py study
 
 Trains the tiny model on a generated data set in which only motion tells the class and on one in which any frame does,
 each attention scheme with three seeds, then divided attention with one thing changed at a time; computes and measures
-the costs of Figure 4. Writes results.csv, costs.csv, report.md and pictures. What has been run stays: the same command
+the costs of Figure 3. Writes results.csv, costs.csv, report.md and pictures. What has been run stays: the same command
 goes on where it was interrupted.
 """
 

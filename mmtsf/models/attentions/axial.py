@@ -10,8 +10,9 @@ from .scheme import AttentionScheme
 class AxialAttention(AttentionScheme):
     """A patch sees the same place in all frames, then its row, then its column (section 3.4 of the paper, "Axial").
 
-    No code for it was released. As in divided attention, the classification token stays out of the time step; every
-    row and every column gets a copy of it, and the copies are averaged.
+    No code for it was released. As in divided attention, the classification token stays out of the time step, or is
+    among the keys there (``cls_token='keys'``); every row and every column gets a copy of it, and the copies are
+    averaged.
 
     Args: see :class:`AttentionScheme`.
     """

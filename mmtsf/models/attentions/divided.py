@@ -10,11 +10,11 @@ from .scheme import AttentionScheme
 class DividedAttention(AttentionScheme):
     """A patch sees the same place in all frames, then all places of its own frame (Equation 11 of the paper).
 
-    The classification token stays out of the time step, unlike Equation 11 and like the released code; every frame
-    gets a copy of it in the space step, and the copies are averaged.
+    The classification token stays out of the time step, as in the released code; with ``cls_token='keys'`` it is among
+    the keys there, as in Equation 11. Every frame gets a copy of it in the space step, and the copies are averaged.
 
-    In section 4.7 of the paper ``order='space_time'`` costs 0.5 % accuracy and ``'parallel'`` 0.4 %; as the
-    classification token stays out of time, their last time step is of no use to it.
+    In section 4.7 of the paper ``order='space_time'`` costs 0.5 % accuracy and ``'parallel'`` 0.4 %; as time changes
+    nothing of the classification token, their last time step is of no use to it.
 
     Args: see :class:`AttentionScheme`.
     """

@@ -16,6 +16,10 @@ class LocalGlobalAttention(AttentionScheme):
     phase of that stride, as in Sparse Transformers (Child et al., arXiv 1904.10509). The number of frames and of
     patches along height and width must be even.
 
+    Another reading of "neighboring" is a window of that size with the patch in its middle. It is not offered: windows
+    of different patches overlap, so that they are no groups, and what is left is joint attention under a mask, with
+    joint attention's cost, or 49 F keys and values copied for each patch.
+
     Args: see :class:`AttentionScheme`.
     """
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmtsf.models.layers import AttentionStep, Grid, Grouping, LucidrainsStep
+from mmtsf.models.layers import AttentionStep, ClsKeyStep, Grid, Grouping, LucidrainsStep
 from mmtsf.models.old_names import refuse_unknown
 
-CLS_TOKENS = ('copies', 'all')
+CLS_TOKENS = ('copies', 'keys', 'all')
 
 
 class AttentionScheme(nn.Module):
@@ -20,8 +20,10 @@ class AttentionScheme(nn.Module):
         order (str, optional): Names of the steps in the order in which they run, joined by ``'_'``, or ``'parallel'``:
             all see the same tokens, and their residuals are added. Defaults to None: the scheme's own order.
         cls_token (str): Who sees the classification token: ``'copies'`` as the scheme's steps say, each group has a
-            copy and the copies are averaged (released code); ``'all'``: in every step all patches see it and it sees
-            all patches, one token (timesformer-pytorch). Defaults to ``'copies'``.
+            copy and the copies are averaged (released code); ``'keys'``: also in a step that it stays out of, time, it
+            is among the keys of every patch (Equation 11 of the paper), and what it sees itself stays the same;
+            ``'all'``: in every step all patches see it and it sees all patches, one token (timesformer-pytorch).
+            Defaults to ``'copies'``.
         temporal_fc (bool): Whether the steps that an image model lacks end in a second linear layer that starts at zero
             (released code). Defaults to True.
         rotary (bool): Whether queries and keys carry rotary positions. Defaults to False.
@@ -57,10 +59,12 @@ class AttentionScheme(nn.Module):
         one_cls = cls_token == 'all'
         variant = dict(one_cls=one_cls, rotary=rotary, token_shift=token_shift)
         make_step: Any = partial(LucidrainsStep, **variant) if any(variant.values()) else AttentionStep
+        if cls_token == 'keys':
+            self._refuse_keys(**variant)
         self.parallel = order == 'parallel'
         self.steps = nn.ModuleDict(
             {
-                name: make_step(
+                name: (ClsKeyStep if cls_token == 'keys' and not self.groupings[name].with_cls else make_step)(
                     embed_dims=embed_dims,
                     num_heads=num_heads,
                     grouping=replace(self.groupings[name], with_cls=True) if one_cls else self.groupings[name],
@@ -73,6 +77,18 @@ class AttentionScheme(nn.Module):
                 for name in self._names_in(order)
             }
         )
+
+    def _refuse_keys(self, rotary: bool, token_shift: bool, **_: bool) -> None:
+        if all(grouping.with_cls for grouping in self.groupings.values()):
+            raise ValueError(
+                f"cls_token is 'keys', but the classification token takes part in every step of {type(self).__name__}; "
+                "leave it 'copies'"
+            )
+        if rotary or token_shift:
+            raise ValueError(
+                "cls_token is 'keys' (Equation 11 of the paper), which goes with neither rotary positions nor token "
+                "shift (timesformer-pytorch); use 'all' with them"
+            )
 
     def _names_in(self, order: str | None) -> list[str]:
         names = list(self.groupings)

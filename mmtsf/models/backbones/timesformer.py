@@ -15,6 +15,7 @@ from mmtsf.models.layers import (
     MLP,
     AttentionStep,
     ClipEmbedding,
+    ClsKeyStep,
     DropPath,
     EncoderBlock,
     GatedMLP,
@@ -31,7 +32,7 @@ FUSED_WEIGHTS = (
     'the checkpoint that the fused model was made from'
 )
 #: Modules that do the same to the classification token whether the patches are there or not
-PER_TOKEN = {AttentionStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
+PER_TOKEN = {AttentionStep, ClsKeyStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
 PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
 
 

@@ -1,5 +1,6 @@
 from .attention_step import AttentionStep
 from .clip_embedding import ClipEmbedding
+from .cls_key_step import ClsKeyStep
 from .drop_path import DropPath
 from .encoder_block import EncoderBlock
 from .lucidrains import LucidrainsBlock, LucidrainsStep
@@ -12,6 +13,7 @@ __all__ = [
     'MLP',
     'AttentionStep',
     'ClipEmbedding',
+    'ClsKeyStep',
     'DropPath',
     'EncoderBlock',
     'GatedMLP',

@@ -1,5 +1,7 @@
 """One step of an attention scheme: multi-head self-attention within the groups of a grouping."""
 
+from typing import Any
+
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -43,6 +45,7 @@ class AttentionStep(nn.Module):
         head_dims = head_dims or embed_dims // num_heads
         self.num_heads = num_heads
         self.grouping = grouping
+        self.key_grouping = grouping  # of keys and values
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
         self.proj = nn.Linear(num_heads * head_dims, embed_dims)
@@ -60,8 +63,9 @@ class AttentionStep(nn.Module):
         del q, k, v, mixed  # four fifths of this step's memory in inference
         return self.grouping.unfold(residual, grid, only_cls)
 
-    def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """``(3, B*G, heads, L, head_dims)`` of all groups; the classification token comes first in each."""
+    def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
+        """Queries, keys and values of all groups, ``(B*G, heads, L, head_dims)`` each; the classification token comes
+        first in a group."""
         return self.split_heads(through(self.grouping.fold(tokens, grid), self.norm, self.qkv))
 
     def split_heads(self, qkv: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class LucidrainsStep(AttentionStep):
             mixed = torch.cat([mixed, self.grouping.unfold(groups, grid)[:, 1:]], dim=1)
         return through(mixed, self.proj, self.drop_path, self.temporal_fc)
 
-    def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
         """As :meth:`AttentionStep.queries_keys_values`, with positions."""
         return self._turned(self._grouped(tokens, grid), grid)
 

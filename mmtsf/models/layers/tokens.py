@@ -99,8 +99,7 @@ class Grouping:
 
     def fold(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Cut the tokens ``(B, 1 + T*H*W, C)`` into groups ``(B*G, L, C)``, the classification token first."""
-        groups = rearrange(tokens[:, 1:], f'{self.flat} -> {self.grouped}', **self.axis_lengths(grid))
-        groups = groups.contiguous()  # one copy, and not one in each of the layers that follow
+        groups = self._folded(tokens[:, 1:], grid)
         if not self.with_cls:
             return groups
         cls = tokens[:, None, :1].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
@@ -118,9 +117,38 @@ class Grouping:
             cls = groups.new_zeros(groups.shape[0] // num_groups, 1, groups.shape[2])
         if only_cls:
             return cls
-        patches = groups[:, int(self.with_cls) :]
-        patches = rearrange(patches, f'{self.grouped} -> {self.flat}', **self.axis_lengths(grid))
-        return torch.cat([cls, patches], dim=1)
+        return torch.cat([cls, self._unfolded(groups[:, int(self.with_cls) :], grid)], dim=1)
+
+    def _folded(self, patches: Tensor, grid: Grid) -> Tensor:
+        if self._is_indexed:
+            members = patches.index_select(1, self._numbers(grid, by_group=True).to(patches.device))
+            return members.unflatten(1, (self.num_groups(grid), -1)).flatten(0, 1)
+        groups = rearrange(patches, f'{self.flat} -> {self.grouped}', **self.axis_lengths(grid))
+        return groups.contiguous()  # one copy, and not one in each of the layers that follow
+
+    def _unfolded(self, groups: Tensor, grid: Grid) -> Tensor:
+        if self._is_indexed:
+            members = groups.unflatten(0, (-1, self.num_groups(grid))).flatten(1, 2)
+            return members.index_select(1, self._numbers(grid, by_group=False).to(groups.device))
+        return rearrange(groups, f'{self.grouped} -> {self.flat}', **self.axis_lengths(grid))
+
+    @property
+    def _is_indexed(self) -> bool:
+        """Whether patches are moved by their numbers: ``torch.export`` takes an axis that is 1 in the example, such as
+        half of two frames, as 1 for ever. ONNX has no such guards, and lacks the operations."""
+        return bool(self.cut) and torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export()
+
+    def _numbers(self, grid: Grid, by_group: bool) -> Tensor:
+        """Numbers of all patches as they lie among the tokens, group by group; or the inverse."""
+        lengths, orders = self.axis_lengths(grid), [self.patches.split(), f'{self.groups} {self.members}'.split()]
+        numbered, wanted = reversed(orders) if by_group else orders
+        rest, places = torch.arange(grid.num_patches), {}
+        for axis in reversed(numbered):
+            places[axis], rest = rest % lengths[axis], rest // lengths[axis]
+        number = torch.zeros_like(rest)
+        for axis in wanted:
+            number = number * lengths[axis] + places[axis]
+        return number
 
 
 def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:
