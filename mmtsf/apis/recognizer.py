@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmtsf.config import load_config, resolve
-from mmtsf.datasets.video_list import class_names
+from mmtsf.datasets.class_names import class_names
 from mmtsf.deploy.fuse import fuse
 from mmtsf.models import TimeSformer
 from mmtsf.registry import MODELS
@@ -87,13 +87,15 @@ def init_recognizer(
 
 
 def _class_names(config: Config, state: dict) -> list[str]:
-    """Names of a model's classes: those of its checkpoint, or of its test data, or numbers; none without a head."""
+    """Names of a model's classes: those of its checkpoint, of its test data, or of the data set that its config is for
+    and that come with the package; else numbers; none without a head."""
     num_classes = (config.model.get('cls_head') or {}).get('num_classes')
     if num_classes is None:
         return []
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     names = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
-    return class_names(classes_of(state, num_classes) or names, dataset.get('data_root', ''), num_classes)
+    told, root = classes_of(state, num_classes) or names, dataset.get('data_root', '')
+    return class_names(told, root, num_classes, dataset.get('default_classes'))
 
 
 def build_pipeline(model: BaseRecognizer, split: str = 'test') -> Compose:

@@ -1,34 +1,21 @@
-"""Read and write annotation lists: a line ``path label`` for each video, or rows ``path,label`` of a csv file."""
+"""Read and write annotation lists: a path and a label in each line, with a space, a comma or the like between them."""
 
 import csv
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
-VIDEOS = {
-    '.3gp',
-    '.avi',
-    '.flv',
-    '.gif',
-    '.m4v',
-    '.mkv',
-    '.mov',
-    '.mp4',
-    '.mpeg',
-    '.mpg',
-    '.ogv',
-    '.ts',
-    '.webm',
-    '.wmv',
-}
-SUFFIXES = ' '.join(sorted(VIDEOS))
-#: Path of a video file and labels, which may both hold spaces: the suffix ends the path
-LINE = re.compile(rf'(.*(?:{"|".join(map(re.escape, VIDEOS))}))(?:\s+(.+))?', re.IGNORECASE)
-NUMBER = re.compile('-?[0-9]+')
-#: Last word of a csv file's first line, where that is a header
-CSV_HEADER = {'label', 'labels', 'class'}
+from mmtsf.utils.media import SUFFIXES, is_video
+from mmtsf.utils.read_text import read_text
+
+from .annotation_lines import delimiter_of, is_header, is_number, rows_of, split_line
+
+__all__ = ['SUFFIXES', 'AnnotationList', 'Row', 'is_number', 'is_video', 'read_list', 'write_list']
+#: Suffixes of lists that are tables
+TABLES = ('.csv', '.tsv')
 ADDRESS = re.compile(r'[a-z][a-z0-9+.-]*:/', re.IGNORECASE)
 
 
@@ -50,17 +37,14 @@ class AnnotationList(NamedTuple):
     """What a list holds.
 
     Attributes:
-        header (list[str]): First row of a csv file that has one.
+        header (list[str]): Its first line, if that names the columns.
         rows (list[Row]): Its videos.
+        delimiter (str): What stands between path and label. Defaults to a space.
     """
 
     header: list[str]
     rows: list[Row]
-
-
-def is_number(word: str) -> bool:
-    """Whether a label is given as a number."""
-    return NUMBER.fullmatch(word) is not None
+    delimiter: str = ' '
 
 
 def read_list(
@@ -72,54 +56,59 @@ def read_list(
 ) -> AnnotationList:
     """Read an annotation list.
 
+    Between path and label is a space, a comma, a semicolon or a tab, as the first line tells, whatever the suffix of
+    the list. Byte order marks, empty lines and a header (``path label``) are no videos.
+
     Args:
         file (Path): The list, UTF-8.
         folder (Path): Folder of its videos.
         allow_outside (bool): Whether its paths may lead out of the folder. Defaults to False.
         is_label (Callable): Tells labels from parts of a path where a folder of frames has no suffix that ends it.
             Defaults to :func:`is_number`.
-        several (bool): Whether such a folder may have several labels. Defaults to False.
+        several (bool): Whether a video may have several labels. Defaults to False.
 
     Raises:
-        ValueError: If it is no text, or a path is no path of a file in the folder.
+        ValueError: If it is no text in UTF-8, a line can be read in several ways, or a path is no path of a file in the
+            folder.
     """
+    text = read_text(file)
     header: list[str] = []
     rows: list[Row] = []
     try:
-        for where, path, labels in _lines(file, is_label, several):
-            if file.suffix.lower() == '.csv' and not rows and not header and [path, *labels][-1].lower() in CSV_HEADER:
+        delimiter = delimiter_of(text, file.suffix.lower() in TABLES, is_label)
+        lines = _table(file, text, delimiter) if delimiter != ' ' else _lines(file, text, is_label, several, folder)
+        for where, path, labels in lines:
+            if not rows and not header and is_header([path, *labels], delimiter):
                 header = [path, *labels]
                 continue
             rows.append(Row(where, _inside(path, folder, where, allow_outside), labels))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f'{file}: expected text in UTF-8 ({error}); write it anew so') from None
-    return AnnotationList(header, rows)
+    except csv.Error as error:
+        raise ValueError(f'{file}: expected a path and a label in each line ({error}); write it anew so') from None
+    return AnnotationList(header, rows, delimiter)
 
 
-def _lines(file: Path, is_label: Callable[[str], bool], several: bool) -> Iterator[tuple[str, str, list[str]]]:
+def _table(file: Path, text: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Place, path and labels of every row of a table."""
+    for number, words in rows_of(text, delimiter):
+        yield f'{file}, line {number}', words[0], words[1:]
+
+
+def _lines(
+    file: Path, text: str, is_label: Callable[[str], bool], several: bool, folder: Path
+) -> Iterator[tuple[str, str, list[str]]]:
     """Place, path and labels of every line that is not empty."""
-    with file.open(encoding='utf-8-sig', newline='') as lines:
-        if file.suffix.lower() == '.csv':
-            reader = csv.reader(lines)
-            for row in filter(None, reader):
-                yield f'{file}, line {reader.line_num}', row[0].strip(), [word.strip() for word in row[1:]]
-            return
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f'{file}, line {number}', *_split(line.strip(), is_label, several)
+    is_there = partial(_is_folder, folder)
+    for number, line in enumerate(re.split('\r\n|\n|\r', text), 1):
+        if not line.strip():
+            continue
+        try:
+            yield f'{file}, line {number}', *split_line(line.strip(), is_label, several, is_there)
+        except ValueError as error:
+            raise ValueError(f'{file}, line {number}: {error}') from None
 
 
-def _split(line: str, is_label: Callable[[str], bool], several: bool) -> tuple[str, list[str]]:
-    """Path and labels of a line. A suffix ends the path of a video file; a folder of frames ends before the labels."""
-    if found := LINE.fullmatch(line):
-        path, rest = found[1], found[2] or ''
-        return path, rest.split() if all(map(is_label, rest.split())) and not is_label(rest) else [rest]
-    words = line.split()
-    for count in range(len(words) - 1, 0, -1):
-        labels = words[-count:] if several else [' '.join(words[-count:])]
-        if all(map(is_label, labels)):
-            return line.rsplit(maxsplit=count)[0], labels
-    return line.rsplit(maxsplit=1)[0], words[1:][-1:]
+def _is_folder(folder: Path, path: str) -> bool:
+    return os.path.isdir(folder / path)
 
 
 def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
@@ -151,17 +140,13 @@ def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
     )
 
 
-def is_video(path: str) -> bool:
-    """Whether a name has the suffix of a video."""
-    return Path(path).suffix.lower() in VIDEOS
-
-
 def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], broken: Iterable[str]) -> None:
-    """Write a list with new paths and without the broken videos."""
+    """Write a list with new paths and without the broken videos, in the form in which it was read."""
     left_out = set(broken)
     kept = [[targets.get(row.path, row.path), *row.labels] for row in videos.rows if row.path not in left_out]
+    rows = [*filter(None, [videos.header]), *kept]
     with file.open('w', encoding='utf-8', newline='', errors='surrogateescape') as lines:
-        if file.suffix.lower() == '.csv':
-            csv.writer(lines, lineterminator='\n').writerows([*filter(None, [videos.header]), *kept])
+        if videos.delimiter != ' ':
+            csv.writer(lines, delimiter=videos.delimiter, lineterminator='\n').writerows(rows)
         else:
-            lines.writelines(f'{" ".join(row)}\n' for row in kept)
+            lines.writelines(f'{" ".join(row)}\n' for row in rows)

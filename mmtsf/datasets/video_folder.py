@@ -5,13 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmtsf.datasets.decoders.local_file import IMAGES
 from mmtsf.registry import DATASETS
+from mmtsf.utils.class_folders import SPLITS, find_classes, find_splits, find_videos
+from mmtsf.utils.media import SUFFIXES
 
-from .annotation_list import SUFFIXES, is_video
 from .video_list import VideoListDataset
 
-SPLITS = ('train', 'val', 'test')
 #: Of every class, the shares that go to validation and to testing
 SHARES = (0.1, 0.2)
 #: Arguments of the data set of a list alone
@@ -23,7 +22,8 @@ class VideoFolderDataset(VideoListDataset):
     """Every folder in ``data_root`` is a class, every video file or folder of frames in it a sample.
 
     Where ``data_root`` holds ``train/`` and ``val/`` or ``test/``, those are the splits (of the latter two, one serves
-    for both if the other is missing). Otherwise the videos of every class are split by ``split_seed``.
+    for both if the other is missing; ``valid``, ``validation``, ``eval`` and ``dev`` are ``val``, and another folder of
+    videos beside them is an error). Otherwise the videos of every class are split by ``split_seed``.
 
     Args:
         pipeline (list): Transforms, beginning with :class:`OpenVideo`.
@@ -81,9 +81,11 @@ def list_videos(
     data_root: str | Path, split: str, split_seed: int = 0, split_shares: tuple[float, float] = SHARES
 ) -> list[Path]:
     """Videos of a split, class by class; the arguments are those of :class:`VideoFolderDataset`."""
-    folder, is_split = _split_folder(Path(data_root), split)
-    videos = {name: find_videos(folder / name) for name in find_classes(data_root)}
-    if is_split:
+    root = Path(data_root)
+    splits = find_splits(root)
+    folder = splits.get(split) or splits.get({'val': 'test', 'test': 'val'}.get(split, split)) or root
+    videos = {name: find_videos(folder / name, root) for name in find_classes(root)}
+    if folder != root:
         return sum(videos.values(), [])
     return sum((_part(split, videos[name], f'{split_seed} {name}', split_shares) for name in videos), [])
 
@@ -95,37 +97,3 @@ def _part(split: str, videos: list[Path], seed: str, shares: tuple[float, float]
     num_val, num_test = (max(least, round(share * len(videos))) for share in shares)
     held_out = num_val + num_test
     return dict(val=videos[:num_val], test=videos[num_val:held_out], train=videos[held_out:])[split]
-
-
-def find_classes(data_root: str | Path) -> list[str]:
-    """Names of the class folders in alphabetical order.
-
-    Raises:
-        FileNotFoundError: If ``data_root`` is no folder or holds none.
-    """
-    folders = {_split_folder(Path(data_root), split)[0] for split in SPLITS}
-    names = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if find_videos(p)}
-    if not names:
-        raise FileNotFoundError(
-            f'{data_root} is not a folder of class folders; expected {data_root}/CLASS/VIDEO for each video'
-        )
-    return sorted(names)
-
-
-def find_videos(folder: Path) -> list[Path]:
-    """Video files and folders of frames in a class folder, in alphabetical order."""
-    return sorted(p for p in folder.iterdir() if not p.name.startswith('.') and _is_video(p)) if folder.is_dir() else []
-
-
-def _is_video(path: Path) -> bool:
-    if path.is_dir():
-        return any(p.suffix.lower() in IMAGES for p in path.iterdir())
-    return is_video(path.name)
-
-
-def _split_folder(root: Path, split: str) -> tuple[Path, bool]:
-    """Folder of the class folders of a split, and whether it holds that split alone."""
-    if not (root / 'train').is_dir() or find_videos(root / 'train'):
-        return root, False
-    instead = {'val': 'test', 'test': 'val'}.get(split, split)
-    return (root / split if (root / split).is_dir() else root / instead), True

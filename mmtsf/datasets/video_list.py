@@ -4,8 +4,7 @@ import hashlib
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mmengine.logging import print_log
 from mmtsf.registry import DATASETS
 
 from .annotation_list import is_number, read_list
+from .class_names import class_names
 from .decoders import ArrayReader, BrokenVideoError
 from .loading.seeds import keep_random_state, seed_sample
 from .loading.worker_table import WorkerTable
@@ -28,34 +28,6 @@ MAX_BROKEN_IN_A_ROW = 20
 PATIENCE = 600
 #: Folders that are watched; each is looked at once when a list is read
 MAX_FOLDERS = 10_000
-
-
-def class_names(classes: str | Sequence[str] | None, data_root: str, num_classes: int | None) -> list[str]:
-    """Class names in the order of the labels: given, read from a file with one a line, or the labels' numbers.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If they are more or fewer than ``num_classes``, or two are the same, or neither is given.
-    """
-    if isinstance(classes, str):
-        file = Path(data_root, classes)
-        if not file.is_file():
-            raise FileNotFoundError(
-                f'the file of class names {file} does not exist; write one name a line in the '
-                'order of the labels, or set data.classes=None'
-            )
-        classes = file.read_text(encoding='utf-8').splitlines()
-    if not classes and num_classes is None:
-        raise ValueError('neither classes nor num_classes is given; set data.num_classes to the number of classes')
-    names = list(classes) if classes else [str(label) for label in range(num_classes or 0)]
-    if num_classes is not None and len(names) != num_classes:
-        raise ValueError(
-            f'there are {len(names)} class names but num_classes is {num_classes}; set '
-            'data.num_classes to the number of classes'
-        )
-    if doubled := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
-    return names
 
 
 def _video_dir(data_prefix: dict) -> str:
@@ -71,10 +43,10 @@ def _video_dir(data_prefix: dict) -> str:
 
 @DATASETS.register_module()
 class VideoListDataset(BaseActionDataset):
-    """Videos and labels from a list, one a line: ``path label``, or ``path,label`` in a ``.csv`` file.
+    """Videos and labels from a list, one a line: ``path label``, ``path,label`` or the like, see :func:`read_list`.
 
     A path is a video file or a folder of frames, relative to ``data_root``; it may hold spaces. A label is a number or
-    a class name; with ``multi_class`` there may be several a line.
+    a class name, and a name where the names are numbers; with ``multi_class`` there may be several a line.
 
     In training a broken video is replaced by another one, and its sample says so under ``broken``. In testing it is
     an error, unless ``skip_broken``: then a black clip takes its place, marked in the same way, and metrics leave it
@@ -88,7 +60,9 @@ class VideoListDataset(BaseActionDataset):
         data_root (str): Folder of the data set. Defaults to ``''``.
         video_dir (str): Folder of the videos, relative to ``data_root``. Defaults to ``''``.
         classes (str | list[str], optional): Class names in the order of the labels, or a text file with one a line,
-            relative to ``data_root``. Defaults to None: the labels' numbers.
+            relative to ``data_root``. Defaults to None: ``default_classes``.
+        default_classes (str, optional): Data set whose names come with the package (:func:`shipped_classes`), where
+            they are ``num_classes``. Defaults to None: the labels' numbers.
         multi_class (bool): Whether a video may have several labels. Defaults to False.
         test_mode (bool): Whether the data set is for validation or testing. Defaults to False.
         skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
@@ -109,6 +83,7 @@ class VideoListDataset(BaseActionDataset):
         data_root: str = '',
         video_dir: str = '',
         classes: str | list[str] | None = None,
+        default_classes: str | None = None,
         multi_class: bool = False,
         test_mode: bool = False,
         skip_broken: bool = False,
@@ -126,8 +101,10 @@ class VideoListDataset(BaseActionDataset):
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir or _video_dir(data_prefix or {}))
         self.were_there: dict[Path, int] = {}
-        names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes)
+        names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes, default_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
+        #: Whether numbers are names of classes, which another place than theirs would have: 1, 2, 3
+        self.named_by_numbers = any(is_number(name) and int(name) != label for name, label in self.label_of.items())
         super().__init__(
             ann_file,
             pipeline,
@@ -147,8 +124,8 @@ class VideoListDataset(BaseActionDataset):
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If it is empty, or a line is not ``path label``, a path leads out of ``video_dir``, or a label
-                is out of range.
+            ValueError: If it is empty, or a line is not ``path label``, a path leads out of ``video_dir``, a label is
+                out of range or twice in a line, or the labels are columns of zeros and ones.
         """
         file = Path(self.ann_file)
         if not file.is_file():
@@ -159,17 +136,42 @@ class VideoListDataset(BaseActionDataset):
         data_list = []
         rows = read_list(file, self.video_dir, self.allow_outside, self._is_label, self.multi_class).rows
         for where, path, words in rows:
-            labels = [self._label(word, where) for word in words]
-            if not labels or (len(labels) > 1 and not self.multi_class):
-                raise ValueError(
-                    f'{where}: {path!r} has {len(labels)} labels, expected one; for several labels a video set '
-                    'multi_class=True'
-                )
+            labels = self._labels(path, words, where)
             filename = str(self.video_dir / path)
             data_list.append(dict(filename=filename, label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
+        if self.num_classes == 2 and {tuple(row.labels) for row in rows} == {('0', '1'), ('1', '0')}:
+            raise ValueError(f'{rows[0].where}: {self._one_hot(rows[0].path, rows[0].labels)}')
         return data_list
+
+    def _labels(self, path: str, words: list[str], where: str) -> list[int]:
+        """Numbers of a video's labels.
+
+        Raises:
+            ValueError: If they are none, more than one without ``multi_class``, or one is there twice.
+        """
+        labels = [self._label(word, where) for word in words]
+        if not labels or (len(labels) > 1 and not self.multi_class):
+            raise ValueError(
+                f'{where}: {path!r} has {len(labels)} labels, expected one; for several labels a video set '
+                'multi_class=True'
+            )
+        if len(set(labels)) < len(labels):
+            twice = next(word for place, word in enumerate(words) if labels[place] in labels[:place])
+            raise ValueError(f'{where}: {path!r} has the label {twice!r} twice; {self._one_hot(path, words)}')
+        return labels
+
+    def _one_hot(self, path: str, words: list[str]) -> str:
+        """What to write in the place of a column of 0 and 1 for each class."""
+        example = path, ['1', '0', '1'], ['0', '2']
+        if len(words) == self.num_classes and set(words) <= {'0', '1'}:
+            example = path, words, [str(label) for label, word in enumerate(words) if word == '1']
+        path, columns, labels = example
+        return (
+            'where the columns are 0 and 1 for each class (one-hot), write the numbers of the classes instead: '
+            f'{" ".join([path, *labels])!r} for {" ".join([path, *columns])!r}'
+        )
 
     def filter_data(self) -> list[dict]:
         """Keep all videos, and note their folders and a digest of their paths and labels, by which a resume knows them
@@ -189,16 +191,38 @@ class VideoListDataset(BaseActionDataset):
         return is_number(word) or word in self.label_of
 
     def _label(self, word: str, where: str) -> int:
-        """Number of a label that is given as a number or as a class name."""
+        """Number of a label that is given as a number or as a class name.
+
+        Raises:
+            ValueError: If it is neither, may be either, or is out of range.
+        """
         if not self._is_label(word):
             raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
-        label = int(word) if is_number(word) else self.label_of[word]
+        if not is_number(word):
+            return self.label_of[word]
+        if self.named_by_numbers:
+            return self._label_by_name(word, where)
+        label = int(word)
         if not 0 <= label < self.num_classes:
             raise ValueError(
                 f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '
                 'number of classes, which count from 0'
             )
         return label
+
+    def _label_by_name(self, word: str, where: str) -> int:
+        """Number of the class that has a number for a name: of classes 1, 2, 3 the label 1 is the first."""
+        if others := [name for name in self.label_of if not is_number(name)]:
+            raise ValueError(
+                f'{where}: the label {word} may be the number or the name of a class, as some names are numbers and '
+                f'others are not ({others[0]!r}); write names that are no numbers in data.classes'
+            )
+        if word not in self.label_of:
+            raise ValueError(
+                f'{where}: the label {word} is none of the class names {", ".join(self.label_of)}, which are numbers '
+                'and are taken for names; set data.classes=None to number the classes from 0'
+            )
+        return self.label_of[word]
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels of a video, as MMEngine's ``ClassBalancedDataset`` asks for them."""

@@ -1,23 +1,18 @@
 """Read annotation files as rows and JSON values, with errors that name the place."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
+from mmtsf.utils.class_folders import SPLIT_WORDS
+from mmtsf.utils.read_text import read_text
+
 from .annotations import AnnotationError
 
-SPLIT_WORDS = {
-    'train': 'train',
-    'training': 'train',
-    'val': 'val',
-    'validate': 'val',
-    'validation': 'val',
-    'test': 'test',
-    'testing': 'test',
-}
 AGAIN = 'download the file again'
 
 
@@ -33,15 +28,14 @@ def read_rows(file: Path, delimiter: str = ',') -> Iterator[tuple[str, list[str]
         AnnotationError: If it is no such file.
     """
     number = 0
+    lines = io.StringIO(_text(file), newline='')
     try:
-        with file.open(encoding='utf-8-sig', newline='') as lines:
-            quotes = None if delimiter == '\t' else '"'
-            reader = csv.reader(lines, delimiter=delimiter, quotechar=quotes)
-            for row in reader:
-                number = reader.line_num
-                if any(word.strip() for word in row):
-                    yield f'{file}, line {number}', [word.strip() for word in row]
-    except (csv.Error, UnicodeDecodeError) as error:
+        reader = csv.reader(lines, delimiter=delimiter, quotechar=None if delimiter == '\t' else '"')
+        for row in reader:
+            number = reader.line_num
+            if any(word.strip() for word in row):
+                yield f'{file}, line {number}', [word.strip() for word in row]
+    except csv.Error as error:
         raise AnnotationError(f'{file}, after line {number}: expected rows of text ({error}); {AGAIN}') from error
 
 
@@ -52,12 +46,19 @@ def read_json(file: Path) -> Any:
         AnnotationError: If it is no such file.
     """
     try:
-        return json.loads(file.read_text(encoding='utf-8-sig'))
+        return json.loads(_text(file))
     except json.JSONDecodeError as error:
         place = f'{file}, line {error.lineno}, column {error.colno}'
         raise AnnotationError(f'{place}: expected JSON ({error.msg}); {AGAIN}') from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
         raise AnnotationError(f'{file}: expected JSON ({error}); {AGAIN}') from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_text(file)
+    except ValueError as error:
+        raise AnnotationError(f'{error}; or {AGAIN}') from None
 
 
 def field(entry: Any, key: str, kind: type | UnionType, where: str) -> Any:

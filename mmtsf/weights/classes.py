@@ -18,7 +18,7 @@ ALLOWED = '\t\u200c\u200d'
 def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
     """Return the class names in a checkpoint of mmtsf, MMAction2 or Hugging Face, or None.
 
-    They are texts of the file; a path among them is a name like others, and is not opened.
+    Names that are nothing but the labels' numbers (``0``, ``LABEL_0``) are none. They are texts of the file; a path among them is a name like others, and is not opened.
 
     Args:
         checkpoint (dict): As :func:`read_checkpoint` returns it.
@@ -40,7 +40,8 @@ def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
         raise ValueError(f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class')
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise ValueError(f'class names in this checkpoint are there twice: {shorten(twice)}; expected one for each')
-    return list(names)
+    numbers = [str(label) for label in range(num_classes)]
+    return None if list(names) in (numbers, [f'LABEL_{number}' for number in numbers]) else list(names)
 
 
 def _told(checkpoint: dict) -> Any:

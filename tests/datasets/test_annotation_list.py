@@ -173,6 +173,7 @@ def test_a_name_that_would_be_two_lines_of_a_list_is_named_and_left_out(folder):
 )
 def test_a_line_means_the_same_to_tools_and_data_sets(line, path, labels, folder):
     (folder / 'list.txt').write_text(f'{line}\n')
+    (folder / 'frames 2').mkdir()
     (row,) = read_list(folder / 'list.txt', folder).rows
     assert (row.path, row.labels) == (path, labels)
     names = ['zero', 'playing guitar', 'two']

@@ -324,7 +324,7 @@ def test_mistakes_are_named_with_their_place(dataset, files, error, read):
 
 
 def test_files_that_hold_no_text_are_named(tmp_path):
-    for name, text in (('train.csv', 'rows of text'), ('train.json', 'JSON')):
+    for name in ('train.csv', 'train.json'):
         (tmp_path / name).write_bytes(b'\xff\xfe\x00')
-        with pytest.raises(AnnotationError, match=f'{name}.*: expected {text}'):
+        with pytest.raises(AnnotationError, match=f'{name}, line 1: expected text in UTF-8, but it looks like UTF-16'):
             FORMATS['kinetics400'].read([tmp_path / name])

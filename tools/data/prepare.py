@@ -63,6 +63,7 @@ from mmtsf.preparation import (
 from mmtsf.preparation.annotations import SPLITS
 from mmtsf.preparation.check_videos import check_all
 from mmtsf.preparation.video_paths import list_folder
+from mmtsf.utils.read_text import read_names
 
 
 def main() -> int:
@@ -98,7 +99,11 @@ def main() -> int:
 
 def refuse_other_classes(file: Path, annotations: Annotations) -> None:
     """Raise if the output folder has lists whose labels mean other classes."""
-    if file.exists() and file.read_text(encoding='utf-8', errors='surrogateescape') != as_lines(annotations.classes):
+    try:
+        is_other = file.exists() and read_names(file) != annotations.classes
+    except ValueError:  # it was changed to what is no list of names
+        is_other = True
+    if is_other:
         raise AnnotationError(
             f'{file} has other classes than the {len(annotations.classes)} of these annotations, so the labels of the '
             'lists beside it mean others; give all annotation files in one command, and another --out, or delete this '

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmtsf.utils.media import IMAGES, is_frame
+
 from .broken import BrokenVideoError
 from .limits import Limits
-from .local_file import IMAGES
 from .reader import VideoReader, stack
 
 #: What Pillow calls the formats of :data:`IMAGES`
@@ -76,12 +77,6 @@ class FrameFolderReader(VideoReader):
         if pixels is None:
             raise BrokenVideoError(self.path, f'{name} is not an image')
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def is_frame(name: str) -> bool:
-    """Whether a file's name is that of an image; hidden ones are none, as macOS puts ``._img_1.jpg`` beside each."""
-    stem, _, suffix = name.rpartition('.')
-    return name[:1] != '.' and stem != '' and f'.{suffix.lower()}' in IMAGES
 
 
 def _is_file(entry: os.DirEntry) -> bool:

@@ -1,0 +1,156 @@
+"""Find the classes, splits and videos of a folder that has a folder for each class."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from .media import SUFFIXES, is_frame, is_video
+from .text import shorten
+
+SPLITS = ('train', 'val', 'test')
+#: What the splits are called
+SPLIT_WORDS = {
+    'train': 'train',
+    'training': 'train',
+    'val': 'val',
+    'valid': 'val',
+    'validate': 'val',
+    'validation': 'val',
+    'eval': 'val',
+    'dev': 'val',
+    'test': 'test',
+    'testing': 'test',
+}
+#: Folders and files of each that are looked at to tell whether a folder holds classes at all
+GLANCE = 100, 1000
+#: Folders below a class folder that are searched for videos that lie too deep
+DEPTH = 3
+
+
+def has_classes(root: Path) -> bool:
+    """Return at a glance whether a folder holds class folders, or a split that does.
+
+    A folder of many videos, each of which is a folder of frames, would take long to look through.
+    """
+    folders, files = GLANCE
+    inner = list(islice(_folders(root), folders))
+    splits = [folder for folder in inner if folder.name.lower() in SPLIT_WORDS]
+    inner += [folder for split in splits for folder in islice(_folders(split), folders)]
+    return any(_is_sample(entry) for folder in inner for entry in islice(_entries(folder), files))
+
+
+def find_splits(root: Path) -> dict[str, Path]:
+    """Find the folders of the splits by their names; none where the folders are classes, of which one may be ``train``.
+
+    Raises:
+        ValueError: If two are of one split, or one beside them holds videos and is of no split.
+    """
+    folders = list(_folders(root))
+    of_split: dict[str, list[Path]] = {}
+    for folder in folders:
+        of_split.setdefault(SPLIT_WORDS.get(folder.name.lower(), ''), []).append(folder)
+    if not any(not _holds_samples(folder) for folder in of_split.get('train', [])):
+        return {}
+    if doubled := [found for split, found in of_split.items() if split and len(found) > 1]:
+        first, second = doubled[0][:2]
+        raise ValueError(f'{first} and {second} are of the same split; leave one of them in {root}')
+    for folder in of_split.pop('', []):
+        if (video := _deep(folder, DEPTH)) is not None:
+            raise ValueError(
+                f'{folder} is none of the splits beside {of_split["train"][0].name}, but holds {video}; call it one of '
+                f'{", ".join(SPLIT_WORDS)}, or move it elsewhere'
+            )
+    return {split: found[0] for split, found in of_split.items()}
+
+
+def find_classes(data_root: str | Path) -> list[str]:
+    """Find the names of the class folders, in alphabetical order.
+
+    Raises:
+        FileNotFoundError: If ``data_root`` is no folder or holds none.
+        ValueError: If videos lie deeper than in class folders, or a split cannot be told.
+    """
+    root = Path(data_root)
+    splits = find_splits(root) if root.is_dir() else {}
+    folders = [folder for place in splits.values() or [root] for folder in _folders(place)]
+    names = {folder.name for folder in folders if _holds_samples(folder)}
+    for folder in folders:
+        if folder.name not in names and (video := _deep(folder, DEPTH)) is not None:
+            raise _too_deep(video, root)
+    if not names:
+        raise FileNotFoundError(
+            f'{data_root} is not a folder of class folders; expected {data_root}/CLASS/VIDEO for each video, with one '
+            f'of the suffixes {SUFFIXES}, or a folder of frames'
+        )
+    others = [folder.name for folder in folders if folder.name not in names and any(_entries(folder))]
+    if others:
+        warnings.warn(
+            f'no classes in {root}, as they hold no video: {shorten(sorted(set(others)))}; known are the suffixes '
+            f'{SUFFIXES}',
+            stacklevel=2,
+        )
+    return sorted(names)
+
+
+def find_videos(folder: Path, root: Path) -> list[Path]:
+    """Find the video files and folders of frames in a class folder, in alphabetical order.
+
+    Files with other suffixes are named in a warning.
+
+    Raises:
+        ValueError: If videos lie deeper.
+    """
+    videos, others = [], []
+    for entry in _entries(folder):
+        if _is_sample(entry):
+            videos.append(Path(entry.path))
+        elif not entry.is_dir():
+            others.append(os.path.relpath(entry.path, root))
+        elif (video := _deep(Path(entry.path), DEPTH)) is not None:
+            raise _too_deep(video, root)
+    if others:
+        warnings.warn(f'left out of {root}, as no suffix of a video: {shorten(sorted(others))}', stacklevel=2)
+    return sorted(videos)
+
+
+def _too_deep(video: Path, root: Path) -> ValueError:
+    return ValueError(
+        f'{video} lies deeper than {root}/CLASS/VIDEO, so that its class cannot be told; move the videos up into their '
+        'class folders, or name them in a list (data.source=list)'
+    )
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry]:
+    """Yield what a folder holds and is not hidden; nothing of what is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if entry.name[:1] != '.')
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (Path(entry.path) for entry in _entries(folder) if entry.is_dir())
+
+
+def _is_sample(entry: os.DirEntry) -> bool:
+    """Return whether this is a video file or a folder of frames."""
+    if entry.is_dir():
+        return any(is_frame(inner.name) for inner in _entries(entry.path))
+    return is_video(entry.name)
+
+
+def _holds_samples(folder: Path) -> bool:
+    return any(_is_sample(entry) for entry in _entries(folder))
+
+
+def _deep(folder: Path, depth: int) -> Path | None:
+    """Return a video in a folder or below it; None if there is none."""
+    for entry in _entries(folder):
+        if _is_sample(entry):
+            return Path(entry.path)
+        if depth and entry.is_dir() and (found := _deep(Path(entry.path), depth - 1)) is not None:
+            return found
+    return None
