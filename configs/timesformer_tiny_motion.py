@@ -8,7 +8,7 @@ _base_ = [
     '{{$MMTSF_RECIPE:_base_/schedules/scratch.py}}',
     '_base_/default_runtime.py',
 ]
-data = dict(source='folder', root='data/motion', num_classes=4, flip_ratio=0.0)  # a mirror image moves the other way
+data = dict(root='data/motion', num_classes=4, flip_ratio=0.0)  # a mirror image moves the other way
 view = '1x1'
 start = None
 model = dict(backbone=dict(patch_size=8, embed_dims=64, num_heads=2, num_layers=4, drop_path_rate=0.0))

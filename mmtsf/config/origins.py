@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from .data_source import found_data
 from .lineage import inherited
 from .recipes import words_path
 from .references import Resolver, resolve
@@ -37,15 +38,19 @@ def origins(config: Config, options: Iterable[str] = ()) -> Iterator[tuple[str, 
 
     Yields:
         tuple[str, Any, str, str]: Dotted name; value; name of the place where it is written, another one where a
-        reference led there; ``option NAME``, or the file.
+        reference led there; ``option NAME``, ``found in FOLDER``, or the file.
     """
     words = Config.fromfile(words_path()).to_dict()
     values = words | config.to_dict()
     options, lineage = list(options), [(words_path(), words), *inherited(config)]
-    for key in resolve(config):
+    found = found_data(values, lineage, tuple(options))
+    if found:
+        values['data'] = values['data'] | found
+    for key in resolve(config, options):
         for name, (value, place) in _leaves(Tracer(values).resolve(values[key], key), key):
             changed = [option for option in options if f'{place}.'.startswith(f'{option}.')]
-            yield name, value, place, f'option {changed[-1]}' if changed else _written(place, values, lineage)
+            by = f'option {changed[-1]}' if changed else _written(place, values, lineage)
+            yield name, value, place, f'found in {values["data"]["root"]}' if place[5:] in found else by
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Found]]:

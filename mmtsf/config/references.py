@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .checks import Names, check, named_in, refuse_old_keys, runner_keys, suggest
+from .data_source import found_data
 from .lineage import inherited
 from .recipes import words_path
 
@@ -181,7 +182,10 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     refuse_old_keys(values)
     if '${training.' in str(values):  # a schedule of one's own has the usual words
         values['training'] = merged(Config.fromfile(words_path()).training.to_dict(), values.get('training', {}))
-    everything, used, lineage = Resolver(values), Resolver(values), inherited(config)
+    options, lineage = tuple(options), inherited(config)
+    if found := found_data(values, lineage, options):
+        values['data'] = values['data'] | found
+    everything, used = Resolver(values), Resolver(values)
     try:
         everything.resolve(values)  # also branches that no word chooses
         named = everything.named | named_in([values, *(inherited_values for _, inherited_values in lineage)])

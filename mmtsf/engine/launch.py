@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import init_dist
 
-from mmtsf.config import read_config, resolve
+from mmtsf.config import read_config, resolve, settle
 from mmtsf.utils.arguments import parsed
 from mmtsf.utils.cores import num_cores
 
@@ -20,12 +20,13 @@ def prepare(args: argparse.Namespace) -> Config:
     """Config of a run, with its references, and with the process group of CPU processes made already.
 
     Raises:
-        FileNotFoundError: If there is no such config file.
+        FileNotFoundError: If there is no such config file, or none of its data.
         RuntimeError: If there are more processes than GPUs.
     """
     options = parsed(args.cfg_options)
-    config = read_config(args.config, options)
-    resolve(config, [name for name in options if name != 'recipe'])  # refuses options without effect
+    names = tuple(name for name in options if name != 'recipe')
+    config = settle(read_config(args.config, options), names)
+    resolve(config, names)  # refuses options without effect
     config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
     config.launcher = args.launcher
     if not is_cuda_available():

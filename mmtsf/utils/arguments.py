@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .cores import num_cores
+from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
 from .sources import config_path, find_checkpoint
 
@@ -132,14 +133,30 @@ def check_model(args: argparse.Namespace) -> None:
 
 
 def check_run(args: argparse.Namespace) -> None:
-    """Check that the config exists and that the work dir can be made.
+    """Check that the config exists, that the work dir can be made, and of a shipped config that there are data.
 
     Raises:
         OSError: If not.
+        ValueError: If it cannot be told which data are meant.
     """
-    config_path(args.config)
+    config = config_path(args.config)
     if args.work_dir:
         check_folder(Path(args.work_dir), '--work-dir')
+    check_data_root(config, args.cfg_options)
+
+
+def check_data_root(config: Path, options: list[str]) -> None:
+    """Check the folder of data that a shipped config is given, as far as it can be told before the config is read.
+
+    Raises:
+        FileNotFoundError: If there are no data, see :func:`mmtsf.utils.data_root.check_root`.
+        ValueError: If it cannot be told which data are meant.
+    """
+    words = dict(option.split('=', 1) for option in options)
+    decide = {f'data.{word}' for word in ('source', *OF_LISTS, *OF_FOLDERS)}
+    is_shipped = config.resolve().is_relative_to(config_path('mmtsf::_base_/default_runtime.py').resolve().parents[1])
+    if 'data.root' in words and is_shipped and not decide & set(words):
+        check_root(words['data.root'])
 
 
 def check_exists(path: str | Path, expected: str) -> None:

@@ -69,6 +69,7 @@ def test_a_literal_where_others_follow_a_table_is_named(text, words, tmp_path):
 
 def test_a_literal_that_nothing_else_follows_takes_effect(tmp_path):
     text = """
+data = dict(source='folder')
 model = dict(cls_head=dict(average_clips='score', num_classes=4))
 train_cfg = dict(val_interval=2)
 train_dataloader = dict(dataset=dict(split='val'))

@@ -256,7 +256,7 @@ def test_a_word_chooses_the_protocol(protocol, start, spacing, target_fps, avera
             "the option 'xyz' changes nothing: no value of this config refers to it; known are 'clip', 'clip_",
         ),
         (
-            {'data.split_seed': 5},
+            {'data.source': 'list', 'data.split_seed': 5},
             "the option 'data.split_seed' changes nothing: what refers to it is not in use; data.",
         ),
         (

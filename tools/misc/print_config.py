@@ -6,7 +6,7 @@ python tools/misc/print_config.py configs/timesformer_hr_k600.py --cfg-options c
 
 import argparse
 
-from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
+from mmtsf.utils.arguments import add_config, add_options, check_data_root, mistakes_of, new_parser, parsed
 from mmtsf.utils.sources import config_path
 
 
@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     add_options(parser)
     args = parser.parse_args()
     with mistakes_of(parser):
-        config_path(args.config)
+        check_data_root(config_path(args.config), args.cfg_options)
     return args
 
 

@@ -1,11 +1,11 @@
-# Videos with labels: from annotation lists, or from a folder of class folders. A word chooses:
-#   --cfg-options data.source=folder data.root=/videos data.num_classes=2
+# Videos with labels: from annotation lists, or from a folder of class folders, as is found in data.root:
+#   --cfg-options data.root=/videos
 _base_ = '../pipelines.py'
 
 data = dict(
-    source='list',
+    source='auto',  # or 'list' or 'folder': what data.root holds, see docs/data.md
     root='data',
-    num_classes=2,
+    num_classes=2,  # a folder of classes in another root tells the number itself
     multi_class=False,
     sampling='rate',  # or 'segments' or 'cover', see pipelines.py
     flip_ratio=0.5,
@@ -20,6 +20,7 @@ data = dict(
     test_list='val_list.txt',
     video_dir='',
     classes=None,  # file with a class name a line
+    default_classes=None,  # else the names that come with the package: kinetics400, kinetics600, ssv2 or diving48
     # source='folder': root/CLASS/VIDEO, of which these shares are held out
     split_shares=(0.1, 0.2),
     split_seed=0,
@@ -27,6 +28,7 @@ data = dict(
 
 _train = dict(
     num_classes='${data.num_classes}',
+    default_classes='${data.default_classes}',
     data_root='${data.root}',
     time_limit='${data.time_limit}',
     pipeline='${train_pipeline}',

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmtsf import compat
-from mmtsf.config import resolve
+from mmtsf.config import resolve, settle
 from mmtsf.datasets.loading.video_loader import VideoLoader
 from mmtsf.registry import RUNNERS
 from mmtsf.utils.files import written_whole
@@ -82,11 +82,11 @@ class Runner(mmengine.runner.Runner):
         What it leaves in the work dir is the config as it was given, which takes the same options as before.
 
         Raises:
-            OSError: If the work dir cannot be written.
+            OSError: If the work dir cannot be written, or there are no data.
             ValueError: If the config has something that would have no effect, see :func:`mmtsf.config.resolve`.
         """
         check_work_dir(Path(cfg['work_dir']))
-        cfg = cfg if isinstance(cfg, Config) else Config(cfg)
+        cfg = settle(cfg if isinstance(cfg, Config) else Config(cfg))
         resolved = resolve(cfg)
         batch, refused = None, None
         try:

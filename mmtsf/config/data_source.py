@@ -1,0 +1,120 @@
+"""Find out from what is there whether a config's videos are those of lists or of a folder of class folders."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmtsf.utils.class_folders import find_classes, has_classes
+from mmtsf.utils.data_root import OF_FOLDERS, OF_LISTS, check_root, lists_in
+
+from .checks import shipped
+from .lineage import inherited
+from .shipped import config_path
+
+LISTS = ('train_list', 'val_list', 'test_list')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+AUTO = 'auto'
+
+
+def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what ``data.source`` and ``data.num_classes`` stand for.
+
+    ``data.source='auto'`` is ``'folder'`` where ``data.root`` holds class folders and no lists, or ``data`` has words
+    for folders alone; else ``'list'``. A folder tells the number of classes where ``data.root`` is another than that of
+    the shipped data set whose number ``data.num_classes`` is.
+
+    Args:
+        values (dict): A config, with its references.
+        lineage (list[tuple[Path, dict]]): Files that it is made of, see :func:`inherited`.
+        options (tuple[str, ...]): Dotted names that were changed. Defaults to none.
+
+    Raises:
+        ValueError: If ``data.num_classes`` is an option and not the number of classes in the folder.
+
+    Returns:
+        dict[str, Any]: Changes of ``data``; none where nothing is to be found out.
+    """
+    data = values.get('data')
+    if not isinstance(data, dict) or data.get('source') not in (AUTO, 'folder'):
+        return {}
+    source = data['source'] if data['source'] != AUTO else chosen(data) or _there(data)
+    changes = {} if source == data['source'] else dict(source=source)
+    root = data.get('root')
+    if source != 'folder' or not isinstance(root, str) or not has_classes(Path(root)):
+        return changes
+    usual = _usual(lineage)
+    if data.get('num_classes') != usual.get('num_classes') or root == usual.get('root'):
+        return changes
+    number = len(find_classes(root))
+    if 'data.num_classes' in options and data['num_classes'] != number:
+        raise ValueError(
+            f'data.num_classes is {data["num_classes"]}, but {root} holds {number} classes; leave data.num_classes out'
+        )
+    return changes if number == data['num_classes'] else dict(changes, num_classes=number)
+
+
+def chosen(data: dict) -> str | None:
+    """Return the source that other words of ``data`` are for, where they are not the usual ones; None if there are
+    none."""
+    usual = shipped()[1]['data']
+    for source, words in (('list', OF_LISTS), ('folder', OF_FOLDERS)):
+        if any(word in data and data[word] != usual[word] for word in words):
+            return source
+    return None
+
+
+def check_source(config: Config) -> None:
+    """Refuse a folder whose videos cannot be told from what is there, before anything is built.
+
+    Args:
+        config (Config): With its references. One that does not ask for ``data.source='auto'`` is right.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or it holds neither lists nor class folders.
+        ValueError: If it holds both.
+    """
+    from .references import Resolver
+
+    values = config.to_dict()
+    data = values.get('data')
+    if not isinstance(data, dict) or data.get('source') != AUTO or chosen(data):
+        return
+    loaders = [values[name] for name in LOADERS if name in values]
+    resolver = Resolver(dict(values, data=dict(data, source='list')))
+    resolver.resolve(loaders)
+    if 'data.source' in resolver.named:  # else the data sets are others
+        check_root(data['root'], [data[name] for name in LISTS])
+
+
+def _there(data: dict) -> str:
+    root = Path(str(data.get('root')))
+    lists = lists_in(root, [str(data.get(name)) for name in LISTS])
+    return 'folder' if not lists and has_classes(root) else 'list'
+
+
+def _usual(lineage: list[tuple[Path, dict]]) -> dict:
+    """The table ``data`` of the last shipped file that a config is made of."""
+    folder = config_path('mmtsf::_base_/datasets/videos.py').parents[2]
+    tables = [values.get('data') or {} for path, values in lineage if path.is_relative_to(folder)]
+    return next((table for table in reversed(tables) if 'root' in table), shipped()[1]['data'])
+
+
+def settle(config: Config, options: tuple[str, ...] = ()) -> Config:
+    """Return a config whose ``data`` says what was found out, so that it means the same elsewhere.
+
+    Args:
+        config (Config): With its references.
+        options (tuple[str, ...]): Dotted names that were changed. Defaults to none.
+
+    Raises:
+        FileNotFoundError: As :func:`check_source` does.
+        ValueError: The same.
+    """
+    check_source(config)
+    changes = found_data(config.to_dict(), inherited(config), options)
+    if changes:
+        config = copy.deepcopy(config)
+        config.merge_from_dict({f'data.{name}': value for name, value in changes.items()})
+    return config
