@@ -15,6 +15,8 @@ VERSION = next(
 
 #: Tools that need the checkout
 OF_THE_CHECKOUT = ('install.sh', 'quickstart.sh', 'run_tests.sh', 'make_zoo.py')
+#: Of requirements/
+EXTRAS = ('analysis', 'demo', 'export', 'tensorboard', 'dev')
 
 
 class BuildWithConfigs(build_py):
@@ -74,7 +76,5 @@ setup(
         'rich',
         'safetensors',
     ],
-    extras_require={
-        name: list(requirements(ROOT / f'requirements/{name}.txt')) for name in ('demo', 'export', 'tensorboard', 'dev')
-    },
+    extras_require={name: list(requirements(ROOT / f'requirements/{name}.txt')) for name in EXTRAS},
 )

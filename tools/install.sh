@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|demo|docs|export|tensorboard]
+# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|analysis|demo|docs|export|tensorboard]
 # Name another Python with PYTHON=python3.12, another folder with VENV=/path. Nothing is installed twice.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,5 +26,5 @@ dev)
     once requirements/dev.txt -r requirements/dev.txt
     once requirements/oracles.txt --no-deps -r requirements/oracles.txt
     ;;
-demo | docs | export | tensorboard) once "requirements/$1.txt" -r "requirements/$1.txt" ;;
+analysis | demo | docs | export | tensorboard) once "requirements/$1.txt" -r "requirements/$1.txt" ;;
 esac

@@ -68,6 +68,48 @@ def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def draw_clip_accuracies(clips: Sequence[int], metrics: Sequence[dict[str, float]], path: Path) -> None:
+    """Draw metrics against the number of temporal clips of a video (the paper's Figure 6).
+
+    Args:
+        clips (Sequence[int]): Numbers of clips.
+        metrics (Sequence[dict[str, float]]): Metrics by name, for each of them.
+        path (Path): Image file to write.
+    """
+    figure, ((axes,),) = _figure((5, 4))
+    for name in metrics[0]:
+        axes.plot(clips, [values[name] for values in metrics], 'o-', label=name)
+    axes.set(xlabel='temporal clips', ylabel='accuracy', xticks=clips)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def draw_points(panels: dict[str, np.ndarray], labels: Sequence[str], path: Path) -> None:
+    """Draw points in two dimensions, coloured by class (the paper's Figure 8).
+
+    Args:
+        panels (dict[str, np.ndarray]): Points ``(N, 2)`` by the title of their panel.
+        labels (Sequence[str]): Class of each point.
+        path (Path): Image file to write.
+    """
+    from matplotlib import colormaps
+
+    classes = list(dict.fromkeys(labels))
+    few = len(classes) <= 20  # that have names and colours of their own
+    colours = colormaps['tab10' if len(classes) <= 10 else 'tab20' if few else 'hsv'].resampled(len(classes))
+    figure, (row,) = _figure((4 * len(panels) + 2 * few, 4), columns=len(panels))
+    for axes, (title, points) in zip(row, panels.items()):
+        for number, name in enumerate(classes):
+            chosen = points[np.array([label == name for label in labels])]
+            axes.scatter(*chosen.T, s=12, color=colours(number), label=literal(name))
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(literal(title))
+    if few:
+        row[-1].legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(path, dpi=120)
+
+
 def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
     """Draw a clip's frames, and below each the same frame with its attention.
 

@@ -1,8 +1,12 @@
 #!/usr/bin/env python
-"""Write an HTML report of a test: results by class, confusion matrix, and the wrong predictions of highest score:
+"""Write an HTML report of a test: the columns of the paper's Table 2 (training hours, accuracy, inference TFLOPs,
+parameters), results by class, confusion matrix, and the wrong predictions of highest score:
 
 python tools/test.py CONFIG CHECKPOINT --work-dir WORK_DIR
 python tools/analysis/analyze_results.py WORK_DIR report.html
+
+Training hours, of all processes together, are known where WORK_DIR is that of the training, too. TFLOPs are
+multiply-accumulates of all views of a video, as in the paper.
 
 The page stands alone: pictures are in it, and it opens without a network.
 """
@@ -36,6 +40,7 @@ if __name__ == '__main__':
 import cv2
 import jinja2
 import numpy as np
+from run_costs import costs_of
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
@@ -51,6 +56,8 @@ PAGE = """<!doctype html>
 </style>
 <h1>{{ title }}</h1>
 <p>{{ correct }} of {{ rows | length }} videos right: <b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.</p>
+<table><tr>{% for name in costs %}<th>{{ name }}{% endfor %}</tr>
+<tr>{% for value in costs.values() %}<td class="n">{{ value }}{% endfor %}</tr></table>
 <h2>Classes, the worst first</h2>
 <table><tr><th>class<th>videos<th>right<th>recall<th>precision<th>most often taken for</tr>
 {% for c in classes %}<tr><td>{{ c.name }}<td class="n">{{ c.videos }}<td class="n">{{ c.right }}
@@ -72,6 +79,7 @@ def main() -> None:
     rows = read_table(args.work_dir / 'predictions.csv')
     wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
     matrix = args.work_dir / 'confusion_matrix.png'
+    costs = costs_of(args.work_dir, len(rows) - len(wrong), len(rows))
     page = (
         jinja2.Environment(autoescape=True)
         .from_string(PAGE)
@@ -79,6 +87,7 @@ def main() -> None:
             title=f'Test of {args.work_dir.resolve().name}',
             rows=rows,
             correct=len(rows) - len(wrong),
+            costs=costs,
             classes=sorted(by_class(rows), key=lambda c: c['recall']),
             matrix=base64.b64encode(matrix.read_bytes()).decode() if matrix.exists() else None,
             errors=[row | thumbnail(row['video']) for row in wrong[: args.errors]],
@@ -86,6 +95,7 @@ def main() -> None:
     )
     args.out.write_text(page, encoding='utf-8')
     print(f'wrote {args.out}: {len(rows)} videos, {len(wrong)} errors')
+    print('\n'.join(f'| {" | ".join(cells)} |' for cells in (costs, ['---'] * len(costs), costs.values())))
 
 
 def by_class(rows: list[dict]) -> list[dict]:
