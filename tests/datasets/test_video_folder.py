@@ -137,3 +137,55 @@ def test_as_many_class_folders_as_classes_are_expected(two_classes):
 def test_a_split_that_there_is_not_is_refused(two_classes):
     with pytest.raises(ValueError, match=r"split is 'valid', expected one of \('train', 'val', 'test'\)"):
         VideoFolderDataset([], 'valid', 2, str(two_classes))
+
+
+@pytest.mark.parametrize('suffix', ['.MTS', '.m2ts', '.asf', '.3gp', '.vob', '.h264', '.WebM'])
+def test_a_class_of_any_container_is_one(suffix, tmp_path):
+    touch(tmp_path, 'jump/0.mp4', f'run/1{suffix}')
+    assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), (f'run/1{suffix}', 1)]
+
+
+@pytest.mark.parametrize('name', ['valid', 'validation', 'validate', 'eval', 'dev', 'Val'])
+def test_splits_are_known_by_their_usual_names(name, tmp_path):
+    touch(tmp_path, 'train/run/0.mp4', 'train/jump/1.mp4', f'{name}/run/2.mp4', 'testing/run/3.mp4')
+    assert videos_of(tmp_path, 'val') == [(f'{name}/run/2.mp4', 1)]
+    assert videos_of(tmp_path, 'test') == [('testing/run/3.mp4', 1)]
+
+
+@pytest.mark.parametrize('video', ['holdout/run/2.mp4', 'bus/3.mp4', 'val2/a/b/4.mp4'])
+def test_another_neighbour_of_the_splits_is_refused_by_name(video, tmp_path):
+    touch(tmp_path, 'train/run/0.mp4', 'val/run/1.mp4', 'annotations/list.txt', video)
+    folder = tmp_path / Path(video).parts[0]
+    with pytest.raises(ValueError, match=f'{folder} is none of the splits beside train, but holds {tmp_path}/{video}'):
+        videos_of(tmp_path, 'val', 1)
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    touch(tmp_path, 'train/run/0.mp4', 'val/run/1.mp4', 'valid/run/2.mp4')
+    with pytest.raises(ValueError, match='are of the same split; leave one of them'):
+        videos_of(tmp_path, 'val', 1)
+
+
+@pytest.mark.parametrize('video', ['run/person1/1.mp4', 'sit/person1/day2/1.mp4', 'sit/person1/frames/1.jpg'])
+def test_a_video_that_lies_deeper_is_named(video, tmp_path):
+    touch(tmp_path, 'run/0.mp4', 'jump/0.mp4', video)
+    found = tmp_path / (Path(video).parent if video.endswith('.jpg') else video)
+    with pytest.raises(ValueError, match=f'{found} lies deeper than {tmp_path}/CLASS/VIDEO, .*; move the videos up'):
+        videos_of(tmp_path, 'train')
+
+
+def test_a_class_without_a_known_video_is_named(tmp_path):
+    touch(tmp_path, 'run/0.mp4', 'jump/0.mp4', 'sit/0.xyz')
+    with pytest.warns(UserWarning, match='as they hold no video: sit; known are the suffixes'):
+        videos_of(tmp_path, 'train')
+
+
+def test_files_of_a_class_that_are_left_out_are_named(tmp_path):
+    touch(tmp_path, 'run/0.mp4', 'jump/0.mp4', 'run/1.xyz', 'run/._0.mp4')
+    with pytest.warns(UserWarning, match=f'left out of {tmp_path}, as no suffix of a video: run/1.xyz$'):
+        assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]
+
+
+def test_companions_of_macos_make_no_folder_of_frames(tmp_path):
+    touch(tmp_path, 'run/0.mp4', 'jump/0.mp4', 'run/__MACOSX/._img_1.jpg')
+    assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]

@@ -1,0 +1,203 @@
+"""Lists as people write them: each form gives the same videos and labels, or one error with the remedy."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmtsf.datasets import VideoListDataset
+from mmtsf.datasets.annotation_list import read_list, write_list
+
+
+def labels_of(folder: Path, name: str, content: str | bytes, **arguments) -> list[tuple]:
+    """Path relative to the folder, and label, of every video of a list with this content."""
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    dataset = VideoListDataset(name, [], data_root=str(folder), **arguments)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return [
+        (str(Path(info['filename']).relative_to(folder)), torch.as_tensor(info['label']).tolist()) for info in infos
+    ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('space.csv', 'a.mp4 0\nb c.mp4 1\n'),  # of PySlowFast, VideoMAE and the released code
+        ('space.csv', 'path label\na.mp4 0\nb c.mp4 1\n'),
+        ('semi.csv', 'path;label\na.mp4;0\nb c.mp4;1\n'),
+        ('semi.csv', 'a.mp4;0\nb c.mp4;1\n'),
+        ('tab.csv', 'a.mp4\t0\nb c.mp4\t1\n'),
+        ('tab.tsv', 'path\tlabel\na.mp4\t0\nb c.mp4\t1\n'),
+        ('tab.txt', 'a.mp4\t0\nb c.mp4\t1\n'),
+        ('upper.CSV', 'a.mp4,0\nb c.mp4,1\n'),
+        ('quoted.csv', '"a.mp4","0"\n"b c.mp4","1"\n'),
+        ('quoted.csv', '"a.mp4";0\n"b c.mp4";1\n'),
+        ('quoted.txt', 'a.mp4 0\n"b c.mp4" 1\n'),
+        ('comma.txt', 'a.mp4,0\nb c.mp4,1\n'),
+        ('comma.txt', 'path,label\na.mp4,0\nb c.mp4,1\n'),
+        ('header.txt', 'path label\na.mp4 0\nb c.mp4 1\n'),
+        ('bom.txt', '\ufeffa.mp4 0\nb c.mp4 1\n'),
+        ('joined.txt', 'a.mp4 0\n\ufeffb c.mp4 1\n'),  # cat of two files
+        ('bom.csv', '\ufeffpath;label\r\na.mp4;0\r\nb c.mp4;1\r\n;\r\n\r\n'),
+        ('trailing.txt', 'a.mp4 0\r\nb c.mp4 1\r\n\r\n  \r\n'),
+        ('mac.txt', 'a.mp4 0\rb c.mp4 1\r'),
+    ],
+)
+def test_every_form_of_a_list_is_read(name, content, tmp_path):
+    assert labels_of(tmp_path, name, content, num_classes=2) == [('a.mp4', 0), ('b c.mp4', 1)]
+
+
+@pytest.mark.parametrize('name', ['list.csv', 'list.txt'])
+def test_a_comma_in_a_path_is_none_between_path_and_label(name, tmp_path):
+    assert labels_of(tmp_path, name, 'a, b.mp4 1\nc.mp4 0\n', num_classes=2) == [('a, b.mp4', 1), ('c.mp4', 0)]
+
+
+def test_a_class_may_be_called_as_a_header(tmp_path):
+    found = labels_of(tmp_path, 'list.csv', 'a.mp4,class\nb.mp4,label\n', classes=['class', 'label'])
+    assert found == [('a.mp4', 0), ('b.mp4', 1)]
+
+
+@pytest.mark.parametrize('content', ['path;label\na.mp4;0\nb c.mp4;1\n', 'a.mp4 0\nb c.mp4 1\n'])
+def test_a_list_is_written_in_the_form_in_which_it_was_read(content, tmp_path):
+    (tmp_path / 'list.csv').write_text(content)
+    write_list(tmp_path / 'new.csv', read_list(tmp_path / 'list.csv', tmp_path), {}, [])
+    assert (tmp_path / 'new.csv').read_text() == content
+
+
+ENCODINGS = [
+    ('跑.mp4 0\n', 'utf-16', 1, 'it looks like UTF-16; .* iconv -f UTF-16 -t UTF-8'),
+    ('a.mp4 0\n', 'utf-16-le', 1, 'it looks like UTF-16; .* iconv -f UTF-16LE'),
+    ('a.mp4 0\n', 'utf-32', 1, 'it looks like UTF-32'),
+    ('a.mp4 0\n打球.mp4 0\n', 'gbk', 2, 'the byte 0xb4 is none of it; .* iconv -f .*GBK'),
+    ('a.mp4 0\nb.mp4 0\né.mp4 0\n', 'latin-1', 3, 'the byte 0xe9 is none of it'),
+]
+
+
+@pytest.mark.parametrize('name', ['list.txt', 'list.csv'])
+@pytest.mark.parametrize(('text', 'encoding', 'line', 'words'), ENCODINGS)
+def test_another_encoding_is_named_with_file_and_line(text, encoding, line, words, name, tmp_path):
+    message = f'{tmp_path}/{name}, line {line}: expected text in UTF-8, but {words}'
+    with pytest.raises(ValueError, match=message):
+        labels_of(tmp_path, name, text.encode(encoding), num_classes=2)
+
+
+@pytest.mark.parametrize(('text', 'encoding', 'line', 'words'), ENCODINGS)
+def test_another_encoding_of_class_names_is_named_with_file_and_line(text, encoding, line, words, tmp_path):
+    (tmp_path / 'classes.txt').write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match=f'classes.txt, line {line}: expected text in UTF-8, but {words}'):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 0\n', classes='classes.txt')
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        codecs.BOM_UTF8 + b'run\njump\nsit\n',
+        b'run\njump\nsit\n\n',
+        b'run\r\njump \r\nsit\r\n\r\n  \r\n',
+        b'run\njump\nsit',
+    ],
+)
+def test_marks_and_empty_last_lines_of_class_names_are_harmless(content, tmp_path):
+    (tmp_path / 'classes.txt').write_bytes(content)
+    found = labels_of(tmp_path, 'list.txt', 'a.mp4 run\nb.mp4 sit\n', classes='classes.txt', num_classes=3)
+    assert found == [('a.mp4', 0), ('b.mp4', 2)]
+
+
+@pytest.mark.parametrize(('content', 'line'), [('run\n\nsit\n', 2), ('\n\n', 1), ('', 1)])
+def test_a_line_without_a_class_name_is_named(content, line, tmp_path):
+    (tmp_path / 'classes.txt').write_text(content)
+    with pytest.raises(ValueError, match=f'classes.txt, line {line}: the line is empty, expected one name a line'):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 0\n', classes='classes.txt', num_classes=3)
+
+
+@pytest.mark.parametrize('classes', [['1', '2', '3'], ['2', '1', '0'], ['10', '20', '30'], ['01', '02', '03']])
+def test_class_names_that_are_numbers_are_names(classes, tmp_path):
+    text = ''.join(f'{name}.mp4 {name}\n' for name in classes)
+    found = labels_of(tmp_path, 'list.txt', text, classes=classes)
+    assert found == [(f'{name}.mp4', label) for label, name in enumerate(classes)]
+
+
+def test_class_names_that_are_their_own_places_change_nothing(tmp_path):
+    assert labels_of(tmp_path, 'list.txt', 'a.mp4 2\n', classes=['0', '1', '2']) == [('a.mp4', 2)]
+
+
+def test_a_label_that_is_none_of_the_numbers_of_the_classes_is_named(tmp_path):
+    with pytest.raises(ValueError, match='line 1: the label 0 is none of the class names 1, 2, 3, which are numbers'):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 0\nb.mp4 1\n', classes=['1', '2', '3'])
+
+
+def test_a_label_that_may_be_a_number_or_a_name_is_refused(tmp_path):
+    classes = ['1', 'run', '3']
+    assert labels_of(tmp_path, 'list.txt', 'a.mp4 run\n', classes=classes) == [('a.mp4', 1)]
+    with pytest.raises(ValueError, match='the label 1 may be the number or the name of a class'):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 1\n', classes=classes)
+
+
+@pytest.mark.parametrize(
+    ('content', 'num_classes', 'twice', 'instead'),
+    [
+        ('a.mp4 1 0 1\nb.mp4 0 1 0\n', 3, '1', "'a.mp4 0 2' for 'a.mp4 1 0 1'"),
+        ('a.mp4 0 1\nb.mp4 0 1 0 0\n', 4, '0', "'b.mp4 1' for 'b.mp4 0 1 0 0'"),
+        ('a.mp4 3 3\n', 4, '3', "'a.mp4 0 2' for 'a.mp4 1 0 1'"),
+    ],
+)
+@pytest.mark.parametrize('delimiter', [' ', ','])
+def test_a_label_twice_in_a_line_is_refused(content, num_classes, twice, instead, delimiter, tmp_path):
+    name = 'list.csv' if delimiter == ',' else 'list.txt'
+    with pytest.raises(ValueError, match=rf"has the label '{twice}' twice; where the columns are .*{instead}"):
+        labels_of(tmp_path, name, content.replace(' ', delimiter), num_classes=num_classes, multi_class=True)
+
+
+def test_columns_of_two_classes_are_no_labels(tmp_path):
+    with pytest.raises(
+        ValueError, match="list.txt, line 1: where the columns are 0 and 1 .* 'a.mp4 0' for 'a.mp4 1 0'"
+    ):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 1 0\nb.mp4 0 1\n', num_classes=2, multi_class=True)
+    assert labels_of(tmp_path, 'list.txt', 'a.mp4 0 1\nb.mp4 1\n', num_classes=2, multi_class=True) == [
+        ('a.mp4', [1, 1]),
+        ('b.mp4', [0, 1]),
+    ]
+
+
+def test_the_number_of_frames_in_lists_of_mmaction2_is_left_out(tmp_path):
+    for name in ('v1', 'v2'):
+        (tmp_path / 'd' / name).mkdir(parents=True)
+    found = labels_of(tmp_path, 'rawframes.txt', 'd/v1 120 0\nd/v2 98 1\n', num_classes=2)
+    assert found == [('d/v1', 0), ('d/v2', 1)]
+
+
+@pytest.mark.parametrize(
+    ('line', 'there', 'expected'),
+    [
+        ('frames 8 1', ['frames 8'], ('frames 8', 1)),
+        ('frames 8 1', ['frames'], ('frames', 1)),
+        ('frames 8 1', ['frames', 'frames 8'], None),
+        ('frames 8 1', [], None),
+        ('my dog run', ['my dog'], ('my dog', 2)),  # the classes are dog, dog run, run
+        ('my dog run', ['my'], ('my', 1)),
+        ('my dog run', [], None),
+    ],
+)
+def test_a_path_that_ends_in_a_label_is_that_of_the_folder_that_there_is(line, there, expected, tmp_path):
+    for name in there:
+        (tmp_path / name).mkdir()
+    classes = dict(classes=['dog', 'dog run', 'run'])
+    if expected:
+        assert labels_of(tmp_path, 'list.txt', f'{line}\n', **classes) == [expected]
+    else:
+        with pytest.raises(ValueError, match=f"list.txt, line 1: '{line}' may be .* or .*; put a comma between"):
+            labels_of(tmp_path, 'list.txt', f'{line}\n', **classes)
+
+
+@pytest.mark.parametrize('there', [['frames'], ['frames', 'frames 8'], ['frames', 'frames 8', 'frames 8 2'], []])
+def test_several_labels_are_never_guessed(there, tmp_path):
+    for name in there:
+        (tmp_path / name).mkdir()
+    more = dict(num_classes=9, multi_class=True)
+    with pytest.raises(ValueError, match="'frames 8 2 4' may be .* put a comma between path and label"):
+        labels_of(tmp_path, 'list.txt', 'frames 8 2 4\n', **more)
+    [(path, labels)] = labels_of(tmp_path, 'list.csv', 'frames 8,2,4\n', **more)
+    assert (path, [label for label, on in enumerate(labels) if on]) == ('frames 8', [2, 4])
+    [(path, labels)] = labels_of(tmp_path, 'list.txt', 'frames 2\n', **more)
+    assert (path, labels[2]) == ('frames', 1)
