@@ -56,7 +56,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmtsf', 'mmtsf.*']),
-    package_data={'mmtsf': ['model-index.yml']},
+    package_data={'mmtsf': ['model-index.yml', 'datasets/classes/*.txt']},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10,<3.13',
     install_requires=[

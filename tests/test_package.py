@@ -81,6 +81,9 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
     configs = {f'mmtsf/.mim/{path.relative_to(ROOT)}' for path in ROOT.glob('configs/**/*.py')}
     assert configs <= set(names)
     assert 'mmtsf/.mim/model-index.yml' in names
+    assert {f'mmtsf/datasets/classes/{name}.txt' for name in ('kinetics400', 'kinetics600', 'ssv2', 'diving48')} <= set(
+        names
+    )
     assert not [name for name in names if '__pycache__' in name or 'install.sh' in name or name.startswith('tests')]
     about = PathDistribution(PathInZip(wheel, 'mmtsf-0.1.0.dist-info/')).metadata
     assert about['Version'] == '0.1.0'

@@ -31,3 +31,12 @@ def test_names_that_are_there_twice_are_named(place):
 def test_names_of_all_scripts_are_taken():
     names = ['ünï', '左', 'می\u200cروم', '👩\u200d🍳', '$\\frac{$', '/etc/passwd', 'a\tb', '_under']
     assert classes_of(dict(meta=dict(classes=names)), len(names)) == names
+
+
+@pytest.mark.parametrize('names', [['0', '1', '2'], ['LABEL_0', 'LABEL_1', 'LABEL_2']])
+def test_numbers_of_labels_are_no_names(names):
+    labels = {str(label): name for label, name in enumerate(names)}
+    assert classes_of(dict(huggingface=dict(id2label=labels)), 3) is None
+    assert classes_of(dict(meta=dict(classes=names)), 3) is None
+    others = ['LABEL_1', 'LABEL_0', 'LABEL_2']
+    assert classes_of(dict(meta=dict(classes=others)), 3) == others
