@@ -1,20 +1,25 @@
 """Every command of the README and the docs runs, in the order in which it stands there."""
 
+import csv
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import warm
+import yaml
 from runs import ROOT, TINY, free_port
 
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
+from mmtsf.utils.arguments import parsed
 
 DOCS = [
     ROOT / 'README.md',
@@ -22,6 +27,7 @@ DOCS = [
     *sorted(ROOT.glob('docs/**/*.md')),
     *sorted(ROOT.glob('benchmarks/*.md')),
 ]
+PAPER = ROOT / 'docs/paper.md'
 #: Commands that are not run here, and why
 UNTRIED = {
     'bash tools/run_tests.sh': 'it runs this test',
@@ -29,6 +35,7 @@ UNTRIED = {
     '.venv/bin/pre-commit install': 'it changes the checkout',
     'source .venv/bin/activate': 'this test runs in that environment',
     'bash tools/install.sh demo': 'the same',
+    'bash tools/install.sh analysis': 'the same',
 }
 #: Changes that make a training of days one of seconds
 SMALL = {
@@ -149,6 +156,63 @@ def test_commands_that_are_not_run_here_say_what_they_need(document):
     for block in blocks('text', document):
         if re.search(r'^\S*(python|bash|pip|docker|[A-Z_]+=\S*) ', block, re.MULTILINE):
             assert block.startswith('# needs '), block
+
+
+def commands_of_the_paper() -> list[str]:
+    """Commands of docs/paper.md that need the paper's data and machines, once each."""
+    lines = '\n'.join(blocks('text', PAPER)).replace('\\\n', ' ').splitlines()
+    return list(dict.fromkeys(' '.join(line.split()) for line in lines if line and not line.startswith('#')))
+
+
+@cache
+def tool(name: str) -> dict:
+    """What a tool defines."""
+    return runpy.run_path(str(ROOT / name))
+
+
+@pytest.mark.parametrize('command', [line for line in commands_of_the_paper() if not line.startswith('shuf ')])
+def test_a_command_of_the_papers_size_is_taken_by_its_tool_and_its_config_builds(command, workshop, monkeypatch):
+    name, *words = shlex.split(re.sub('CHECKPOINT', 'tiny.pth', command))[1:]
+    if name.startswith('tools/dist_'):  # CONFIG GPUS ..., or CONFIG CHECKPOINT GPUS ...
+        kind = name.removeprefix('tools/dist_').removesuffix('.sh')
+        gpus = words.pop(dict(train=1, test=2)[kind])
+        assert int(gpus) > 0
+        name = f'tools/{kind}.py'
+    monkeypatch.chdir(workshop)
+    monkeypatch.syspath_prepend(str(ROOT / 'tools/study'))
+    monkeypatch.setattr(sys, 'argv', [name, *words])
+    args = tool(name)['parse_args']()
+    if 'study' in name:
+        known = {run.study for run in tool('tools/study/grid.py')['all_runs'](['motion'])} | {'costs'}
+        assert args.only
+        assert set(args.only) <= known
+        return
+    with torch.device('meta'):
+        MODELS.build(load_config(args.config, parsed(args.cfg_options)).model)
+
+
+def test_the_page_of_the_paper_has_the_results_that_the_zoo_gives_as_the_papers():
+    page = PAPER.read_text()
+    for model in yaml.safe_load((ROOT / 'mmtsf/model-index.yml').read_text())['Models']:
+        for result in model.get('Results', []):
+            metrics = [str(value) for name, value in result.get('Metrics', {}).items() if name.startswith('Top')]
+            assert ' / '.join(metrics) in page, model['Name']
+
+
+def test_the_page_of_the_paper_has_every_table_and_figure():
+    text = '\n'.join(line for line in PAPER.read_text().splitlines() if line.startswith('## '))
+    for kind, numbers in (('Table', range(1, 9)), ('Figure', range(1, 9))):
+        named = ' '.join(re.findall(rf'{kind}s? ([\d, and]+)', text))
+        assert set(map(int, re.findall(r'\d', named))) == set(numbers)
+
+
+def test_the_page_of_the_paper_has_the_costs_that_the_study_computed():
+    rows = [line.strip('| ').split(' | ') for line in PAPER.read_text().splitlines()]
+    header, table = next(row for row in rows if row[0] == 'frames x crop'), {row[0]: row[1:] for row in rows}
+    with (ROOT / 'docs/study/costs.csv').open(newline='') as file:
+        costs = {(row['scheme'], f'{row["frames"]} x {row["pixels"]}'): row['gigamacs'] for row in csv.DictReader(file)}
+    for scheme in ('divided', 'joint'):
+        assert table[scheme] == [costs[scheme, size] for size in header[1:]]
 
 
 def test_every_config_in_the_documents_loads_and_builds(tmp_path):
