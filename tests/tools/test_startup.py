@@ -59,6 +59,7 @@ MISTAKES = [
     ('analysis/plot_temporal_clips.py {c} none.pth {t}/x.png', NO_CHECKPOINT),
     ('analysis/plot_temporal_clips.py {c} {k} {t}/none/x.png', 'but there is no folder'),
     ('analysis/plot_temporal_clips.py {c} {k} {t}/x.pdf', 'expected a name that ends in .png'),
+    ('analysis/plot_temporal_clips.py {c} {k} {t}/x.png --cfg-options view=1x3', 'has view=1x3, which this tool sets'),
     ('analysis/plot_tsne.py {t}/x.png none.npy', 'none.npy does not exist; give a file of tools/extract_features.py'),
     ('analysis/plot_tsne.py {t}/x.png {v}', 'expected a name that ends in .npy or .safetensors or .parquet'),
     ('analysis/make_zoo.py {t}/none/x.md', 'but there is no folder'),

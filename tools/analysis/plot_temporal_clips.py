@@ -35,6 +35,8 @@ def parse_args() -> argparse.Namespace:
     with mistakes_of(parser):
         if min(args.clips) < 1 or len(set(args.clips)) < len(args.clips):
             raise ValueError(f'--clips is {args.clips}, expected different numbers of at least 1')
+        if own := [word for word in args.cfg_options if word.startswith(('view=', 'views.num_'))]:
+            raise ValueError(f'--cfg-options has {own[0]}, which this tool sets itself; leave it out, and give --clips')
         if args.out.suffix != '.png':
             raise ValueError(f'OUT is {args.out}, expected a name that ends in .png')
         check_model(args)

@@ -32,8 +32,8 @@ def costs_of(work_dir: Path, correct: int, videos: int) -> dict[str, str]:
         'inference TFLOPs': UNKNOWN,
         'parameters': UNKNOWN,
     }
-    files = sorted(work_dir.glob('*.py'), key=lambda file: file.stat().st_mtime)
-    config = load_config(str(files[-1])) if files else None  # which the test has left
+    left = sorted(work_dir.glob('*/vis_data/config.py'))  # by the times of the runs, of which the test is the last
+    config = load_config(str(left[-1])) if left else None
     if config is None or config.model.backbone.get('type') not in ('TimeSformer', 'mmtsf.TimeSformer'):
         return found
     init_default_scope('mmtsf')
@@ -71,9 +71,9 @@ def num_processes(run: Path) -> int:
 
 
 def num_views(config: Config) -> int | None:
-    """Count the views of a test video, clips times crops; None where its length decides."""
-    transforms = config.test_dataloader.dataset.get('pipeline') or config.test_pipeline
-    if any(transform.get('start') == 'cover' for transform in transforms):
+    """Count the views of a test video, clips times crops; None where its length decides, or nothing tells."""
+    transforms = config.test_dataloader.dataset.get('pipeline') or config.get('test_pipeline') or []
+    if not transforms or any(transform.get('start') == 'cover' for transform in transforms):
         return None
     clips, crops = (max(one.get(name, 1) for one in transforms) for name in ('num_clips', 'num_crops'))
     return clips * crops
