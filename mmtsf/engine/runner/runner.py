@@ -1,6 +1,7 @@
 """Train and test with checkpoints that are never half written, and go on from them."""
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,13 @@ class Runner(mmengine.runner.Runner):
         What it leaves in the work dir is the config as it was given, which takes the same options as before.
 
         Raises:
-            OSError: If the work dir cannot be written, or there are no data.
+            OSError: If the work dir cannot be written.
             ValueError: If the config has something that would have no effect, see :func:`mmtsf.config.resolve`.
         """
         check_work_dir(Path(cfg['work_dir']))
-        cfg = settle(cfg if isinstance(cfg, Config) else Config(cfg))
+        cfg = cfg if isinstance(cfg, Config) else Config(cfg)
+        with suppress(FileNotFoundError):  # the data sets, which are built when they are used, say what is missing
+            cfg = settle(cfg)
         resolved = resolve(cfg)
         batch, refused = None, None
         try:
