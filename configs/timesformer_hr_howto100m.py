@@ -1,9 +1,8 @@
 # TimeSformer-HR on HowTo100M, fine-tuned from Kinetics-400: no figure in the paper
 #   bash tools/dist_train.sh configs/timesformer_hr_howto100m.py 8
 _base_ = [
-    '_base_/models/timesformer.py',
+    '_base_/models/timesformer_hr.py',
     '_base_/datasets/howto100m.py',
-    '_base_/clips/16x16_448.py',
     '{{$MMTSF_RECIPE:_base_/schedules/paper.py}}',
     '_base_/default_runtime.py',
 ]

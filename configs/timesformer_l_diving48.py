@@ -1,11 +1,9 @@
 # TimeSformer-L on Diving-48, pretrained on ImageNet-1K: 81.0 % top-1 in the paper
 #   bash tools/dist_train.sh configs/timesformer_l_diving48.py 8
 _base_ = [
-    '_base_/models/timesformer.py',
+    '_base_/models/timesformer_l.py',
     '_base_/datasets/diving48.py',
-    '_base_/clips/96x4_224.py',
     '{{$MMTSF_RECIPE:_base_/schedules/paper.py}}',
     '_base_/default_runtime.py',
 ]
 start = 'vit_base_imagenet1k'
-train_dataloader = dict(batch_size=2)

@@ -15,6 +15,7 @@ model = dict(backbone=dict(patch_size=8, embed_dims=64, num_heads=2, num_layers=
 # at 0.02 a narrow model starts too slowly; with position tables near zero it never learns order from scratch
 model['backbone'].update(init_std=0.1, position_init='noise')
 model['cls_head'] = dict(init_std=0.1)
-train_dataloader = dict(batch_size=32, num_workers=1)
+batch_size = 32
+train_dataloader = dict(num_workers=1)
 val_dataloader = dict(batch_size=32, num_workers=1)
 test_dataloader = dict(batch_size=32, num_workers=1)

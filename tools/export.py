@@ -102,7 +102,7 @@ def make_int8(model: ClipClassifier, path: Path, config) -> Path:
     dataset = DATASETS.build(config.val_dataloader.dataset)
     step = max(len(dataset) // MOST_CLIPS, 1)
     samples = [dataset[index]['inputs'] for index in range(0, len(dataset), step)]
-    clips = [view if model.normalises else (view.float() - model.mean) / model.std for view in samples]
+    clips = [view.byte() if model.normalises else (view.float() - model.mean) / model.std for view in samples]
     batches = [torch.cat(part) for part in _chunks(clips, 4)]
     agreement, faster = compare(OnnxClassifier(path), OnnxClassifier(target), batches)
     print(f'int8: the same top-1 on {agreement:.1%} of {len(clips)} real clips, {faster:.2f} times as fast as fp32')

@@ -1,17 +1,30 @@
 # From video files to batches, for every data set and every clip geometry.
 # `clip` comes from clips/, `data` from datasets/; a child config changes them there, not here.
+_base_ = 'released_protocol.py'
 
-# Where clips are taken from a test video and how views are combined. A word chooses: --cfg-options protocol=released
+# Where clips are taken from a video, how they are scaled and cropped, and how views are combined. A word chooses:
+# --cfg-options protocol=released, see released_protocol.py
 protocol = '${training.protocol}'
 protocols = dict(
-    paper=dict(start='middle', spacing='exact', target_fps=None, average_clips='prob'),
-    released=dict(start='first', spacing='linspace', target_fps=30, average_clips='score'),
+    paper=dict(
+        clips='SampleClips',
+        segments='SampleSegments',
+        start='middle',  # of clips in testing
+        rescale=dict(type='RandomRescale', scale_range='${clip.jitter}'),  # in training
+        resize=dict(type='Resize', scale=(-1, '${clip.size}')),
+        crops='CropViews',
+        average_clips='prob',
+        to_rgb=False,
+    ),
 )
 # Views in testing, clips x crops. A word chooses: --cfg-options view=10x3; or views.num_clips, views.num_crops
 view = '1x3'
 view_presets = {
     '1x1': dict(num_clips=1, num_crops=1),
     '1x3': dict(num_clips=1, num_crops=3),
+    '3x1': dict(num_clips=3, num_crops=1),
+    '5x1': dict(num_clips=5, num_crops=1),
+    '10x1': dict(num_clips=10, num_crops=1),
     '10x3': dict(num_clips=10, num_crops=3),
 }
 views = dict(
@@ -24,29 +37,29 @@ views = dict(
 sampling = dict(
     rate=dict(
         train=dict(
-            type='SampleClips',
+            type='${protocols.${protocol}.clips}',
             num_frames='${clip.num_frames}',
             frame_interval='${clip.frame_interval}',
             start='random',
             num_clips='${data.clips_per_video}',
-            spacing='${protocols.${protocol}.spacing}',
-            target_fps='${protocols.${protocol}.target_fps}',
         ),
         test=dict(
-            type='SampleClips',
+            type='${protocols.${protocol}.clips}',
             num_frames='${clip.num_frames}',
             frame_interval='${clip.frame_interval}',
             start='${protocols.${protocol}.start}',
             frame_order='${views.frame_order}',
             num_clips='${views.num_clips}',
-            spacing='${protocols.${protocol}.spacing}',
-            target_fps='${protocols.${protocol}.target_fps}',
         ),
     ),
     segments=dict(
-        train=dict(type='SampleSegments', clip_len='${clip.num_frames}', num_clips='${data.clips_per_video}'),
+        train=dict(
+            type='${protocols.${protocol}.segments}',
+            clip_len='${clip.num_frames}',
+            num_clips='${data.clips_per_video}',
+        ),
         test=dict(
-            type='SampleSegments',
+            type='${protocols.${protocol}.segments}',
             clip_len='${clip.num_frames}',
             frame_order='${views.frame_order}',
             num_clips='${views.num_clips}',
@@ -80,16 +93,16 @@ pack = [
 ]
 
 # What is done to a training clip: data.augmentation chooses
-plain = [
-    dict(type='RandomRescale', scale_range='${clip.jitter}'),
+crop = [
     dict(type='RandomCrop', size='${clip.size}'),
     dict(type='Flip', flip_ratio='${data.flip_ratio}'),
 ]
 clip_transforms = dict(
-    plain=[*plain, *pack],
+    plain=['${protocols.${protocol}.rescale}', *crop, *pack],
     # VideoMAE's values (arXiv 2203.12602): rand-m7-n4-mstd0.5, reprob 0.25
     strong=[
-        *plain,
+        '${protocols.paper.rescale}',
+        *crop,
         dict(type='RandAugment', num_ops=4, magnitude=7.0, magnitude_std=0.5),
         dict(type='RandomErasing', erase_prob=0.25, mode='rand'),
         *pack,
@@ -105,14 +118,18 @@ val_pipeline = [
     dict(type='OpenVideo', decoder='${decoder}', limits='${limits}'),
     '${sampling.${data.sampling}.test}',
     dict(type='DecodeFrames'),
-    dict(type='Resize', scale=(-1, '${clip.size}')),
-    dict(type='CropViews', size='${clip.size}'),
+    '${protocols.${protocol}.resize}',
+    dict(type='${protocols.${protocol}.crops}', size='${clip.size}'),
     *pack,
 ]
-test_pipeline = [*val_pipeline[:4], dict(type='CropViews', size='${clip.size}', num_crops='${views.num_crops}'), *pack]
+test_pipeline = [
+    *val_pipeline[:4],
+    dict(type='${protocols.${protocol}.crops}', size='${clip.size}', num_crops='${views.num_crops}'),
+    *pack,
+]
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size='${batch_size}',
     num_workers=8,
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='flat_collate'),
@@ -136,4 +153,4 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = dict(type='VideoAccuracy')
 test_evaluator = dict(type='VideoAccuracy')
-del pack, plain
+del pack, crop

@@ -33,7 +33,7 @@ class MiddleClip(NamedTuple):
     @property
     def frames(self) -> np.ndarray:
         """RGB ``(T, H, W, 3)`` uint8."""
-        return self.sample['inputs'][0].permute(1, 2, 3, 0).numpy()
+        return self.sample['inputs'][0].byte().permute(1, 2, 3, 0).numpy()
 
     @property
     def numbers(self) -> np.ndarray:
@@ -80,7 +80,7 @@ def write_attention(video: str | Path | VideoReader, clip: MiddleClip, maps: dic
 
     def pictures() -> Iterator[np.ndarray]:
         for number, frame in zip(between, reader.stream(between)):
-            seen = packer.pack([packer.shrink(frame)])['inputs'][0].permute(1, 2, 3, 0).numpy()  # (1, H, W, 3)
+            seen = packer.pack([packer.shrink(frame)])['inputs'][0].byte().permute(1, 2, 3, 0).numpy()  # (1, H, W, 3)
             covered = [overlay(seen, _between(number, numbers, share)[None]) for share in shares]
             yield np.concatenate([seen, *covered], axis=2)[0]
 

@@ -7,7 +7,7 @@ from mmaction.datasets.transforms import Resize
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import Compose
 
-from mmtsf.datasets.transforms import SampleClips
+from mmtsf.datasets.transforms import ReleasedResize, SampleClips
 from mmtsf.datasets.transforms.read_video import OPENERS
 
 from .recognizer import build_pipeline
@@ -29,7 +29,7 @@ class ClipPacker:
         if decode is None:
             raise ValueError(f'the test pipeline {", ".join(names)} has no DecodeFrames, behind which clips are packed')
         self._transforms = pipeline.transforms[decode + 1 :]
-        self._resize = next((t for t in self._transforms if isinstance(t, Resize)), None)
+        self._resize = next((t for t in self._transforms if isinstance(t, (Resize, ReleasedResize))), None)
 
     def shrink(self, frame: np.ndarray) -> np.ndarray:
         """A frame ``(H, W, 3)`` of the size to which the pipeline brings it, to be kept until it is packed."""
@@ -56,7 +56,7 @@ def covering(model: BaseRecognizer, frame_interval: int | None = None) -> Sample
     own = next((t for t in build_pipeline(model).transforms if isinstance(t, SampleClips)), None)
     if own is not None:
         interval = frame_interval or own.frame_interval
-        return SampleClips(own.num_frames, interval, 'cover', spacing=own.spacing, target_fps=own.target_fps)
+        return SampleClips(own.num_frames, interval, 'cover', target_fps=own.target_fps)
     if frame_interval is not None:
         return SampleClips(model.cfg.model.backbone.num_frames, frame_interval, 'cover')
     raise ValueError(

@@ -31,6 +31,7 @@ class ClipClassifier(nn.Module):
         self.backbone = recognizer.backbone
         self.cls_head = recognizer.cls_head
         self.normalises = normalises
+        self.swaps_colours = normalises and recognizer.data_preprocessor.to_rgb  # of a model that takes BGR
         self.mean = recognizer.data_preprocessor.mean.clone()
         self.std = recognizer.data_preprocessor.std.clone()
         # int8 cannot take products of two weights in a graph
@@ -38,7 +39,7 @@ class ClipClassifier(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits ``(B, K)`` of clips ``(B, 3, T, H, W)``: normalised floats, or uint8 RGB."""
-        return self.cls_head(self.backbone(clips))
+        return self.cls_head(self.backbone(clips.flip(1) if self.swaps_colours else clips))
 
     def example(self, batch: int, num_frames: int, height: int, width: int) -> Tensor:
         """Random clips of the kind that it takes."""

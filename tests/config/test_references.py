@@ -218,18 +218,26 @@ def test_an_option_changes_the_data_everywhere():
 
 
 @pytest.mark.parametrize(
-    ('protocol', 'start', 'spacing', 'target_fps', 'average_clips'),
-    [('paper', 'middle', 'exact', None, 'prob'), ('released', 'first', 'linspace', 30, 'score')],
+    ('protocol', 'prefix', 'start', 'average_clips'),
+    [('paper', '', 'middle', 'prob'), ('released', 'Released', 'first', 'score')],
 )
-def test_a_word_chooses_the_protocol(protocol, start, spacing, target_fps, average_clips):
+def test_a_word_chooses_the_protocol(protocol, prefix, start, average_clips):
     config = load('base_k400', **{'protocol': protocol, 'views.num_clips': 10, 'views.num_crops': 1})
-    common = dict(type='SampleClips', num_frames=8, frame_interval=32, spacing=spacing, target_fps=target_fps)
-    assert pipeline_of(config, 'train')['SampleClips'] == dict(common, start='random', num_clips=1)
+    common = dict(type=f'{prefix}SampleClips', num_frames=8, frame_interval=32)
+    assert pipeline_of(config, 'train')[common['type']] == dict(common, start='random', num_clips=1)
     for split in ('val', 'test'):
         test = dict(common, start=start, num_clips=10, frame_order='forward')
-        assert pipeline_of(config, split)['SampleClips'] == test
-    assert pipeline_of(config, 'test')['CropViews'].num_crops == 1
+        assert pipeline_of(config, split)[common['type']] == test
+    assert pipeline_of(config, 'test')[f'{prefix}CropViews'].num_crops == 1
     assert config.model.cls_head.average_clips == average_clips
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_config_of_a_variant_has_its_checkpointing_and_batch(name):
+    config, variant = load(name), name.split('_')[0]
+    assert config.model.backbone.get('with_cp', False) == (variant == 'hr')
+    expected = 32 if name == 'tiny_motion' else 2 if variant in ('hr', 'l') else 8
+    assert config.train_dataloader.batch_size == expected
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,7 @@ def test_a_word_chooses_the_protocol(protocol, start, spacing, target_fps, avera
         ),
         (
             {'xyz': 4},
-            "the option 'xyz' changes nothing: no value of this config refers to it; known are 'clip', 'clip_",
+            "the option 'xyz' changes nothing: no value of this config refers to it; known are 'batch_size', 'clip', ",
         ),
         (
             {'data.source': 'list', 'data.split_seed': 5},
@@ -316,10 +324,13 @@ def test_a_number_of_clips_that_cover_a_video_is_refused(options, video):
             {'load_from': '${clip.frames}'},
             "'${clip.frames}', but there is no 'frames' in it; did you mean 'num_frames'?",
         ),
-        ({'load_from': '${nothing}'}, "'${nothing}', but there is no 'nothing' in it; known are 'clip', 'clip_"),
+        (
+            {'load_from': '${nothing}'},
+            "'${nothing}', but there is no 'nothing' in it; known are 'batch_size', 'clip', ",
+        ),
         (
             {'protocol': 'relaesed'},
-            "'${protocols.relaesed.average_clips}', but there is no 'relaesed' in it; did you mean 'released'?",
+            "'${protocols.relaesed.to_rgb}', but there is no 'relaesed' in it; did you mean 'released'?",
         ),
         (
             {'data.sampling': 'segment'},

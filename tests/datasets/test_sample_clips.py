@@ -1,10 +1,9 @@
-"""Which frames make a clip: tables worked out by hand, and the released code's formula."""
+"""Which frames make a clip: tables worked out by hand. Those of the released code are in test_released_protocol.py."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmcv.transforms import BaseTransform
 
 from mmtsf.config import load_config
@@ -13,8 +12,7 @@ from mmtsf.registry import TRANSFORMS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 PAPER = dict(num_frames=8, frame_interval=32, start='middle')
-RELEASED = dict(num_frames=8, frame_interval=32, start='first', spacing='linspace', target_fps=30)
-STARTS = ('random', 'middle', 'first', 'cover')
+STARTS = ('random', 'middle', 'cover')
 
 
 def sample(total_frames: int, avg_fps: float | None = 30, **arguments) -> list[list[int]]:
@@ -24,13 +22,6 @@ def sample(total_frames: int, avg_fps: float | None = 30, **arguments) -> list[l
     return results['frame_inds'].reshape(results['num_clips'], results['clip_len']).tolist()
 
 
-def released_clip(total_frames: int, fps: float, clip: int = 0, num_clips: int = 1) -> list[int]:
-    """Frames of a test clip of 8 x 32 as the released code takes them (``datasets/decoder.py`` there)."""
-    span = 32 * 8 / 30 * fps
-    start = max(total_frames - span, 0) * clip / num_clips
-    return torch.linspace(start, start + span - 1, 8).clamp(0, total_frames - 1).long().tolist()
-
-
 def test_the_paper_takes_the_clip_in_the_middle():
     # 225 of 300 frames, so 75 are left: 37 before and 38 after
     assert sample(300, **PAPER) == [[37, 69, 101, 133, 165, 197, 229, 261]]
@@ -38,33 +29,6 @@ def test_the_paper_takes_the_clip_in_the_middle():
 
 def test_the_paper_counts_in_frames_whatever_the_frame_rate():
     assert sample(300, 60, **PAPER) == sample(300, 25, **PAPER) == sample(300, None, **PAPER) == sample(300, **PAPER)
-
-
-@pytest.mark.parametrize(
-    ('fps', 'frames'),
-    [
-        (30, [0, 36, 72, 109, 145, 182, 218, 255]),
-        (25, [0, 30, 60, 91, 121, 151, 182, 212]),
-        (60, [0, 73, 146, 219, 292, 365, 438, 511]),
-        (None, [0, 36, 72, 109, 145, 182, 218, 255]),
-    ],
-)
-def test_the_released_code_spreads_frames_over_the_span_at_30_frames_a_second(fps, frames):
-    assert sample(1000, fps, **RELEASED) == [frames]
-
-
-@pytest.mark.parametrize('fps', [30, 25, 60, 24, 29.97, 12, 15, 50, 23.976])
-@pytest.mark.parametrize('total_frames', [1000, 300, 100, 3, 1])
-def test_the_released_protocol_takes_the_released_codes_frames(total_frames, fps):
-    assert sample(total_frames, fps, **RELEASED) == [released_clip(total_frames, fps)]
-
-
-# at 25 and 50 frames a second some frames of ten clips lie on whole numbers, which floats of 32 and 64 bits cut apart
-@pytest.mark.parametrize('fps', [30, 60, 24, 29.97, 12, 15, 23.976])
-@pytest.mark.parametrize('total_frames', [1000, 300, 100, 3, 1])
-def test_ten_clips_of_the_released_protocol_are_those_of_the_released_code(total_frames, fps):
-    ten = [released_clip(total_frames, fps, clip, 10) for clip in range(10)]
-    assert sample(total_frames, fps, num_clips=10, **RELEASED) == ten
 
 
 def test_ten_clips_reach_from_the_first_frame_to_the_last():
@@ -99,9 +63,8 @@ def test_a_video_of_400_s_is_covered_by_as_many_clips_as_in_table_8(frames, clip
 
 
 @pytest.mark.parametrize(('num_frames', 'frame_interval'), [(1, 1), (8, 1), (8, 2), (8, 32)])
-@pytest.mark.parametrize('spacing', ['exact', 'linspace'])
-def test_clips_that_cover_a_video_share_no_frame(num_frames, frame_interval, spacing):
-    clips = sample(1000, num_frames=num_frames, frame_interval=frame_interval, start='cover', spacing=spacing)
+def test_clips_that_cover_a_video_share_no_frame(num_frames, frame_interval):
+    clips = sample(1000, num_frames=num_frames, frame_interval=frame_interval, start='cover')
     assert all(before[-1] < after[0] for before, after in zip(clips, clips[1:]))
 
 
@@ -115,9 +78,9 @@ def test_random_clips_reach_both_ends_and_no_further():
 
 @pytest.mark.parametrize('fps', [25, 60])
 def test_random_clips_of_another_frame_rate_keep_their_distances_in_seconds(fps):
-    arguments = RELEASED | dict(start='random')
+    arguments = PAPER | dict(start='random', target_fps=30)
     clips = np.array([sample(600, fps, **arguments)[0] for _ in range(200)])
-    assert (clips - clips[:, :1] == released_clip(600, fps)).all()
+    assert (clips - clips[:, :1] == [int(step * 32 * fps / 30) for step in range(8)]).all()
     assert clips.max() <= 599
 
 
@@ -126,7 +89,7 @@ def test_a_short_video_ends_in_its_last_frame():
 
 
 @pytest.mark.parametrize('start', STARTS)
-@pytest.mark.parametrize('more', [{}, dict(spacing='linspace'), dict(target_fps=30), dict(num_clips=3)])
+@pytest.mark.parametrize('more', [{}, dict(target_fps=30), dict(num_clips=3)])
 @pytest.mark.parametrize(('total_frames', 'frames'), [(1, [0] * 8), (3, [0] + [2] * 7)])
 def test_videos_of_one_and_three_frames_give_clips(total_frames, frames, more, start):
     if start == 'cover':
@@ -142,12 +105,11 @@ def test_videos_of_one_and_three_frames_give_clips(total_frames, frames, more, s
         (dict(num_frames='8'), "num_frames is '8', expected an integer of at least 1"),
         (dict(frame_interval=2.5), 'frame_interval is 2.5, expected an integer of at least 1'),
         (dict(num_clips=-1), 'num_clips is -1, expected an integer of at least 1'),
-        (dict(start='centre'), r"start is 'centre', expected one of \('random', 'middle', 'first', 'cover'\)"),
+        (dict(start='centre'), r"start is 'centre', expected one of \('random', 'middle', 'cover'\)"),
         (
             dict(start='cover', num_clips=10),
             'num_clips is 10, but clips that cover a video .* are as many as its length',
         ),
-        (dict(spacing='even'), r"spacing is 'even', expected one of \('exact', 'linspace'\)"),
     ],
 )
 def test_an_argument_that_makes_no_clip_is_refused(wrong, words):

@@ -50,7 +50,7 @@ def main() -> None:
     for index in chosen:
         samples = SeededItems(dataset)[SeededIndex(index, (args.seed, index))]
         for sample in samples if isinstance(samples, list) else [samples]:
-            clips += [view.permute(1, 2, 3, 0).numpy() for view in sample['inputs']]
+            clips += [view.byte().permute(1, 2, 3, 0).numpy() for view in sample['inputs']]
             titles += titles_of(sample, getattr(dataset, 'metainfo', {}).get('classes'))
     draw_clips(clips, titles, args.out)
     print(f'wrote {len(clips)} clips of {len(chosen)} videos to {args.out}')

@@ -149,7 +149,7 @@ class Demo:
         model.test_cfg = dict(self.model.test_cfg or {}, max_testing_views=1)
         for dataset, clips, crops in (('test', settings.clips, settings.crops), ('val', 1, 1)):
             for step in model.cfg[f'{dataset}_dataloader'].dataset.pipeline:
-                name = step['type'].rpartition('.')[2]
+                name = step['type'].rpartition('.')[2].removeprefix('Released')
                 if name == 'SampleClips':
                     step.num_frames = settings.frames
                     if step.start == 'cover' and dataset == 'val':
@@ -157,7 +157,7 @@ class Demo:
                     step.num_clips = 1 if step.start == 'cover' else clips  # as many as the video's length takes
                 elif name == 'SampleSegments':
                     step.clip_len, step.num_clips = settings.frames, clips
-                elif name == 'CropViews':
+                elif 'num_crops' in step:
                     step.num_crops = crops
         return model
 

@@ -8,6 +8,7 @@ data = dict(
     num_classes=2,  # a folder of classes in another root tells the number itself
     multi_class=False,
     sampling='rate',  # or 'segments' or 'cover', see pipelines.py
+    released_loader='kinetics',  # or 'ssv2': which of theirs protocol=released follows, see released_protocol.py
     flip_ratio=0.5,
     augmentation='${training.augmentation}',  # 'plain' or 'strong', in training, see pipelines.py
     clips_per_video='${training.clips_per_video}',  # in training, from one decoding of a video

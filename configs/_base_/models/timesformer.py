@@ -1,5 +1,6 @@
 # TimeSformer over ViT-B/16 with divided space-time attention
 compiled = False  # torch.compile
+batch_size = 8  # videos that a process trains on at once, at most
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(
     type='VideoRecognizer',
@@ -9,6 +10,7 @@ model = dict(
         type='ActionDataPreprocessor',
         mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code
         std=[57.375, 57.375, 57.375],
+        to_rgb='${protocols.${protocol}.to_rgb}',
         format_shape='NCTHW',
         blending='${training.blending}',
     ),

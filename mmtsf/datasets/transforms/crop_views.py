@@ -31,13 +31,15 @@ class CropViews(BaseTransform):
                 f'cannot cut crops of {self.size} pixels from frames of {height} x {width} (height x '
                 'width); resize the short side first'
             )
-        places = np.linspace(0, 1, self.num_crops) if self.num_crops > 1 else np.array([0.5])
-        along_width = width >= height
-        imgs = []
-        for place in places:
-            top = int((height - self.size) * (0.5 if along_width else place))
-            left = int((width - self.size) * (place if along_width else 0.5))
-            imgs += [img[top : top + self.size, left : left + self.size] for img in results['imgs']]
-        results['imgs'] = imgs
+        corners = self.corners(height, width)
+        results['imgs'] = [img[y : y + self.size, x : x + self.size] for y, x in corners for img in results['imgs']]
         results['img_shape'] = (self.size, self.size)
         return results
+
+    def corners(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Upper left corner ``(y, x)`` of each crop of a frame."""
+        places = np.linspace(0, 1, self.num_crops) if self.num_crops > 1 else [0.5]
+        spare_y, spare_x = height - self.size, width - self.size
+        if width >= height:
+            return [(int(spare_y * 0.5), int(spare_x * place)) for place in places]
+        return [(int(spare_y * place), int(spare_x * 0.5)) for place in places]

@@ -7,8 +7,6 @@ from mmcv.transforms import BaseTransform
 
 from mmtsf.registry import TRANSFORMS
 
-STARTS = ('random', 'middle', 'first', 'cover')
-SPACINGS = ('exact', 'linspace')
 ORDERS = ('forward', 'reversed')
 
 
@@ -36,13 +34,11 @@ class SampleClips(BaseTransform):
         num_frames (int): Frames T of a clip.
         frame_interval (int): Distance of neighbouring frames.
         start (str): Where clips begin. ``'random'``: anywhere (training). ``'middle'``: evenly over the video, one
-            clip in its middle (paper). ``'first'``: evenly, one clip at frame 0 (released code). ``'cover'``: as many
-            clips as it takes, one after the other, from frame 0 to the end (the paper's HowTo100M protocol).
+            clip in its middle (paper). ``'cover'``: as many clips as it takes, one after the other, from frame 0 to the
+            end (the paper's HowTo100M protocol).
         num_clips (int): Number of clips; 1 with ``'cover'``, which finds it itself. Defaults to 1.
-        spacing (str): ``'exact'``: neighbours are ``frame_interval`` apart. ``'linspace'``: spread over the whole span
-            of ``num_frames * frame_interval`` frames, 255/7 apart for 8 x 32 (released code). Defaults to ``'exact'``.
         target_fps (float, optional): Frame rate that ``frame_interval`` refers to; videos of another known rate are
-            sampled at the same distances in seconds (the released code uses 30). Defaults to None: distances in frames.
+            sampled at the same distances in seconds. Defaults to None: distances in frames.
         frame_order (str): ``'forward'``, or ``'reversed'`` to see whether a model uses the order of frames. Defaults to
             ``'forward'``.
 
@@ -50,23 +46,22 @@ class SampleClips(BaseTransform):
         ValueError: If an argument is none of these.
     """
 
+    STARTS: tuple[str, ...] = ('random', 'middle', 'cover')
+
     def __init__(
         self,
         num_frames: int,
         frame_interval: int,
         start: str,
         num_clips: int = 1,
-        spacing: str = 'exact',
         target_fps: float | None = None,
         frame_order: str = 'forward',
     ) -> None:
         for name, value in (('num_frames', num_frames), ('frame_interval', frame_interval), ('num_clips', num_clips)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer of at least 1')
-        if start not in STARTS:
-            raise ValueError(f'start is {start!r}, expected one of {STARTS}')
-        if spacing not in SPACINGS:
-            raise ValueError(f'spacing is {spacing!r}, expected one of {SPACINGS}')
+        if start not in self.STARTS:
+            raise ValueError(f'start is {start!r}, expected one of {self.STARTS}')
         if start == 'cover' and num_clips != 1:
             raise ValueError(
                 f"num_clips is {num_clips}, but clips that cover a video (start='cover') are as many as its length "
@@ -76,36 +71,34 @@ class SampleClips(BaseTransform):
         self.frame_interval = frame_interval
         self.start = start
         self.num_clips = num_clips
-        self.spacing = spacing
         self.target_fps = target_fps
         self.reverse = is_reversed(frame_order)
 
     def transform(self, results: dict) -> dict:
-        total, fps = results['total_frames'], results.get('avg_fps')
-        interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
-        span = self.num_frames * interval
-        steps: np.ndarray = np.arange(self.num_frames) * interval
-        if self.spacing == 'linspace':
-            steps = np.linspace(0, max(span - 1, 0), self.num_frames)
-        last_start = max(total - (span if self.spacing == 'linspace' else steps[-1] + 1), 0)
-        starts = self._starts(total, span, steps, last_start)
-        indices = (starts[:, None] + steps).astype(int).clip(0, total - 1) + results.get('start_index', 0)
-        results['frame_inds'] = (indices[:, ::-1] if self.reverse else indices).reshape(-1)
+        clips = self.sample(results).astype(int).clip(0, results['total_frames'] - 1)
+        clips = clips + results.get('start_index', 0)
+        results['frame_inds'] = (clips[:, ::-1] if self.reverse else clips).reshape(-1)
         results['clip_len'] = self.num_frames
         results['frame_interval'] = self.frame_interval
-        results['num_clips'] = len(starts)
+        results['num_clips'] = len(clips)
         return results
 
-    def _starts(self, total: int, span: float, steps: np.ndarray, last_start: float) -> np.ndarray:
+    def sample(self, results: dict) -> np.ndarray:
+        """Where frames lie in a video ``(num_clips, num_frames)``; rounded down, and none beyond its end, they are its
+        frames."""
+        total, fps = results['total_frames'], results.get('avg_fps')
+        interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
+        steps: np.ndarray = np.arange(self.num_frames) * interval
+        # 255 frames or 8.5 s at 30 a second for 8 x 32: 48 clips of 400 s, as in the paper's Table 8
+        span = max(self.num_frames * interval - 1, steps[-1] + 1)
+        return self._starts(total, span, max(total - (steps[-1] + 1), 0))[:, None] + steps
+
+    def _starts(self, total: int, span: float, last_start: float) -> np.ndarray:
         """First frame of every clip."""
         if self.start == 'random':
             return np.random.randint(0, int(last_start) + 1, self.num_clips)
         if self.start == 'cover':
-            # 255 frames or 8.5 s at 30 a second for 8 x 32: 48 clips of 400 s, as in the paper's Table 8
-            step = max(span - 1, steps[-1] + 1)
-            return np.arange(math.ceil(total / step)) * step
-        if self.start == 'first':
-            return np.arange(self.num_clips) * last_start / self.num_clips
+            return np.arange(math.ceil(total / span)) * span
         if self.num_clips == 1:
             return np.array([last_start // 2])
         return np.linspace(0, last_start, self.num_clips).round()

@@ -35,7 +35,7 @@ class ValidationClipsHook(Hook):
         self.clips = []
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Keep a clip ``(3, T, H, W)`` uint8 and its prediction."""
+        """Keep a clip ``(3, T, H, W)`` and its prediction."""
         left = self.num_clips - len(self.clips)
         if is_main_process() and left > 0:
             shown = zip(data_batch['inputs'][:left], outputs) if isinstance(data_batch, dict) else ()
@@ -59,7 +59,7 @@ def _draw(model: Any, clip: Tensor, sample: Any, classes: list[str]) -> np.ndarr
     from mmtsf.visualization import overlay, rollout, with_words  # matplotlib costs every start-up
 
     scale = max(HEIGHT / clip.shape[2], 1)
-    frames = [cv2.resize(frame, None, fx=scale, fy=scale) for frame in clip.permute(1, 2, 3, 0).cpu().numpy()]
+    frames = [cv2.resize(frame, None, fx=scale, fy=scale) for frame in clip.byte().permute(1, 2, 3, 0).cpu().numpy()]
     rows = np.stack(frames)  # (T, H, W, 3)
     if isinstance(getattr(model, 'backbone', None), TimeSformer):
         data = model.data_preprocessor(dict(inputs=[clip[None]], data_samples=[sample]))
