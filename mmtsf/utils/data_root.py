@@ -30,7 +30,10 @@ def check_root(root: str | Path, names: Iterable[str] = LISTS) -> None:
     """
     folder, names = Path(root), list(dict.fromkeys(names))
     if not folder.is_dir():
-        raise FileNotFoundError(f'data.root is {str(root)!r}, which is no folder; give that of the videos')
+        raise FileNotFoundError(
+            f'data.root is {str(root)!r}, which is no folder; give one that holds lists ({", ".join(names)}) or class '
+            'folders, CLASS/VIDEO'
+        )
     lists = lists_in(folder, names)
     if lists and has_classes(folder):
         raise ValueError(

@@ -125,7 +125,7 @@ def move_down(folder: Path) -> None:
         ),
         (remove_videos, r'holds no lists \(train_list.txt, val_list.txt\), and no class folders either: .*CLASS/VIDEO'),
         (move_down, 'holds no lists .*, and no class folders either: .* lies deeper than'),
-        (lambda folder: folder.rename(folder.with_name('gone')), 'which is no folder; give that of the videos'),
+        (lambda folder: folder.rename(folder.with_name('gone')), 'which is no folder; give one that holds lists'),
     ],
     ids=['both', 'neither', 'deeper', 'none'],
 )

@@ -285,8 +285,8 @@ def test_a_list_is_written_again_with_the_new_paths_and_the_same_labels(transcod
         ('/videos/a.mp4 0', "list.txt, line 1: '/videos/a.mp4' leads out of "),
         ('one/../../a.mp4 0', "'one/../../a.mp4' leads out of "),
         ('http://host/a.mp4 0', "'http://host/a.mp4' is an address or a path of another system"),
-        ('one/a.mp4 0\nframes/0001 1', "'frames/0001' is no video file (.3gp .avi"),
-        ('', 'list.txt holds no videos; give a folder or a list of files .3gp'),
+        ('one/a.mp4 0\nframes/0001 1', "'frames/0001' is no video file (.264 .265"),
+        ('', 'list.txt holds no videos; give a folder or a list of files .264'),
     ],
 )
 def test_lists_that_cannot_be_followed_are_refused_before_anything_is_written(lines, error, transcode, source, out):
