@@ -81,6 +81,7 @@ def choose_settings(data: Path, seed: int) -> list[str]:
         sys.exit(f'none of the videos tried in {data} can be read')
     batch = min(32, len(train) // 2)
     options = {
+        'data.source': 'folder',
         'data.num_classes': len(classes),
         'data.split_seed': seed,
         'data.skip_broken': True,
