@@ -97,10 +97,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmtsf.apis import build_pipeline, extract, init_recognizer, to_sample, views_of
 from mmtsf.config import load_config
-from mmtsf.datasets.annotation_list import is_video
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.engine.launch import init_processes, keep_freed_memory
 from mmtsf.preparation.video_paths import list_source, videos_of
+from mmtsf.utils.media import is_video
 from mmtsf.weights.sources import local_path
 
 T = TypeVar('T')

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
-from mmtsf.utils.media import SUFFIXES, is_video
 from mmtsf.utils.read_text import read_text
 
 from .annotation_lines import delimiter_of, is_header, is_number, rows_of, split_line
 
-__all__ = ['SUFFIXES', 'AnnotationList', 'Row', 'is_number', 'is_video', 'read_list', 'write_list']
+__all__ = ['AnnotationList', 'Row', 'is_number', 'read_list', 'write_list']
 #: Suffixes of lists that are tables
 TABLES = ('.csv', '.tsv')
 ADDRESS = re.compile(r'[a-z][a-z0-9+.-]*:/', re.IGNORECASE)

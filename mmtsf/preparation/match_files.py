@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtsf.datasets.annotation_list import is_video
+from mmtsf.utils.media import is_video
 
 from .annotations import Clip
 

@@ -5,16 +5,22 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmtsf.datasets.annotation_list import SUFFIXES, AnnotationList, Row, is_video, read_list
+from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
+from mmtsf.utils.media import SUFFIXES, is_frame, is_video
+from mmtsf.utils.text import shorten
 
 
 def list_folder(folder: Path) -> list[str]:
-    """List the files below a folder that have a video's suffix; hidden files are left out.
+    """List the files below a folder that have a video's suffix; hidden files and images are left out.
 
     Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
-    cannot be listed, and names with a line break, which no list can hold.
+    cannot be listed, names with a line break, which no list can hold, and files with other suffixes.
     """
-    return sorted(os.path.relpath(path, folder) for path in _walk(str(folder), []))
+    paths = sorted(os.path.relpath(path, folder) for path in _walk(str(folder), []))
+    others = [path for path in paths if not is_video(path)]
+    if others:
+        warnings.warn(f'left out of {folder}, as no suffix of a video: {shorten(others)}', stacklevel=2)
+    return [path for path in paths if is_video(path)]
 
 
 def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
@@ -30,7 +36,7 @@ def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path):
             yield from _walk(entry.path, [*above, (found.st_dev, found.st_ino)])
-        elif is_video(entry.name):
+        elif not is_frame(entry.name):
             if len(entry.path.splitlines()) == 1:
                 yield entry.path
             else:

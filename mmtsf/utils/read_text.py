@@ -34,9 +34,10 @@ def read_text(file: Path) -> str:
     else:
         place, found = max(data.find(b'\0'), 0), f'it looks like {mark or "UTF-16"}'
     line = data.count(b'\n', 0, place) + 1
-    source = mark or ('UTF-16LE' if b'\0' in data else 'ITS_ENCODING, GBK or LATIN1 say,')
+    source = mark or ('UTF-16LE' if b'\0' in data else 'GBK')
     raise ValueError(
-        f'{file}, line {line}: expected text in UTF-8, but {found}; write it anew so: iconv -f {source} -t UTF-8'
+        f'{file}, line {line}: expected text in UTF-8, but {found}; save it as UTF-8, with an editor or, where it is '
+        f'{source}, iconv -f {source} -t UTF-8'
     )
 
 

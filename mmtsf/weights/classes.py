@@ -18,7 +18,8 @@ ALLOWED = '\t\u200c\u200d'
 def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
     """Return the class names in a checkpoint of mmtsf, MMAction2 or Hugging Face, or None.
 
-    Names that are nothing but the labels' numbers (``0``, ``LABEL_0``) are none. They are texts of the file; a path among them is a name like others, and is not opened.
+    Names that are nothing but the labels' numbers (``0``, ``LABEL_0``) are none. They are texts of the file; a path
+    among them is a name like others, and is not opened.
 
     Args:
         checkpoint (dict): As :func:`read_checkpoint` returns it.

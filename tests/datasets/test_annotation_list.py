@@ -152,6 +152,13 @@ def test_what_looks_like_a_video_is_listed_so_that_it_can_be_named(folder):
     assert [row.path for row in list_source(folder)[1].rows] == ['fifo.mp4', 'loop.mp4', 'none.mp4', 'socket.mp4']
 
 
+def test_files_of_other_suffixes_are_named_and_images_are_not(folder):
+    for name in ('a.mp4', 'b.MTS', 'sub/c.xyz', 'sub/img_1.jpg', '.d.xyz'):
+        (folder / name).touch()
+    with pytest.warns(UserWarning, match=f'left out of {folder}, as no suffix of a video: sub/c.xyz$'):
+        assert list_folder(folder) == ['a.mp4', 'b.MTS']
+
+
 def test_a_name_that_would_be_two_lines_of_a_list_is_named_and_left_out(folder):
     (folder / 'a.mp4 0\nb.mp4').touch()
     (folder / 'c.mp4').touch()

@@ -66,11 +66,12 @@ from av.video.stream import VideoStream
 from rich.filesize import decimal
 from rich.progress import track
 
-from mmtsf.datasets.annotation_list import SUFFIXES, write_list
+from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.local_file import reason
 from mmtsf.preparation.isolated_jobs import run_isolated
 from mmtsf.preparation.video_paths import list_source
+from mmtsf.utils.media import SUFFIXES
 
 #: What all videos of a folder share
 SETTINGS = ('short_side', 'keyframe_distance', 'crf')
