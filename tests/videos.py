@@ -1,9 +1,11 @@
 """Small real video files whose frames say which they are, by their grey."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 NUM_GREYS = 60
@@ -32,6 +34,9 @@ def write_video(
     codec: str = 'libx264',
     gop_size: int | None = None,
     max_b_frames: int | None = None,
+    times: Sequence[int] | None = None,
+    pixels: str = 'yuv420p',
+    encoder_options: dict[str, str] | None = None,
     **options: str,
 ) -> str:
     """Encode streams of RGB frames ``(H, W, 3)`` and return the path.
@@ -44,13 +49,17 @@ def write_video(
         codec (str): Name of the encoder.
         gop_size (int, optional): Largest distance of key frames. Defaults to None: the encoder's.
         max_b_frames (int, optional): Most frames in a row that refer to later ones. Defaults to None: the encoder's.
+        times (Sequence[int], optional): When frames are shown, in frames at that rate. Defaults to None: one by one.
+        pixels (str): Format of the pixels.
+        encoder_options (dict[str, str], optional): Options of the encoder.
         options (str): Options of the container.
     """
+    quality = {'crf': '12'} if codec == 'libx264' else {}
     with av.open(str(path), 'w', options=options) as container:
         encoders = []
         for frames in map(list, streams):
-            encoder = container.add_stream(codec, rate=fps, options={'crf': '12'} if codec == 'libx264' else {})
-            encoder.height, encoder.width, encoder.pix_fmt = *frames[0].shape[:2], 'yuv420p'
+            encoder = container.add_stream(codec, rate=fps, options=quality | (encoder_options or {}))
+            encoder.height, encoder.width, encoder.pix_fmt = *frames[0].shape[:2], pixels
             if gop_size:
                 encoder.codec_context.gop_size = gop_size
             if max_b_frames:
@@ -59,8 +68,11 @@ def write_video(
                 encoder.set_display_rotation(rotation)
             encoders.append((encoder, frames))
         for encoder, frames in encoders:
-            for frame in frames:
-                container.mux(encoder.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+            for number, frame in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+                if times:
+                    picture.pts, picture.time_base = times[number], Fraction(1, fps)
+                container.mux(encoder.encode(picture))
             container.mux(encoder.encode())
     return str(path)
 
@@ -68,6 +80,29 @@ def write_video(
 def write_greys(path: Path | str, num_frames: int, height: int = 64, width: int = 128, fps: int = 30, **more) -> str:
     """Encode frames of known greys and return the path."""
     return write_video(path, grey_frames(num_frames, height, width), fps=fps, **more)
+
+
+def moving_texture(num_frames: int, height: int = 64, width: int = 128) -> list[np.ndarray]:
+    """A blurred noise that moves, so that frames are predicted from others."""
+    noise = np.random.default_rng(0).integers(0, 255, (height + 16, width + num_frames + 16, 3), dtype=np.uint8)
+    texture = cv2.normalize(cv2.GaussianBlur(noise, (9, 9), 3), None, 0, 255, cv2.NORM_MINMAX)
+    return [texture[:height, shift : shift + width] for shift in range(num_frames)]
+
+
+def remux(source: str, path: Path, first: int = 0, shift: int = 0) -> str:
+    """Copy the packets of a video from the ``first`` one on, ``shift`` frames later."""
+    with av.open(source) as container, av.open(str(path), 'w') as out:
+        stream = container.streams.video[0]
+        target = out.add_stream_from_template(stream)
+        packets = [packet for packet in container.demux(stream) if packet.size][first:]
+        frame = round(1 / (stream.average_rate * stream.time_base))
+        begin = packets[0].pts if shift else 0
+        for packet in packets:
+            if packet.pts is not None:
+                packet.pts, packet.dts = packet.pts - begin + shift * frame, packet.dts - begin + shift * frame
+            packet.stream = target
+            out.mux(packet)
+    return str(path)
 
 
 def write_silence(path: Path | str) -> str:

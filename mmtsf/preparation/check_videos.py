@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from rich.progress import track
 
-from mmtsf.datasets.decoders import Limits, open_video
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
 
@@ -66,13 +66,16 @@ def check(path: Path, decoder: str, full: bool, limits: Limits) -> None:
     """Decode frames of a video with the decoder that training uses.
 
     Raises:
-        BrokenVideoError: If it cannot be read.
+        BrokenVideoError: If it cannot be read, or more of it is missing than there; with ``full``, if any is missing.
     """
     with blamed_on(str(path)):
         reader = open_video(str(path), decoder, limits)
         last = reader.num_frames - 1
-        if not full:
+        if full:
+            for _ in reader.stream(np.arange(last + 1)):
+                pass
+        else:
             reader.read(np.linspace(0, last, NUM_FRAMES).astype(int))
-            return
-        for _ in reader.stream(np.arange(last + 1)):
-            pass
+        lost = getattr(reader, 'num_lost', 0)
+        if lost > (0 if full else last + 1):
+            raise BrokenVideoError(str(path), f'{lost} packets are damaged or missing beside {last + 1} frames')

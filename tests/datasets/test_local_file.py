@@ -107,7 +107,7 @@ def test_a_playlist_that_is_a_transport_stream_too_is_refused_by_decord(decoder,
     stream = Path(write_greys(path, 20)).read_bytes()
     path.write_bytes(b'#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.ts\n'.ljust(188, b'\xff') + stream)
     if decoder == 'decord':  # which may be of an age that looks at the beginning alone
-        with pytest.raises(BrokenVideoError, match='decord may take it for a list of files; set decoder=pyav'):
+        with pytest.raises(BrokenVideoError, match="decord may take it for a list of files; set decoder='pyav'"):
             open_video(str(path), decoder)
     else:
         assert numbers_of(open_video(str(path)).read(np.array([0, 19]))) == [0, 19]
@@ -154,7 +154,7 @@ def test_a_name_that_is_a_pattern_of_names_stands_for_one_file(tmp_path):
     for name, number in (('a%03d.gif', 5), ('a001.gif', 9)):
         write_gif(tmp_path / name, grey_frames(number + 1)[number:])
     assert numbers_of(open_video(str(tmp_path / 'a%03d.gif')).read(np.array([0]))) == [5]
-    with pytest.raises(BrokenVideoError, match='decord may take it for a list of files; set decoder=pyav'):
+    with pytest.raises(BrokenVideoError, match="decord may take it for a list of files; set decoder='pyav'"):
         open_video(str(tmp_path / 'a%03d.gif'), 'decord')
 
 

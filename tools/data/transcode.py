@@ -10,6 +10,7 @@ Frames keep their number and order. The same command goes on where it was interr
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +69,8 @@ from rich.progress import track
 
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
-from mmtsf.datasets.decoders.local_file import reason
+from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
+from mmtsf.datasets.decoders.orientation import orientation, upright
 from mmtsf.preparation.isolated_jobs import run_isolated
 from mmtsf.preparation.video_paths import list_source
 from mmtsf.utils.media import SUFFIXES
@@ -197,7 +199,7 @@ def transcode(
         encoder = video.codec_context
         encoder.pix_fmt, encoder.gop_size, encoder.thread_count = 'yuv420p', keyframe_distance, 1
         encoder.time_base = stream.time_base
-        for frame in read_frames(stream, short_side):
+        for frame in read_frames(str(source), stream, short_side, limits):
             if not encoder.is_open:
                 encoder.width, encoder.height = frame.width, frame.height
                 encoder.color_range, encoder.colorspace = frame.color_range, frame.colorspace
@@ -205,54 +207,37 @@ def transcode(
         out.mux(video.encode())
 
 
-def read_frames(stream: VideoStream, short_side: int) -> Iterator[av.VideoFrame]:
+def read_frames(path: str, stream: VideoStream, short_side: int, limits: Limits) -> Iterator[av.VideoFrame]:
     """Read frames for encoding: upright, scaled, with increasing timestamps from 0.
 
     Raises:
-        BrokenVideoError: If one cannot be decoded, or several are missing.
+        BrokenVideoError: If none can be decoded, or more of them are missing than there.
     """
     step = max(round(1 / ((stream.average_rate or 25) * stream.time_base)), 1)
     is_avi = stream.container.format.name == 'avi'  # it keeps times of decoding alone
-    start, last, reformatter = None, -step, VideoReformatter()
-    try:
-        for frame in decode(stream):
-            time = frame.dts if is_avi else frame.pts
-            start = time if start is None else start
-            last = last + step if time is None or time - start <= last else time - start
-            frame = upright(frame, short_side, reformatter)
-            frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
-            yield frame
-    except (av.FFmpegError, ValueError) as error:
-        otherwise = getattr(error, 'strerror', None) or str(error)
-        raise BrokenVideoError(stream.container.name, reason(error, otherwise)) from error
-
-
-def decode(stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Decode all frames; repeat the last one if the header promises one too many, as our decoders do."""
-    missing, frame = stream.frames, None
-    for packet in stream.container.demux(stream):
-        missing -= packet.is_discard  # hidden by an edit list
-        for frame in packet.decode():
-            missing -= 1
-            yield frame
-    if frame is None or missing > 1:
-        decoded = 'nothing' if frame is None else f'{missing} frames fewer'
-        raise BrokenVideoError(stream.container.name, f'it promises {stream.frames} frames but holds {decoded}')
-    if missing == 1:
+    start, last, reformatter, tally, count = None, -step, VideoReformatter(), Counter[str](), 0
+    for frame in decode_all(path, stream, limits, tally=tally):
+        count += 1
+        time = frame.dts if is_avi else frame.pts
+        start = time if start is None else start
+        last = last + step if time is None or time - start <= last else time - start
+        frame = scale(frame, short_side, reformatter)
+        frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
         yield frame
+    if (lost := num_lost(stream, tally)) >= count:
+        raise BrokenVideoError(path, f'{lost} packets are damaged or missing beside {count} frames')
 
 
-def upright(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
-    """Scale a frame to even sizes, and rotate it by its rotation flag (degrees, counterclockwise)."""
+def scale(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Scale a frame to even sizes, and turn and mirror it as its display matrix asks."""
     shortest = min(frame.width, frame.height)
     width, height = (side * min(short_side, shortest) // shortest // 2 * 2 for side in (frame.width, frame.height))
-    turns = round(frame.rotation / 90) % 4
-    planes = 'yuv444p' if turns else 'yuv420p'  # planes of one size can be turned
+    is_turned = any(orientation(frame))
+    planes = 'yuv444p' if is_turned else 'yuv420p'  # planes of one size can be turned
     small = reformatter.reformat(frame, width, height, planes, interpolation=Interpolation.AREA, threads=1)
-    if not turns:
+    if not is_turned:
         return small
-    turned = np.ascontiguousarray(np.rot90(small.to_ndarray(), turns, axes=(1, 2)))
-    turned = av.VideoFrame.from_ndarray(turned, planes)
+    turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(small.to_ndarray(), frame, axis=1)), planes)
     turned.color_range, turned.colorspace = small.color_range, small.colorspace
     return reformatter.reformat(turned, format='yuv420p', threads=1)
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
+
+from mmtsf.utils.media import IMAGES
 
 from .broken import BrokenVideoError
 from .limits import Limits
 from .mp4_index import check_index
 
 av.logging.set_level(av.logging.PANIC)
-#: Suffixes of images, which may be frames of a folder
-IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}
 #: FFmpeg's demuxers of files that hold all of a video themselves. Playlists and scripts (hls, dash, concat, sdp, imf),
 #: patterns of names (image2), devices and graphs (lavfi) are none of them
 PLAIN = (
@@ -30,6 +31,8 @@ PROBED = 5_000_000
 PNG = b'\x89PNG\r\n\x1a\n'
 #: Bytes of packed texts and colour profiles, which may become a thousand times as many
 MOST_PACKED = 2**17
+#: Streams that are no film
+STILLS = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails | Disposition.dependent
 NO_VIDEO = 'PyAV finds no video that it can decode'
 PLAYLIST = 'it is no video but text, as playlists and scripts are, which are not opened'
 #: What FFmpeg says of frames that are larger than it may decode
@@ -96,11 +99,11 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
         BrokenVideoError: If it is no regular file, no plain media file or has no video, or is larger than the limits.
 
     Returns:
-        VideoStream: The one that FFmpeg takes for the best, which decodes no frame above ``limits.frame_pixels``.
+        VideoStream: The largest one that is no still, which decodes no frame above ``limits.frame_pixels``.
     """
-    check_file(path)
     try:
         if not again:
+            check_file(path)
             check_index(path, limits)
         stream = _best(path, _open(path, limits, again), limits)
         if not stream.width:  # FFmpeg does not tell it, or has met a frame that is too large
@@ -123,13 +126,24 @@ def reason(error: Exception, otherwise: str) -> str:
 
 
 def _best(path: str, container: InputContainer, limits: Limits) -> Any:
-    stream = container.streams.best('video')
-    if stream is None or stream.codec_context is None:
+    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+    if not streams:
         container.close()
         raise BrokenVideoError(path, NO_VIDEO)
+    stream = max(streams, key=_rank)
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
     return stream
+
+
+def _rank(stream: Any) -> tuple:
+    """Moving pictures before stills such as covers; then the larger, those in colour (an alpha plane is gray), the
+    longer, the earlier."""
+    context = stream.codec_context
+    is_still = bool(stream.disposition & STILLS) or stream.frames == 1
+    is_gray = (context.pix_fmt or '').startswith('gray')
+    seconds = (stream.duration or 0) * (stream.time_base or 0)
+    return not is_still, context.width * context.height, not is_gray, seconds, -stream.index
 
 
 def _open(path: str, limits: Limits, again: bool) -> InputContainer:

@@ -2,96 +2,108 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .broken import BrokenVideoError
+from .frame_index import ROUNDING, decode_all, decode_index, read_index
 from .limits import Limits
-from .local_file import NO_VIDEO, open_stream, reason
+from .local_file import open_stream
+from .orientation import upright
 from .reader import VideoReader, stack
 
 #: Codecs with frames that no other frame refers to, which the decoder knows and may skip without a loss
 WITH_UNREFERENCED_FRAMES = {'h264'}
+#: Containers that are searched by an index of theirs
+WITH_AN_INDEX = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi'}
 
 
 class PyAVReader(VideoReader):
     """A video file read with PyAV, single-threaded: data loaders run one reader a worker.
 
-    Frames are counted in the order in which they are shown. Groups of pictures without a wanted frame are not decoded,
-    nor are frames of H.264 that no other frame refers to.
+    Frames are those that decoding the whole file gives, counted in the order in which they are shown. Where the
+    bitstream tells which those are and where decoding may start (see :mod:`.bitstream`), groups of pictures without a
+    wanted frame are not decoded, nor are frames of H.264 that no other frame refers to. All other files are decoded
+    from their first frame on. A frame that is damaged, which may be found only here, is replaced by the one before it.
 
     Args:
         path (str): Path of a video file.
         limits (Limits): Sizes above which it is refused. Defaults to generous ones.
+        check_time (Callable): Called before each packet is decoded, wanted or not; ends the reading by raising.
+            Defaults to nothing.
 
     Attributes:
-        check_time (Callable): Called before each packet is decoded, wanted or not; ends the reading by raising.
+        clock (Clock | None): Times as the container tells them.
 
     Raises:
-        BrokenVideoError: If the file cannot be opened.
+        BrokenVideoError: If the file cannot be opened, is encrypted or shows no frame.
     """
 
-    def __init__(self, path: str, limits: Limits = Limits()) -> None:
-        self.path, self.limits = path, limits
-        self.check_time: Callable[[], None] = lambda: None
+    def __init__(self, path: str, limits: Limits = Limits(), check_time: Callable[[], None] = lambda: None) -> None:
+        self.path, self.limits, self.check_time = path, limits, check_time
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
-        try:
-            stream = open_stream(path, limits)
-            with stream.container as container:
-                self.fps = float(stream.average_rate) if stream.average_rate else None
-                most = islice(container.demux(stream), limits.frames + 2)
-                packets = [(packet.pts, packet.is_keyframe) for packet in most if packet.size]
-                self.num_frames = stream.frames or len(packets)
-                limits.check_frames(path, len(packets))
-                self._times = [time for time, _ in packets]
-                self._is_keyframe = [is_keyframe for _, is_keyframe in packets]
-                # AVI keeps the order of decoding alone; with frames that are shown in another one, times are guesses
-                is_guess = container.format.name == 'avi' and stream.codec_context.has_b_frames
-                self._is_timed = not is_guess and len(set(self._times) - {None}) == len(packets) == self.num_frames
-        except av.FFmpegError as error:
-            raise BrokenVideoError(path, NO_VIDEO) from error
-        if self.num_frames == 0:
-            raise BrokenVideoError(path, 'the video has no frames')
+        self._index, self._stream = read_index(path, limits, check_time)
+        self.fps, self.clock = self._index.fps, self._index.clock
+        self.times: np.ndarray = self._index.seconds
+        self.num_frames = len(self.times) - 1
+
+    @property
+    def num_lost(self) -> int:
+        """Packets that are known by now to be damaged or missing; all of them, once all frames were read."""
+        return self._index.lost
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         wanted, places = np.unique(indices, return_inverse=True)
         return stack(self.path, self.stream(wanted), places, self.limits)
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        left = deque(indices.tolist())
-        try:
-            for frame in self._by_time(left) if self._is_timed else ():
-                yield self._upright(frame)
-                left.popleft()
-            for frame in self._in_order(left) if left else ():
-                yield self._upright(frame)
-        except av.FFmpegError as error:
-            otherwise = f'PyAV cannot decode it from frame {left[0]} on'
-            raise BrokenVideoError(self.path, reason(error, otherwise)) from error
+        wanted, done = indices.tolist(), 0
+        for frame in self._by_time(wanted) if self._index.times else self._in_order(wanted):
+            yield self._to_rgb(frame)
+            done += 1
+        if done < len(wanted):  # a packet that did not look damaged shows no frame
+            self._index = decode_index(self.path, self.limits, self.check_time)
+            begun = self._index.seconds[:-1].searchsorted(self.times[wanted[done:]] + ROUNDING, 'right')
+            for frame in self._in_order((begun - 1).clip(0).tolist()):
+                yield self._to_rgb(frame)
 
     def _by_time(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
-        """Frames by their number, decoded from the key frames before them; up to the first one that is missing."""
-        times = sorted(self._times)
-        wanted_times = [times[i] for i in wanted]
-        stream = open_stream(self.path, self.limits, again=True)
+        """Frames by their number, decoded from the starts before them; up to the first one that is missing."""
+        wanted_times = [self._index.times[i] for i in wanted]
+        stream, packets = self._from_the_first()
         with stream.container:
-            decoded = (f for f in self._decode(stream, set(wanted_times)) if f.pts is not None)
-            for time in wanted_times:
-                frame = next((f for f in decoded if f.pts >= time), None)
-                if frame is None or frame.pts != time:
-                    return
-                yield frame
+            decoded = self._decode(stream.codec_context, packets, set(wanted_times))
+            try:
+                for time in wanted_times:
+                    frame = next((f for f in decoded if f.pts is not None and f.pts >= time), None)
+                    if frame is None or frame.pts != time:
+                        return
+                    yield frame
+            except av.FFmpegError:
+                return
 
-    def _decode(self, stream: Any, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+    def _from_the_first(self) -> tuple[Any, Iterator[Any]]:
+        """A stream and all its packets: that which the index was read from, if it goes back to its beginning."""
+        stream, self._stream = self._stream, None
+        first = self._index.packets[0].time
+        if stream is not None and self._index.container in WITH_AN_INDEX:
+            stream.container.seek(min(self._index.times[0], first or 0), stream=stream)
+            packets = stream.container.demux(stream)
+            begun = next(packets)
+            if begun.size and begun.pts == first:
+                return stream, chain([begun], packets)
+        stream = open_stream(self.path, self.limits, again=True)
+        return stream, stream.container.demux(stream)
+
+    def _decode(self, context: Any, packets: Iterator[Any], wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
-        context = stream.codec_context
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
         needed = self._needed(wanted)
-        for place, packet in enumerate(self._packets(stream)):
+        for place, packet in enumerate(packets):
+            self.check_time()
             if place < len(needed) and needed[place]:
                 context.skip_frame = 'NONREF' if may_skip and packet.pts not in wanted else 'DEFAULT'
                 yield from context.decode(packet)
@@ -99,41 +111,38 @@ class PyAVReader(VideoReader):
                 yield from context.decode(None)
                 context.flush_buffers()
 
-    def _packets(self, stream: Any) -> Iterator[Any]:
-        """Hand out packets as long as there is time."""
-        for packet in stream.container.demux(stream):
-            self.check_time()
-            yield packet
-
     def _needed(self, wanted: Collection[int]) -> list[bool]:
-        """Which packets the frames of the ``wanted`` times depend on: those from a key frame that is shown no later."""
-        needed = [False] * len(self._times)
-        keyframes: list[int] = []
-        for place, (time, is_keyframe) in enumerate(zip(self._times, self._is_keyframe)):
-            if is_keyframe:
-                keyframes.append(place)
+        """Which packets the frames of the ``wanted`` times depend on: those from a start that is shown no later."""
+        packets = self._index.packets
+        needed = [False] * len(packets)
+        starts: list[tuple[int, int]] = []
+        for place, (time, is_start) in enumerate(packets):
+            if time is None:
+                continue
+            if is_start:
+                starts.append((place, time))
             if time in wanted:
-                start = next((key for key in reversed(keyframes) if self._times[key] <= time), 0)
+                start = next((place for place, begin in reversed(starts) if begin <= time), 0)
                 needed[start : place + 1] = [True] * (place + 1 - start)
         return needed
 
     def _in_order(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
-        """Frames by their number, all decoded and counted from the first on."""
-        left, number = deque(wanted), -1
+        """Frames by their number, counted from the first one on; up to the first one that is missing."""
+        if self._index.frames:
+            yield from (self._index.frames[number] for number in wanted)
+            return
+        left = deque(wanted)
         stream = open_stream(self.path, self.limits, again=True)
         with stream.container:
-            for number, frame in enumerate(frame for packet in self._packets(stream) for frame in packet.decode()):
-                if number == left[0]:
+            for number, frame in enumerate(decode_all(self.path, stream, self.limits, self.check_time)):
+                while left and number == left[0]:
                     yield frame
                     left.popleft()
-                    if not left:
-                        return
-        if number < 0 or list(left) != [number + 1]:
-            raise BrokenVideoError(self.path, f'it promises {self.num_frames} frames but holds {number + 1}')
-        yield frame  # headers of some AVI files promise one frame too many
+                if not left:
+                    return
 
-    def _upright(self, frame: av.VideoFrame) -> np.ndarray:
-        """RGB pixels ``(H, W, 3)`` turned as the file's rotation flag asks (degrees, counterclockwise)."""
+    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """Pixels ``(H, W, 3)``, upright."""
         self.limits.check_frame(self.path, frame.width, frame.height)
         rgb = self._reformatter.reformat(frame, format='rgb24', threads=1)
-        return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
+        return upright(rgb.to_ndarray(), frame)

@@ -31,10 +31,13 @@ class VideoReader(Protocol):
     Attributes:
         num_frames (int): Number of frames, at least 1.
         fps (float | None): Average frames a second; None where nothing says so.
+        times (np.ndarray | None): Seconds from the beginning of the file at which each frame begins to be shown, and at
+            which the last one ends ``(num_frames + 1,)``; None where nothing says so.
     """
 
     num_frames: int
     fps: float | None
+    times: np.ndarray | None = None
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Frames at ``indices`` ``(N,)`` as RGB ``(N, H, W, 3)`` uint8, upright.
@@ -65,6 +68,7 @@ class ArrayReader(VideoReader):
         self.frames = frames
         self.num_frames = len(frames)
         self.fps = fps
+        self.times = np.arange(len(frames) + 1) / fps if fps else None
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.frames[indices]

@@ -1,0 +1,265 @@
+"""Find out which frames a video file shows, when, and where decoding of each may start."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from .bitstream import DAMAGED, INSPECTORS, Picture, length_size
+from .broken import BrokenVideoError
+from .limits import Limits
+from .local_file import TOO_LARGE, open_stream, reason
+
+#: Pictures that a decoder may hold back; where more are out of order, times begin anew in mid-file
+MOST_REORDERED = 16
+#: Bytes of decoded frames that are kept where all had to be decoded to know them
+KEPT_BYTES = 2**26
+#: What :attr:`field_order` says of frames that are no pairs of fields
+PROGRESSIVE = 1
+#: Frames a second where nothing tells when they are shown
+DEFAULT_RATE = 25
+#: Seconds by which the beginning of a file and its first frame differ where they are the same
+ROUNDING = 1e-4
+NO_FRAMES = 'no frame of it can be decoded'
+ENCRYPTION = ('encryption_info', 'encryption_init_info')
+
+
+class Packet(NamedTuple):
+    """A packet of a file whose bitstream tells what it shows.
+
+    Attributes:
+        time (int | None): When it is shown, in units of the stream; None of one that is not.
+        is_start (bool): Whether all frames that are shown no earlier can be decoded from here on.
+    """
+
+    time: int | None
+    is_start: bool
+
+
+class Clock(NamedTuple):
+    """Times of a file's frames in units of its stream, as its container tells them; the released code samples by them.
+
+    Attributes:
+        times (list[int]): When each frame is shown.
+        duration (int): Length of the video.
+        num_frames (int): Frames that the header promises.
+    """
+
+    times: list[int]
+    duration: int
+    num_frames: int
+
+
+@dataclass
+class FrameIndex:
+    """Frames of a file in the order in which they are shown: those that decoding all of it gives.
+
+    Attributes:
+        seconds (np.ndarray): When each frame begins to be shown, counted from the beginning of the file, and when the
+            last one ends ``(N + 1,)``.
+        fps (float | None): Average frames a second; None of a single frame whose file does not tell it.
+        container (str): FFmpeg's names of the format of the file.
+        codec (str): FFmpeg's name of the codec.
+        times (list[int]): Times of the frames in units of the stream; empty where frames must be counted.
+        packets (list[Packet]): All packets in the order of decoding, where times tell frames.
+        clock (Clock | None): The times as the container tells them; None where it does not tell its length.
+        frames (list): The frames themselves, where all were decoded and they are small.
+        lost (int): Packets that are known to be damaged or missing.
+    """
+
+    seconds: np.ndarray
+    fps: float | None
+    container: str
+    codec: str
+    times: list[int] = field(default_factory=list)
+    packets: list[Packet] = field(default_factory=list)
+    clock: Clock | None = None
+    frames: list[av.VideoFrame] = field(default_factory=list)
+    lost: int = 0
+
+
+def read_index(path: str, limits: Limits, check_time: Callable[[], None]) -> tuple[FrameIndex, Any]:
+    """Find the frames of a file from its packets, or where these do not tell by decoding it.
+
+    Args:
+        path (str): Path of a file.
+        limits (Limits): Sizes above which it is refused.
+        check_time (Callable): Called for each packet that is decoded; ends the reading by raising.
+
+    Raises:
+        BrokenVideoError: If it cannot be opened, is encrypted or shows no frame.
+
+    Returns:
+        tuple[FrameIndex, VideoStream | None]: The index, and the stream at its end, where it may be read again.
+    """
+    stream = open_stream(path, limits)
+    found = _read_packets(path, stream, limits)
+    if found is not None and _is_known(stream, found):
+        return _index_packets(path, stream, found), stream
+    stream.container.close()
+    return decode_index(path, limits, check_time), None
+
+
+class _Found(NamedTuple):
+    pts: int | None
+    dts: int | None
+    duration: int | None
+    is_discard: bool
+    picture: Picture
+
+
+def _read_packets(path: str, stream: Any, limits: Limits) -> list[_Found] | None:
+    """All packets; None where one does not tell what it shows."""
+    context = stream.codec_context
+    codec, found = context.codec.canonical_name, list[_Found]()
+    look, size = INSPECTORS.get(codec, lambda *_: None), length_size(codec, context.extradata)
+    try:
+        for packet in islice(stream.container.demux(stream), limits.frames + 2):
+            if not packet.size:
+                continue
+            if not found and any(map(packet.has_sidedata, ENCRYPTION)):
+                raise BrokenVideoError(path, 'it is encrypted')
+            picture = look(bytes(packet), size)
+            if picture is None or packet.is_corrupt:
+                return None
+            found.append(_Found(packet.pts, packet.dts, packet.duration, packet.is_discard, picture))
+    except (av.InvalidDataError, *DAMAGED):
+        return None
+    limits.check_frames(path, len(found))
+    return found
+
+
+def _is_known(stream: Any, found: list[_Found]) -> bool:
+    """Whether every picture that a packet shows is decoded as a frame: what comes first needs nothing before it."""
+    if not found or not found[0].picture.is_start or found[0].picture.is_open:
+        return False
+    if stream.codec_context.name == 'h264' and stream.codec_context.field_order != PROGRESSIVE:
+        return False  # two packets may show one frame
+    first = next((f.picture for f in found[1:] if f.picture.shown and not f.picture.is_start), None)
+    return first is None or not first.is_bidirectional
+
+
+def _index_packets(path: str, stream: Any, found: list[_Found]) -> FrameIndex:
+    shown = [packet for packet in found if packet.picture.shown and not packet.is_discard]
+    if not shown:
+        raise BrokenVideoError(path, NO_FRAMES)
+    times = [packet.pts for packet in shown if packet.pts is not None]
+    # AVI keeps the order of decoding alone; with frames that are shown in another one, times are guesses
+    is_guess = stream.container.format.name == 'avi' and stream.codec_context.has_b_frames
+    if is_guess:
+        times = [packet.dts for packet in shown if packet.dts is not None]
+    last = max(shown, key=lambda packet: packet.pts or 0)
+    is_timed = len(set(times)) == len(shown) and _is_reordered_a_little(times)
+    times = sorted(times)
+    index = _timed(stream, times if is_timed else [None] * len(shown), last.duration)
+    if is_timed and not is_guess:
+        index.times = times
+        index.packets = [Packet(p.pts if p.picture.shown else None, p.picture.is_start) for p in found]
+    return index
+
+
+def _is_reordered_a_little(times: list[int]) -> bool:
+    order = sorted(range(len(times)), key=times.__getitem__)
+    return all(abs(place - number) <= MOST_REORDERED for number, place in enumerate(order))
+
+
+def _timed(stream: Any, times: Sequence[int | None], duration: int | None) -> FrameIndex:
+    """Index of frames with these times, of which the last one has a duration, in units of the stream.
+
+    Where headers and times differ, times are right. Where there are no times, frames follow at the rate of the header.
+    """
+    fps = float(stream.average_rate) if stream.average_rate else None
+    count, unit = len(times), float(stream.time_base)
+    names = dict(container=stream.container.format.name, codec=stream.codec_context.codec.canonical_name)
+    given = [time for time in times if time is not None]
+    if len(given) < count or not (np.diff(given) > 0).all():
+        return FrameIndex(np.arange(count + 1) / (fps or DEFAULT_RATE), fps, **names)
+    seconds = np.array(given) * unit
+    if span := seconds[-1] - seconds[0]:
+        measured = float((count - 1) / span)
+        if fps is None or abs(fps / measured - 1) > max(0.01, 2 * unit / span):
+            fps = measured
+    start = stream.container.start_time
+    begin = min(seconds[0], seconds[0] if start is None else start / av.time_base)
+    seconds -= begin if seconds[0] - begin > ROUNDING else seconds[0]
+    lasts = duration * unit if duration and duration > 0 else 1 / (fps or DEFAULT_RATE)
+    clock = Clock(given, stream.duration, stream.frames) if stream.duration and stream.frames else None
+    return FrameIndex(np.append(seconds, seconds[-1] + lasts), fps, clock=clock, **names)
+
+
+def decode_all(
+    path: str,
+    stream: Any,
+    limits: Limits,
+    check_time: Callable[[], None] = lambda: None,
+    tally: Counter[str] | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Decode all frames from the first one on. What is damaged costs its own frames, as in FFmpeg.
+
+    Args:
+        path (str): Path of the file.
+        stream (VideoStream): From :func:`.open_stream`.
+        limits (Limits): Sizes above which it is refused.
+        check_time (Callable): Called for each packet; ends the decoding by raising. Defaults to nothing.
+        tally (Counter, optional): Gets the numbers of ``packets`` and of those that are ``damaged``. Defaults to None.
+
+    Raises:
+        BrokenVideoError: If a frame is larger than the limits.
+    """
+    packets, tally = stream.container.demux(stream), Counter() if tally is None else tally
+    while True:
+        check_time()
+        try:
+            packet = next(packets)
+        except (StopIteration, av.InvalidDataError):
+            return
+        try:
+            yield from packet.decode() if packet.size else stream.codec_context.decode(None)
+        except av.FFmpegError as error:
+            if TOO_LARGE in str(error):
+                raise BrokenVideoError(path, reason(error, '')) from error
+            limits.check_frame(path, stream.codec_context.width, stream.codec_context.height)
+            tally['damaged'] += 1
+        if not packet.size:
+            return
+        tally['packets'] += 1
+
+
+def decode_index(path: str, limits: Limits, check_time: Callable[[], None]) -> FrameIndex:
+    """Find the frames of a file by decoding it; the arguments are those of :func:`read_index`.
+
+    Raises:
+        BrokenVideoError: If no frame can be decoded, or frames differ in size.
+    """
+    times: list[int | None] = []
+    frames: list[av.VideoFrame] = []
+    tally: Counter[str] = Counter()
+    sizes, size, duration = set(), 0, None
+    stream = open_stream(path, limits, again=True)
+    with stream.container:
+        for frame in decode_all(path, stream, limits, check_time, tally):
+            times.append(frame.pts)
+            sizes.add((frame.width, frame.height))
+            if len(sizes) > 1:
+                raise BrokenVideoError(path, 'its frames differ in size')
+            limits.check_frames(path, len(times))
+            duration, size = frame.duration, size + sum(plane.buffer_size for plane in frame.planes)
+            frames.append(frame)
+            if size > KEPT_BYTES:
+                frames.clear()
+        if not times:
+            raise BrokenVideoError(path, NO_FRAMES)
+        index = _timed(stream, times, duration)
+        index.lost = num_lost(stream, tally)
+    index.frames = [] if index.lost else frames  # what conceals damage depends on the frames in memory
+    return index
+
+
+def num_lost(stream: Any, tally: Counter[str]) -> int:
+    """Packets that are damaged, or that a header promises and the file does not hold; AVI may promise one too many."""
+    missing = (stream.frames or 0) - tally['packets']
+    return tally['damaged'] + (missing if missing > 1 else 0)

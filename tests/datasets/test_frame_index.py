@@ -1,0 +1,329 @@
+"""Frames are those that decoding a whole file gives: their number, any of them, their times and their orientation."""
+
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers import SHARED
+from videos import grey_frames, moving_texture, remux, write_greys, write_video
+
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, open_stream, open_video
+from mmtsf.datasets.decoders.bitstream import INSPECTORS, PREDICTED, START
+from mmtsf.datasets.decoders.frame_index import decode_all
+
+VIDEOS = {'.3gp', '.264', '.asf', '.avi', '.flv', '.gif', '.mkv', '.mov', '.mp4', '.mpg', '.ts', '.webm'}
+#: Real files that hold no frames, or none that are fit to be used
+REFUSED = {
+    'Error_I_P_fd3d28.264',
+    'audio_only.mp4',
+    'canvas8000_12frames.gif',
+    'empty.mp4',
+    'sample_fragmented_sgpd_v2_8dad3f.mp4',
+    'text_renamed.mp4',
+    'truncated_no_moov.mp4',
+}
+USE_PYAV = "set decoder='pyav'"
+
+
+def trimmed(path: Path, codec: str = 'libx264') -> str:
+    """Cut as ``ffmpeg -ss 0.68 -c copy`` does: from the key frame before, with a list that hides five frames."""
+    whole = write_video(
+        path.with_name('whole.mp4'), moving_texture(60), fps=25, codec=codec, gop_size=12, max_b_frames=2
+    )
+    return remux(whole, path, first=12, shift=-17)
+
+
+def cut_in_a_group(path: Path, codec: str = 'libx264') -> str:
+    """A file that begins with frames that cannot be decoded."""
+    whole = write_video(path.with_name(f'whole{path.suffix}'), moving_texture(60), codec=codec, gop_size=12)
+    return remux(whole, path, first=7)
+
+
+def with_hidden_frames(path: Path) -> str:
+    options = {'auto-alt-ref': '1', 'lag-in-frames': '16', 'b': '200k'}
+    return write_video(path, moving_texture(60), codec='libvpx', encoder_options=options)
+
+
+def with_refresh_instead_of_key_frames(path: Path) -> str:
+    options = {'x264-params': 'intra-refresh=1:keyint=12:bframes=0'}
+    return write_video(path, moving_texture(60), encoder_options=options)
+
+
+def with_dropped_frames(path: Path) -> str:
+    times = [*range(10), *range(14, 20), *range(40, 44)]
+    return write_video(path, moving_texture(len(times)), codec='mpeg4', times=times, gop_size=6)
+
+
+def with_damage(path: Path, places: tuple[int, ...] = (7, 31), filling: bytes = b'\xff') -> str:
+    """Packets that are overwritten."""
+    write_video(path, moving_texture(60), gop_size=12)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for pos, size in (packets[place] for place in places):
+        data[pos : pos + size] = filling * size
+    path.write_bytes(data)
+    return str(path)
+
+
+def without_its_end(path: Path) -> str:
+    """A file whose index promises what it does not hold."""
+    write_video(path, moving_texture(60), gop_size=12, movflags='faststart')
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return str(path)
+
+
+def of_codec(path: Path, codec: str, **more) -> str:
+    return write_video(path, moving_texture(60, 96, 128), codec=codec, gop_size=12, **more)
+
+
+CASES: dict[str, Callable[[Path], str]] = {
+    'trimmed.mp4': trimmed,
+    'trimmed.mov': trimmed,
+    'trimmed H.265.mp4': lambda path: trimmed(path, 'libx265'),
+    'cut.ts': cut_in_a_group,
+    'cut.mkv': cut_in_a_group,
+    'cut H.265.ts': lambda path: cut_in_a_group(path, 'libx265'),
+    'cut MPEG-2.ts': lambda path: cut_in_a_group(path, 'mpeg2video'),
+    'cut.264': cut_in_a_group,
+    'hidden.webm': with_hidden_frames,
+    'refresh.mp4': with_refresh_instead_of_key_frames,
+    'refresh.mkv': with_refresh_instead_of_key_frames,
+    'dropped.avi': with_dropped_frames,
+    'dropped.mkv': with_dropped_frames,
+    'damaged.mp4': with_damage,
+    'damaged.mkv': with_damage,
+    'first damaged.mp4': lambda path: with_damage(path, (0,)),
+    'zeros.mp4': lambda path: with_damage(path, (20, 21), b'\0'),
+    'half.mp4': without_its_end,
+    'H.263.3gp': lambda path: of_codec(path, 'h263'),
+    'MS-MPEG-4.asf': lambda path: of_codec(path, 'msmpeg4v2'),
+    'WMV.asf': lambda path: of_codec(path, 'wmv2'),
+    'Sorenson.flv': lambda path: of_codec(path, 'flv'),
+    'MPEG-4.avi': lambda path: of_codec(path, 'mpeg4'),
+    'MPEG-4 B.avi': lambda path: of_codec(path, 'mpeg4', max_b_frames=2),
+    'H.264.avi': lambda path: of_codec(path, 'libx264'),
+    'MPEG-2.mpg': lambda path: of_codec(path, 'mpeg2video', max_b_frames=2),
+    'MPEG-1.mpg': lambda path: of_codec(path, 'mpeg1video', max_b_frames=2),
+    'open.mkv': lambda path: of_codec(path, 'libx265', max_b_frames=2),
+    'open H.264.mkv': lambda path: of_codec(
+        path, 'libx264', max_b_frames=2, encoder_options={'x264-params': 'open-gop=1'}
+    ),
+    'VP9.webm': lambda path: of_codec(path, 'libvpx-vp9'),
+    'Theora.ogv': lambda path: of_codec(path, 'libtheora'),
+    'AV1.mkv': lambda path: of_codec(path, 'libsvtav1'),
+    'Motion JPEG.mov': lambda path: of_codec(path, 'mjpeg', pixels='yuvj420p'),
+    'FFV1.mkv': lambda path: of_codec(path, 'ffv1'),
+}
+
+
+@lru_cache(maxsize=1)
+def decode_whole(path: str) -> tuple[list[np.ndarray], list[float | None]]:
+    """Frames and times of PyAV's plain loop, which goes on behind a packet that is damaged; by one thread."""
+    frames, times = [], []
+    with av.open(path, metadata_errors='ignore') as container:
+        stream = container.streams[open_stream(path).index]
+        stream.codec_context.thread_count = 1
+        start = (container.start_time or 0) / av.time_base
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    frames.append(frame.to_ndarray(format='rgb24'))
+                    times.append(None if frame.pts is None else frame.time - start)
+            except av.FFmpegError:
+                pass
+    return frames, times
+
+
+def check_subsets(path: str, decoder: str) -> None:
+    frames, times = decode_whole(path)
+    reader = open_video(path, decoder)
+    assert reader.num_frames == len(frames)
+    assert len(reader.times) == len(frames) + 1
+    assert (np.diff(reader.times) > 0).all()
+    if None not in times and sorted(set(times)) == times:
+        begin = reader.times[0] - times[0] if path.endswith('.avi') else 0  # it keeps no times of presentation
+        assert np.abs(reader.times[:-1] - times - begin).max() < 2e-3
+    random = np.random.default_rng(0)
+    for _ in range(20 if len(frames) * frames[0].size < 2e7 else 4):
+        indices = random.choice(len(frames), random.integers(1, min(8, len(frames)) + 1), replace=False)
+        read = reader.read(indices)
+        if read.shape[1:] != frames[0].shape or has_matrix(path):
+            continue  # turned; there is a test of its own
+        if decoder == 'pyav':
+            assert all(np.array_equal(frame, frames[i]) for frame, i in zip(read, indices)), indices
+        else:  # it converts colours in its own way
+            assert max(np.abs(f.astype(int) - frames[i]).mean() for f, i in zip(read, indices)) < 4, indices
+
+
+def has_matrix(path: str) -> bool:
+    stream = open_stream(path)
+    with stream.container:
+        return next(decode_all(path, stream, Limits())).side_data.get('DISPLAYMATRIX') is not None
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_any_frames_are_rows_of_a_full_decode(name, tmp_path):
+    path = tmp_path / name
+    try:
+        CASES[name](path)
+    except av.codec.codec.UnknownCodecError:
+        pytest.skip('FFmpeg has no such encoder')
+    check_subsets(str(path), 'pyav')
+    try:
+        open_video(str(path), 'decord').read(np.array([0]))
+    except BrokenVideoError as error:
+        assert USE_PYAV in str(error)  # noqa: PT017
+    else:
+        check_subsets(str(path), 'decord')
+
+
+def shared_videos() -> list:
+    """Real videos, of those that are alike some; larger ones take long."""
+    found = [
+        p for p in sorted((SHARED / 'data').rglob('*')) if p.suffix.lower() in VIDEOS and 'lip_words' not in str(p)
+    ]
+    alike = [p for p in found if 'camera_motion' in str(p) or 'fights' in str(p)]
+    some = sorted(set(found) - set(alike)) + alike[::100]
+    return [pytest.param(p, id=p.name, marks=[pytest.mark.long] if p.stat().st_size > 500_000 else []) for p in some]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason='needs ../shared')
+@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+@pytest.mark.parametrize('path', shared_videos())
+def test_any_frames_of_a_real_file_are_rows_of_a_full_decode(path, decoder):
+    try:
+        open_video(str(path), decoder).read(np.array([0]))
+    except BrokenVideoError as error:
+        assert path.name in REFUSED if decoder == 'pyav' else USE_PYAV in str(error) or path.name in REFUSED  # noqa: PT017
+    else:
+        assert path.name not in REFUSED
+        check_subsets(str(path), decoder)
+
+
+#: The first row of a display matrix, the second one, and where the quarters of a frame, 0 1 / 2 3, are shown
+ORIENTATIONS = [
+    ((1, 0), (0, 1), [[0, 1], [2, 3]]),
+    ((-1, 0), (0, 1), [[1, 0], [3, 2]]),
+    ((1, 0), (0, -1), [[2, 3], [0, 1]]),
+    ((-1, 0), (0, -1), [[3, 2], [1, 0]]),
+    ((0, 1), (1, 0), [[0, 2], [1, 3]]),
+    ((0, 1), (-1, 0), [[2, 0], [3, 1]]),
+    ((0, -1), (1, 0), [[1, 3], [0, 2]]),
+    ((0, -1), (-1, 0), [[3, 1], [2, 0]]),
+    ((0, 0), (0, 0), [[0, 1], [2, 3]]),
+    ((1, 0), (1, 0), [[0, 1], [2, 3]]),
+]
+
+
+def set_matrix(path: Path, first: tuple[int, int], second: tuple[int, int]) -> None:
+    """Write another matrix into the track header of an MP4 file."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b'tkhd') + 4 + 4 + 20 + 16  # version, times and identity, reserved to volume
+    a, b, c, d = (value * 2**16 for value in (*first, *second))
+    struct.pack_into('>9i', data, place, a, b, 0, c, d, 0, 0, 0, 2**30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+@pytest.mark.parametrize(('first', 'second', 'shown'), ORIENTATIONS)
+def test_a_display_matrix_turns_and_mirrors_frames(first, second, shown, decoder, tmp_path):
+    quarters = np.kron([[0, 1], [2, 3]], np.ones((32, 64)))[..., None].repeat(3, axis=2)
+    path = tmp_path / 'video.mp4'
+    write_video(path, [(30 + 60 * quarters).astype(np.uint8)] * 3)
+    set_matrix(path, first, second)
+    try:
+        reader = open_video(str(path), decoder)
+    except BrokenVideoError as error:
+        is_mirrored = first[0] * second[1] - first[1] * second[0] < 0
+        assert (decoder, is_mirrored, USE_PYAV in str(error)) == ('decord', True, True)  # noqa: PT017
+        return
+    frame = reader.read(np.array([1]))[0]
+    height, width = frame.shape[:2]
+    assert (
+        width > height
+        if shown in ([[0, 1], [2, 3]], [[1, 0], [3, 2]], [[2, 3], [0, 1]], [[3, 2], [1, 0]])
+        else height > width
+    )
+    corners = frame[height // 4 :: height // 2, width // 4 :: width // 2, 0].astype(float)
+    assert ((corners - 30) / 60).round().tolist() == shown
+
+
+def test_times_are_those_of_presentation(tmp_path):
+    times = [*range(50), *range(300, 350)]  # at 25 a second: 0 to 2 s, and 12 to 14 s
+    path = write_greys(tmp_path / 'pause.mp4', 100, fps=25, times=times)
+    reader = open_video(path)
+    assert reader.times == pytest.approx(np.array([*times, 350]) / 25)
+    assert reader.fps == pytest.approx(99 / (349 / 25), rel=0.01)
+
+
+def test_a_rate_that_the_header_tells_wrongly_is_that_of_the_times(tmp_path):
+    path = write_greys(tmp_path / 'video.mkv', 30, fps=1000, times=[33 * i for i in range(30)])
+    with av.open(path) as container:
+        assert container.streams.video[0].average_rate > 100
+    assert open_video(path).fps == pytest.approx(1000 / 33)
+
+
+def test_a_transport_stream_begins_at_its_first_second(tmp_path):
+    reader = open_video(write_greys(tmp_path / 'video.ts', 30, fps=30))
+    with av.open(reader.path) as container:
+        assert container.start_time > 0
+    assert reader.times[[0, 15]] == pytest.approx([0, 0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'lengths', 'taken'),
+    [
+        (((18, 90), (64, 128)), (20, 20), 1),
+        (((64, 128), (18, 90)), (20, 20), 0),
+        (((64, 128), (64, 128)), (10, 20), 1),
+        (((256, 256), (64, 128)), (1, 20), 1),
+    ],
+    ids=['a preview first', 'a preview last', 'the longer', 'a cover'],
+)
+def test_the_film_is_taken_of_several_streams(sizes, lengths, taken, tmp_path):
+    path = write_video(tmp_path / 'video.mp4', *(grey_frames(n, *size) for n, size in zip(lengths, sizes)))
+    reader = open_video(path)
+    assert reader.num_frames == lengths[taken]
+    assert reader.read(np.array([0])).shape[1:3] == sizes[taken]
+
+
+@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+def test_an_encrypted_file_is_refused_by_name(decoder, tmp_path):
+    key = dict(encryption_scheme='cenc-aes-ctr', encryption_key='76a6c65c5ea762046bd749a2e632ccbb')
+    path = write_greys(tmp_path / 'video.mp4', 10, **key, encryption_kid='a7e61c373e219033c21091fa607bf3b8')
+    with pytest.raises(BrokenVideoError, match='it is encrypted'):
+        open_video(path, decoder)
+
+
+def test_a_file_of_damage_alone_is_refused_when_it_is_opened(tmp_path):
+    path = with_damage(tmp_path / 'video.mp4', tuple(range(60)))
+    with pytest.raises(BrokenVideoError, match='no frame of it can be decoded'):
+        open_video(path)
+
+
+def test_a_frame_that_is_found_damaged_while_reading_is_that_before_it(tmp_path, monkeypatch):
+    """As where damage lies within a picture whose header is whole."""
+    path = with_damage(tmp_path / 'video.mp4', (7, 31))
+    monkeypatch.setitem(INSPECTORS, 'h264', lambda data, size: START if data[4] & 31 in (5, 6, 7) else PREDICTED)
+    frames, _ = decode_whole(path)
+    reader = open_video(path)
+    read = reader.read(np.arange(reader.num_frames))
+    known = {frame.tobytes() for frame in frames}
+    assert len(frames) < reader.num_frames
+    assert all(frame.tobytes() in known for frame in read)
+    assert reader.num_lost > 0
+
+
+def test_only_groups_of_pictures_with_wanted_frames_are_decoded(tmp_path):
+    path = write_video(tmp_path / 'video.mp4', moving_texture(90), gop_size=15, max_b_frames=2)
+    decoded = []
+    reader = open_video(path)
+    usual = reader._decode
+    reader._decode = lambda *args: (decoded.append(frame) or frame for frame in usual(*args))
+    reader.read(np.array([89]))
+    assert 1 <= len(decoded) < 15  # one group of 15, less the frames that none refers to
