@@ -7,7 +7,7 @@ python tools/analysis/browse_dataset.py CONFIG OUT.png --split train --clips 8
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
+from mmtsf.utils.arguments import add_config, add_options, check_data_root, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
 from mmtsf.utils.sources import config_path
 
@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     with mistakes_of(parser):
         if args.clips < 1:
             raise ValueError(f'--clips is {args.clips}, expected at least 1')
-        config_path(args.config)
+        check_data_root(config_path(args.config), args.cfg_options)
         check_target(args.out, 'OUT', [Path(args.config)])
     return args
 
