@@ -34,11 +34,23 @@ def has_classes(root: Path) -> bool:
 
     A folder of many videos, each of which is a folder of frames, would take long to look through.
     """
+    return any(_glance(root))
+
+
+def has_several_classes(root: Path) -> bool:
+    """Return at a glance whether there are two class folders; one, or some of the names of splits, may hold the videos
+    of lists."""
+    names = {folder.name for folder in _glance(root) if folder.parent != root or folder.name.lower() not in SPLIT_WORDS}
+    return len(names) > 1
+
+
+def _glance(root: Path) -> Iterator[Path]:
+    """Yield folders in a folder, or in its splits, that hold videos, without looking at very many."""
     folders, files = GLANCE
     inner = list(islice(_folders(root), folders))
     splits = [folder for folder in inner if folder.name.lower() in SPLIT_WORDS]
     inner += [folder for split in splits for folder in islice(_folders(split), folders)]
-    return any(_is_sample(entry) for folder in inner for entry in islice(_entries(folder), files))
+    return (folder for folder in inner if any(_is_sample(entry) for entry in islice(_entries(folder), files)))
 
 
 def find_splits(root: Path) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from .class_folders import find_classes, has_classes
+from .class_folders import find_classes, has_classes, has_several_classes
 
 #: Lists of the shipped configs
 LISTS = ('train_list.txt', 'val_list.txt')
@@ -35,7 +35,7 @@ def check_root(root: str | Path, names: Iterable[str] = LISTS) -> None:
             'folders, CLASS/VIDEO'
         )
     lists = lists_in(folder, names)
-    if lists and has_classes(folder):
+    if lists and has_several_classes(folder):
         raise ValueError(
             f'{root} holds lists ({", ".join(lists)}) and class folders; say which are meant: data.source=list or '
             'data.source=folder'

@@ -141,6 +141,16 @@ def test_what_cannot_be_told_is_one_error_before_a_run(tool, change, words, fold
     assert 'Traceback' not in log
 
 
+@pytest.mark.parametrize('folders', [['videos'], ['train', 'val']])
+def test_folders_that_hold_the_videos_of_lists_are_no_classes(folders, tmp_path):
+    for name in folders:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'a.mp4').touch()
+    (tmp_path / 'train_list.txt').write_text('videos/a.mp4 0\n')
+    config = settle(read_config(K400, {'data.root': str(tmp_path)}))
+    assert types_of(resolve(config)) == {'VideoListDataset'}
+
+
 def test_a_data_set_of_another_type_needs_no_source(folder, tmp_path):
     put_list(folder)
     loader = "dict(dataset=dict(_delete_=True, type='VideoDataset', ann_file='mine.txt', pipeline='${train_pipeline}'))"
