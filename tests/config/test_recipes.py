@@ -249,7 +249,7 @@ def test_an_unknown_recipe_is_named(recipe: str, words: str) -> None:
         load_config(TINY, dict(recipe=recipe))
 
 
-@pytest.mark.parametrize(('view', 'views'), [('1x1', 1), ('1x3', 3), ('10x3', 30)])
+@pytest.mark.parametrize(('view', 'views'), [('1x1', 1), ('1x3', 3), ('5x1', 5), ('10x3', 30)])
 def test_a_word_chooses_the_views(view: str, views: int, tmp_path) -> None:
     config = load_config(TINY, dict(view=view))
     sample = sample_of('test', config, write_greys(tmp_path / 'greys.mp4', 40))

@@ -64,7 +64,7 @@ def test_scores_of_1_3_5_and_10_clips_are_those_of_testing_with_each(
     assert cv2.imread(str(tmp_path / 'clips.png')).std() > 10
     scores = []
     for row, results in zip(rows, scored, strict=True):
-        views = {'views.num_clips': row['clips'], 'views.num_crops': 1}
+        views = {'view': f'{row["clips"]}x1'}
         dump = tmp_path / f'{row["clips"]}.pkl'
         words = ['--work-dir', tmp_path / 'test', '--dump', dump, *options(motion, **SHORT, **views)]
         run_tool('tools/test.py', TINY, checkpoint, *words)

@@ -3,8 +3,8 @@
 
 python tools/analysis/plot_temporal_clips.py CONFIG CHECKPOINT clips.png
 
-Takes the config's test list and decodes every video once. The accuracies, those of tools/test.py with
-views.num_clips=K views.num_crops=1, are written beside the picture, clips.csv.
+Takes the config's test list and decodes every video once. The accuracies, those of tools/test.py with view=Kx1, are
+written beside the picture, clips.csv.
 """
 
 import argparse
