@@ -11,20 +11,16 @@ import torch
 import torch.nn.functional as F
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
+from videos import write_greys
 
 import mmtsf.datasets.transforms  # noqa: F401  # registers
 from mmtsf.config import load_config
-from mmtsf.datasets.decoders import ArrayReader
+from mmtsf.datasets.decoders import ArrayReader, open_video
+from mmtsf.datasets.decoders.frame_index import Clock
 from mmtsf.datasets.transforms import ReleasedCropViews, ReleasedResize, ReleasedSampleClips, ReleasedSampleSegments
 from mmtsf.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-
-
-class Clock(NamedTuple):
-    times: np.ndarray
-    duration: int
-    num_frames: int
 
 
 class Reader(NamedTuple):
@@ -109,6 +105,18 @@ RECORDED = [
 def test_ten_clips_are_those_that_the_released_loader_took(fps, total, units, firsts, second):
     clips = sample(total, fps, 10, even_clock(total, units))
     assert ([clip[0] for clip in clips], clips[1]) == (firsts, second)
+
+
+@pytest.mark.parametrize(
+    ('decoder', 'suffix', 'units'), [('pyav', '.mp4', 512), ('pyav', '.avi', 1), ('decord', '.mp4', 512)]
+)
+def test_clips_of_a_file_begin_by_its_own_clock(decoder, suffix, units, tmp_path):
+    if decoder == 'decord':
+        pytest.importorskip('decord')
+    reader = open_video(write_greys(tmp_path / f'greys{suffix}', 250, fps=25, gop_size=25, max_b_frames=0), decoder)
+    video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, reader=reader)
+    clips = ReleasedSampleClips(8, 32, 'first', 10).transform(video)['frame_inds'].reshape(10, 8).tolist()
+    assert clips == [timed(even_clock(250, units), 25, clip, 10) for clip in range(10)]
 
 
 def test_random_clips_begin_anywhere():

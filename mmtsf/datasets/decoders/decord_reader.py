@@ -70,6 +70,7 @@ class DecordReader(VideoReader):
         except (RuntimeError, decord.DECORDError) as error:
             raise BrokenVideoError(path, f'decord finds no video that it can decode; {REMEDY}') from error
         self.fps, self.times, self.num_frames = index.fps, index.seconds, len(index.times)
+        self.clock = index.clock
         is_plain = len(self._video) == self.num_frames == len(index.packets) and _groups_are_closed(index.packets)
         starts = [place for place, packet in enumerate(index.packets) if packet.is_start]
         if not is_plain or starts != self._video.get_key_indices():

@@ -1,10 +1,9 @@
 """Sample frames as the released code does: facebookresearch/TimeSformer, ``datasets/decoder.py`` and ``ssv2.py``."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
+from mmtsf.datasets.decoders.frame_index import Clock
 from mmtsf.registry import TRANSFORMS
 
 from .sample_clips import SampleClips
@@ -55,16 +54,16 @@ class ReleasedSampleClips(SampleClips):
         starts = last_start * np.arange(self.num_clips) / self.num_clips
         if self.start == 'random':
             starts = np.random.uniform(0, last_start, self.num_clips)
-        return np.stack([self._timed(s, span, clock) if clock else self._spread(s, s + span - 1) for s in starts])
+        return np.stack([self._timed(s, span, clock) if clock else self._linspace(s, s + span - 1) for s in starts])
 
-    def _timed(self, start: float, span: float, clock: Any) -> np.ndarray:
+    def _timed(self, start: float, span: float, clock: Clock) -> np.ndarray:
         """Frames of the clip that is shown from ``start`` on, both counted at the average rate."""
         units = clock.duration / clock.num_frames
         first = np.searchsorted(clock.times, int(start * units))
         behind = np.searchsorted(clock.times, int((start + span - 1) * units), 'right')
-        return first + np.minimum(self._spread(0, span - 1), max(int(behind - first), 0))
+        return first + np.minimum(self._linspace(0, span - 1), max(int(behind - first), 0))
 
-    def _spread(self, first: float, last: float) -> np.ndarray:
+    def _linspace(self, first: float, last: float) -> np.ndarray:
         """Frame numbers from first to last, those between them rounded down from float32, as there."""
         return torch.linspace(first, last, self.num_frames).long().numpy()
 
