@@ -83,7 +83,10 @@ def check_source(config: Config) -> None:
         return
     loaders = [values[name] for name in LOADERS if name in values]
     resolver = Resolver(dict(values, data=dict(data, source='list')))
-    resolver.resolve(loaders)
+    try:
+        resolver.resolve(loaders)
+    except (KeyError, ValueError, RecursionError):
+        return  # what is wrong is said where the config is resolved
     if 'data.source' in resolver.named:  # else the data sets are others
         check_root(data['root'], [data[name] for name in LISTS])
 
@@ -96,7 +99,7 @@ def _there(data: dict) -> str:
 
 def _usual(lineage: list[tuple[Path, dict]]) -> dict:
     """The table ``data`` of the last shipped file that a config is made of."""
-    folder = config_path('mmtsf::_base_/datasets/videos.py').parents[2]
+    folder = config_path('mmtsf::_base_/datasets/videos.py').resolve().parents[2]
     tables = [values.get('data') or {} for path, values in lineage if path.is_relative_to(folder)]
     return next((table for table in reversed(tables) if 'root' in table), shipped()[1]['data'])
 

@@ -168,6 +168,14 @@ def test_a_data_set_of_another_type_needs_no_source(folder, tmp_path):
         check_source(read_config(tmp_path / 'mine.py'))
 
 
+@pytest.mark.parametrize('word', ['${data.none}', '${data.sampling}'])
+def test_a_config_that_cannot_be_resolved_says_so_itself(word, folder):
+    put_list(folder)
+    config = read_config(K400, {'data.root': str(folder), 'data.sampling': word})
+    with pytest.raises((KeyError, ValueError), match='data.none|refer to each other in a circle'):
+        resolve(settle(config))
+
+
 def test_what_was_found_stays_where_the_folder_is_gone(folder, tmp_path):
     config = settle(read_config(K400, {'data.root': str(folder)}))
     config.dump(tmp_path / 'left.py')
