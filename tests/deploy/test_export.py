@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import SCHEMES
+from mmaction.structures import ActionDataSample
 from runs import ROOT, TINY
 
 from mmtsf.config import load_config
@@ -58,6 +59,22 @@ def test_a_torch_program_of_two_frames_takes_any_and_the_reverse(attention: str,
     examples = [model.example(*shape) for shape in ((2, 2, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48), (1, 2, 32, 96))]
     difference = largest_difference(model, exported(tmp_path / 'model.pt2', 'torch'), examples)
     assert difference < TOLERANCE
+
+
+def test_an_export_that_normalises_takes_rgb_of_a_model_that_saw_bgr(tmp_path: Path) -> None:
+    config = load_config(TINY, {'model.data_preprocessor.to_rgb': True, 'start': None}).model
+    recognizer = MODELS.build(config).eval()
+    recognizer.init_weights()
+    pixels = torch.randint(256, (1, 3, 8, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        data = recognizer.data_preprocessor(dict(inputs=[pixels], data_samples=[ActionDataSample()]))
+        expected = recognizer.cls_head(recognizer.backbone(data['inputs'][0]))
+    model = ClipClassifier(recognizer, normalises=True).eval()
+    export_onnx(model, pixels, tmp_path / 'model.onnx')
+    torch.testing.assert_close(
+        torch.as_tensor(OnnxClassifier(tmp_path / 'model.onnx')(pixels)), expected, rtol=0, atol=TOLERANCE
+    )
+    assert not torch.allclose(model(pixels.flip(1)), expected, atol=10 * TOLERANCE)
 
 
 @pytest.mark.parametrize(('variant', 'shape'), [('base', (8, 224, 224)), ('hr', (16, 448, 448)), ('l', (96, 224, 224))])
