@@ -210,17 +210,17 @@ def captions(best: dict) -> list[str]:
 def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]], out: Path) -> None:
     """Write the video with text on its frames, each text until its time in seconds."""
     reader = open_as(build_pipeline(model), video)
-    fps = reader.fps or 30
 
     def frames() -> Iterator[np.ndarray]:
         left = iter(words)
         end, lines = next(left)
-        for number, frame in enumerate(reader.stream(np.arange(reader.num_frames))):
-            while number / (reader.fps or 1) >= end:
+        times = np.arange(reader.num_frames + 1) if reader.times is None else reader.times
+        for begin, frame in zip(times, reader.stream(np.arange(reader.num_frames))):
+            while begin >= end:
                 end, lines = next(left, (float('inf'), lines))
             yield with_words(frame, lines)
 
-    write_video(out, frames(), fps)
+    write_video(out, frames(), reader.fps or 30, reader.times)
     print(f'wrote {out}')
 
 

@@ -52,6 +52,11 @@ sampling = dict(
             num_clips='${views.num_clips}',
         ),
     ),
+    # the same, but frame_interval counts frames of this rate, so that distances are seconds in a video of any rate
+    time=dict(
+        train=dict(_use_='${sampling.rate.train}', target_fps=30),
+        test=dict(_use_='${sampling.rate.test}', target_fps=30),
+    ),
     segments=dict(
         train=dict(
             type='${protocols.${protocol}.segments}',
@@ -89,7 +94,7 @@ limits = dict(
 )
 pack = [
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'num_clips', 'frame_inds', 'avg_fps')),
+    dict(type='PackActionInputs', meta_keys=('filename', 'broken', 'num_clips', 'frame_inds', 'frame_times')),
 ]
 
 # What is done to a training clip: data.augmentation chooses

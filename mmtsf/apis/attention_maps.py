@@ -84,7 +84,8 @@ def write_attention(video: str | Path | VideoReader, clip: MiddleClip, maps: dic
             covered = [overlay(seen, _between(number, numbers, share)[None]) for share in shares]
             yield np.concatenate([seen, *covered], axis=2)[0]
 
-    write_video(out, pictures(), reader.fps or 30)
+    times = None if reader.times is None else reader.times[between].tolist()
+    write_video(out, pictures(), reader.fps or 30, times)
 
 
 def _between(number: int, numbers: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -162,7 +162,9 @@ def _name(video: Any) -> str:
 
 def _times(sample: ActionDataSample) -> list[tuple[float, float]] | None:
     """Beginning and end of every clip in seconds; None where the pipeline does not tell."""
-    if not all(sample.get(key) is not None for key in ('avg_fps', 'frame_inds', 'num_clips')) or not sample.avg_fps:
+    times, num_clips = sample.get('frame_times'), sample.get('num_clips')
+    if num_clips and times is None and sample.get('avg_fps') and sample.get('frame_inds') is not None:
+        times = (sample.frame_inds[:, None] + np.array([0, 1])) / sample.avg_fps  # decoded by a transform of MMAction2
+    if not num_clips or times is None:
         return None
-    clips = np.sort(sample.frame_inds.reshape(sample.num_clips, -1))
-    return [(float(clip[0] / sample.avg_fps), float((clip[-1] + 1) / sample.avg_fps)) for clip in clips]
+    return [(float(clip.min()), float(clip.max())) for clip in np.split(times, num_clips)]

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import cv2
@@ -53,12 +54,12 @@ class LiveWindows:
     """
 
     def __init__(self, source: str | VideoReader, packer: ClipPacker, sampling: SampleClips) -> None:
-        self._seconds_a_frame = 0.0  # a camera or stream waits by itself
+        self._times: Any = repeat(0.0)  # a camera or stream waits by itself
         if isinstance(source, str) and is_live(source):
             self._frames: Any = _capture(source)
         else:
             reader = open_video(source) if isinstance(source, str) else source
-            self._seconds_a_frame = 1 / (reader.fps or 30)
+            self._times = np.arange(reader.num_frames) / 30 if reader.times is None else reader.times
             self._frames = reader.stream(np.arange(reader.num_frames))
         self._error: BrokenVideoError | None = None
         self._packer = packer
@@ -75,9 +76,8 @@ class LiveWindows:
 
     def _read(self) -> None:
         try:
-            for frame in self._frames:
-                wait = self.started + self.num_frames * self._seconds_a_frame - time.monotonic()
-                if self._seconds_a_frame and wait > 0:
+            for frame, due in zip(self._frames, self._times):
+                if (wait := self.started + due - time.monotonic()) > 0:
                     time.sleep(wait)
                 if self._ended:
                     return

@@ -50,22 +50,28 @@ def timeline(
         Scene: Time and scores of every clip.
     """
     packer = ClipPacker(build_pipeline(model))
-    rate = reader.fps or 1
-    clips = covering(model, frame_interval).transform(dict(total_frames=reader.num_frames, avg_fps=reader.fps))
-    clips = clips['frame_inds'].reshape(-1, clips['clip_len'])
+    video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, times=reader.times)
+    clips = covering(model, frame_interval).transform(video)['frame_inds'].reshape(-1, video['clip_len'])
     frames = map(packer.shrink, reader.stream(np.unique(clips)))
-    ends = [*clips[1:, 0], reader.num_frames]
+    packed = map(packer.pack, _in_clips(clips, frames))
+    seconds = np.arange(reader.num_frames + 1) if reader.times is None else reader.times
+    begins = np.maximum(clips[1:, 0], clips[:-1, -1] + 1)  # the last clip overlaps the one before it
+    bounds = seconds[[0, *begins, reader.num_frames]].tolist()
     for first in range(0, len(clips), batch_size):
-        batch = clips[first : first + batch_size]
-        samples = [packer.pack(_clip(numbers, frames)) for numbers in batch]
+        samples = list(islice(packed, batch_size))
         with torch.no_grad():
             results = model.test_step(pseudo_collate(samples))
-        for numbers, end, result in zip(batch, ends[first:], results):
-            yield Scene(numbers[0] / rate, end / rate, result.pred_scores.item.cpu().numpy())
+        for place, result in enumerate(results, first):
+            yield Scene(bounds[place], bounds[place + 1], result.pred_scores.item.cpu().numpy())
 
 
-def _clip(numbers: np.ndarray, frames: Iterator[np.ndarray]) -> list[np.ndarray]:
-    """Frames with these ascending numbers; the last one fills a clip that the video's end cuts off."""
-    different, places = np.unique(numbers, return_inverse=True)
-    taken = list(islice(frames, len(different)))
-    return [taken[place] for place in places]
+def _in_clips(clips: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Frames of each of the ``clips``, of all their frames one after the other; what a later one shows too is kept."""
+    numbers, held = iter(np.unique(clips).tolist()), dict[int, np.ndarray]()
+    later = np.minimum.accumulate(clips[::-1, 0])[::-1][1:]
+    for clip, least in zip(clips.tolist(), [*later.tolist(), np.inf]):
+        for number in clip:
+            while number not in held:
+                held[next(numbers)] = next(frames)
+        yield [held[number] for number in clip]
+        held = {number: frame for number, frame in held.items() if number >= least}

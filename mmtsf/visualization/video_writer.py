@@ -1,6 +1,6 @@
 """Write videos, and text on their frames."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,16 +10,32 @@ import numpy as np
 
 from mmtsf.datasets.decoders import file_url
 
+#: Parts of a second in which times are written
+TICKS = 90_000
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Encode RGB frames ``(H, W, 3)`` uint8 as H.264, one at a time; the last odd row or column is cut off."""
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None) -> None:
+    """Encode frames as H.264, one at a time; the last odd row or column is cut off.
+
+    Args:
+        path (Path): File to write.
+        frames (Iterable[np.ndarray]): RGB ``(H, W, 3)`` uint8.
+        fps (float): Frames a second.
+        times (Sequence[float], optional): Seconds at which they are shown, each later than the one before. Defaults to
+            None: one by one at that rate.
+    """
     with av.open(file_url(path), 'w') as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000), options={'crf': '23'})
         for number, frame in enumerate(frames):
             even = np.ascontiguousarray(frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2])
             if number == 0:
                 stream.height, stream.width, stream.pix_fmt = *even.shape[:2], 'yuv420p'
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format='rgb24')))
+                if times is not None:
+                    stream.codec_context.time_base = Fraction(1, TICKS)
+            picture = av.VideoFrame.from_ndarray(even, format='rgb24')
+            if times is not None:
+                picture.pts, picture.time_base = round((times[number] - times[0]) * TICKS), Fraction(1, TICKS)
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
 
 

@@ -48,6 +48,13 @@ def test_paths_and_frames_may_be_mixed_and_views_may_differ(inferencer, motion, 
     assert predictions[1]['times'] is None
 
 
+def test_times_are_those_at_which_frames_are_shown(inferencer, tmp_path):
+    times = [*range(50), *range(300, 350)]  # at 25 a second: 0 to 2 s, and 12 to 14 s
+    path = write_greys(tmp_path / 'pause.mp4', 100, fps=25, times=times)
+    (prediction,) = inferencer(path)['predictions']
+    assert prediction['times'] == [pytest.approx((times[39] / 25, times[60] / 25 + 1 / 25))]  # frames 39, 42 ... 60
+
+
 def test_videos_with_other_numbers_of_clips_share_a_batch(tiny_checkpoint, tmp_path):
     inferencer = TimeSformerInferencer(ROOT / TINY, tiny_checkpoint, 'cpu', options={'data.sampling': 'cover'})
     paths = [write_greys(tmp_path / f'{length}.mp4', length) for length in (20, 50, 40, 90)]

@@ -160,11 +160,9 @@ def test_what_is_no_file_is_refused_at_once(packer, tmp_path):
             LiveWindows(str(tmp_path / name), packer, SampleClips(4, 5, 'cover'))
 
 
-def test_a_file_that_breaks_off_says_so_after_its_last_window(packer, tmp_path):
+def test_a_file_that_breaks_off_ends_with_its_last_whole_frame(packer, tmp_path):
     path = Path(write_video(tmp_path / 'x.mp4', grey_frames(40), fps=FPS, movflags='faststart', gop_size=5))
     path.write_bytes(path.read_bytes()[: int(0.7 * path.stat().st_size)])
     with closing(LiveWindows(str(path), packer, SampleClips(2, 1, 'cover'))) as windows:
-        moments = iter(windows)
-        assert len(next(moments)[1]) == 2
-        with pytest.raises(BrokenVideoError, match=r'x\.mp4: '):
-            list(moments)
+        assert all(len(frames) == 2 for _, frames in windows)
+    assert 2 < windows.num_frames < 40

@@ -27,12 +27,10 @@ def test_the_mean_over_time_is_the_score_of_the_howto100m_protocol(model, tiny_c
 
 def test_each_scene_has_the_scores_of_its_own_clip(model, noise):
     scenes = list(timeline(model, ArrayReader(noise, fps=10)))
-    assert [scene[:2] for scene in scenes] == [(0, 2.3), (2.3, 4.6), (4.6, 6.9), (6.9, 9.2), (9.2, 10)]
-    for scene, start in zip(scenes, (0, 23, 46, 69)):
+    assert [scene[:2] for scene in scenes] == [(0, 2.3), (2.3, 4.6), (4.6, 6.9), (6.9, 9.1), (9.1, 10)]
+    for scene, start in zip(scenes, (0, 23, 46, 69, 78)):  # the last one is as long as all others
         alone = inference_recognizer(model, noise[start : start + 22]).pred_scores.item.numpy()
         assert scene.scores == pytest.approx(alone, abs=1e-6)
-    padded = noise[[*range(92, 100), *[99] * 14]]  # what the end cuts off is filled with the last frame
-    assert scenes[4].scores == pytest.approx(inference_recognizer(model, padded).pred_scores.item.numpy(), abs=1e-6)
 
 
 def test_frames_are_decoded_once_and_in_order(model, tmp_path, monkeypatch):
@@ -49,7 +47,23 @@ def test_frames_are_decoded_once_and_in_order(model, tmp_path, monkeypatch):
 
 def test_another_distance_of_frames_may_be_asked_for(model, noise):
     assert len(list(timeline(model, ArrayReader(noise), frame_interval=1))) == 13  # 8 frames each
-    assert [scene.end for scene in timeline(model, ArrayReader(noise), frame_interval=5)] == [39, 78, 100]  # in frames
+    assert [scene.end for scene in timeline(model, ArrayReader(noise), frame_interval=5)] == [39, 75, 100]  # in frames
+
+
+def test_times_are_those_at_which_frames_are_shown(model, tmp_path):
+    times = [*range(50), *range(300, 350)]  # at 25 a second: 0 to 2 s, and 12 to 14 s
+    reader = open_video(write_greys(tmp_path / 'pause.mp4', 100, fps=25, times=times))
+    scenes = list(timeline(model, reader))
+    shown = [times[frame] / 25 for frame in (0, 23, 46, 69, 91)] + [14]
+    assert [scene.start for scene in scenes] == pytest.approx(shown[:-1])
+    assert [scene.end for scene in scenes] == pytest.approx(shown[1:])
+
+
+def test_a_video_shorter_than_a_clip_is_one_scene(model, noise):
+    (scene,) = timeline(model, ArrayReader(noise[:5], fps=10))
+    assert scene[:2] == (0, 0.5)
+    alone = inference_recognizer(model, noise[:5]).pred_scores.item.numpy()
+    assert scene.scores == pytest.approx(alone, abs=1e-6)
 
 
 def test_a_model_of_whole_short_videos_asks_for_the_distance_of_frames(tiny_checkpoint, noise):

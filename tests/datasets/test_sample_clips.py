@@ -44,9 +44,9 @@ def test_ten_clips_reach_from_the_first_frame_to_the_last():
         (1, [0]),
         (254, [0]),
         (255, [0]),
-        (256, [0, 255]),
-        (300, [0, 255]),
-        (1024, [0, 255, 510, 765, 1020]),
+        (256, [0, 31]),  # the last one ends with the video
+        (300, [0, 75]),
+        (1024, [0, 255, 510, 765, 799]),
     ],
 )
 def test_as_many_clips_as_it_takes_cover_the_video(total_frames, starts):
@@ -58,14 +58,40 @@ def test_as_many_clips_as_it_takes_cover_the_video(total_frames, starts):
 def test_a_video_of_400_s_is_covered_by_as_many_clips_as_in_table_8(frames, clips, seconds):
     starts = [clip[0] for clip in sample(400 * 30, num_frames=frames, frame_interval=32, start='cover')]
     assert len(starts) == clips
-    assert np.diff(starts).tolist() == [32 * frames - 1] * (clips - 1)
+    assert np.diff(starts)[:-1].tolist() == [32 * frames - 1] * (clips - 2)
+    assert starts[-1] == 400 * 30 - 32 * (frames - 1) - 1  # it ends with the video
     assert 32 * frames / 30 == pytest.approx(seconds, abs=0.05)
 
 
 @pytest.mark.parametrize(('num_frames', 'frame_interval'), [(1, 1), (8, 1), (8, 2), (8, 32)])
-def test_clips_that_cover_a_video_share_no_frame(num_frames, frame_interval):
-    clips = sample(1000, num_frames=num_frames, frame_interval=frame_interval, start='cover')
+def test_clips_that_cover_a_video_share_no_frame_but_the_last_two(num_frames, frame_interval):
+    clips = sample(1000, num_frames=num_frames, frame_interval=frame_interval, start='cover')[:-1]
     assert all(before[-1] < after[0] for before, after in zip(clips, clips[1:]))
+
+
+def sample_times(times: list[float], **sampling) -> list[list[int]]:
+    video = dict(total_frames=len(times) - 1, avg_fps=(len(times) - 1) / times[-1], times=np.array(times))
+    clips = SampleClips(**sampling).transform(video)['frame_inds']
+    return clips.reshape(-1, sampling['num_frames']).tolist()
+
+
+def test_in_a_video_of_variable_rate_distances_are_seconds():
+    times = [*(i / 25 for i in range(50)), *(12 + i / 25 for i in range(51))]  # frames at 0 to 2 s and 12 to 14 s
+    sampling = dict(num_frames=8, frame_interval=60, target_fps=30)  # every 2 s
+    (clip,) = sample_times(times, start='cover', **sampling)
+    assert clip == [0, 49, 49, 49, 49, 49, 50, 99]  # 0, 2, 4 ... 14 s; in the pause the frame before it is shown
+    clips = sample_times(times, start='cover', **sampling | dict(num_frames=2))
+    assert clips == [[0, 49], [49, 49], [49, 49], [49, 97]]  # from 0, 3.97, 7.93 and 11.9 s on
+    assert sample_times(times, start='cover', num_frames=8, frame_interval=12) == sample(
+        100, num_frames=8, frame_interval=12, start='cover'
+    )  # without a rate distances are frames
+
+
+@pytest.mark.parametrize('jitter', [0, 0.001])
+def test_in_a_video_of_constant_rate_distances_are_in_the_ratio_of_the_rates(jitter):
+    times = (np.arange(301) / 25 + jitter * np.random.default_rng(0).random(301)).tolist()
+    sampling = dict(num_frames=8, frame_interval=32, target_fps=30, start='middle')
+    assert sample_times(times, **sampling) == sample(300, 300 / times[-1], **sampling)
 
 
 def test_random_clips_reach_both_ends_and_no_further():

@@ -64,8 +64,8 @@ def test_a_timeline_is_a_table_and_a_picture(tiny_checkpoint, tmp_path):
         ('0.00', '2.30'),
         ('2.30', '4.60'),
         ('4.60', '6.90'),
-        ('6.90', '9.20'),
-        ('9.20', '10.00'),
+        ('6.90', '9.10'),
+        ('9.10', '10.00'),
     ]
     table = np.array([[float(row[name]) for name in MOTION_CLASSES] for row in rows])
     assert table.sum(1) == pytest.approx(np.ones(5), abs=3e-4)

@@ -168,7 +168,8 @@ class Demo:
         pipeline = build_pipeline(model)
         packer = ClipPacker(pipeline)
         small = TimedReader(reader.reader, reader.end, packer.shrink)
-        taken = sampling_of(model).transform(dict(total_frames=reader.num_frames, avg_fps=reader.fps, start_index=0))
+        video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, times=reader.times, start_index=0)
+        taken = sampling_of(model).transform(video)
         clips, scores = taken['frame_inds'].reshape(-1, taken['clip_len']), []
         for numbers in clips:
             sample = packer.pack(small.read(numbers))
@@ -193,7 +194,8 @@ class Demo:
         if scenes:
             plot = folder / 'timeline.png'
             draw_timeline(scenes, self.classes, plot, TOPK)
-            is_whole = len(scenes) < MAX_WINDOWS or scenes[-1].end >= reader.num_frames / (reader.fps or 1)
+            end = reader.num_frames if reader.times is None else reader.times[-1]
+            is_whole = len(scenes) < MAX_WINDOWS or scenes[-1].end >= end
             cut = '' if is_whole else f'The timeline ends after {MAX_WINDOWS} clips: choose more frames a clip.'
             yield shown._replace(plot=str(plot), note=cut)
         if late:

@@ -24,7 +24,7 @@ class TimedReader(VideoReader):
 
     def __init__(self, reader: VideoReader, end: float, shrink: Callable | None = None) -> None:
         self.reader, self.end, self.shrink = reader, end, shrink
-        self.num_frames, self.fps = reader.num_frames, reader.fps
+        self.num_frames, self.fps, self.times = reader.num_frames, reader.fps, reader.times
         reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
 
     def check_time(self) -> None:

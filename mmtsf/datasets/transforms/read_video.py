@@ -58,7 +58,8 @@ class OpenVideo(BaseTransform):
 
     Required keys: filename, or one of MMAction2's frame_dir (a folder of frames) and array (frames RGB
     ``(T, H, W, 3)`` uint8), or reader (an open :class:`VideoReader`, used as it is).
-    Added keys: reader, total_frames, avg_fps (None where nothing tells it), start_index (0 if there is none).
+    Added keys: reader, total_frames, avg_fps and times (seconds ``(total_frames + 1,)``, of which the last is the end;
+    both None where nothing tells them), start_index (0 if there is none).
 
     Args:
         decoder (str): ``'pyav'``, or ``'decord'``, which takes longer and reads less. Defaults to ``'pyav'``.
@@ -77,6 +78,7 @@ class OpenVideo(BaseTransform):
             results['reader'] = self.open(results['filename'] if 'filename' in results else results['frame_dir'])
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
+        results['times'] = getattr(results['reader'], 'times', None)
         results.setdefault('start_index', 0)
         return results
 
@@ -108,7 +110,8 @@ class DecodeFrames(BaseTransform):
     """Decode the sampled frames, every one once.
 
     Required keys: reader (from :class:`OpenVideo`), frame_inds, which count from start_index (0 if there is none).
-    Removed keys: reader. Added keys: imgs (RGB uint8 ``(H, W, 3)``, one a frame), img_shape, original_shape.
+    Removed keys: reader, times. Added keys: imgs (RGB uint8 ``(H, W, 3)``, one a frame), img_shape, original_shape,
+    frame_times (seconds at which each sampled frame begins and ends to be shown ``(N, 2)``, or None).
 
     Raises:
         ValueError: If there is no reader.
@@ -129,6 +132,8 @@ class DecodeFrames(BaseTransform):
                 f'{type(reader).__name__} gave {frames.dtype} {frames.shape} for {len(places)} frames, expected uint8 '
                 f'({len(places)}, H, W, 3)'
             )
+        times = results.pop('times', None)
+        results['frame_times'] = None if times is None else np.stack([times[places], times[places + 1]], axis=1)
         results['imgs'] = list(frames)
         results['img_shape'] = results['original_shape'] = frames.shape[1:3]
         return results

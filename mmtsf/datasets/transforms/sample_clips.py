@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmtsf.registry import TRANSFORMS
 
 ORDERS = ('forward', 'reversed')
+#: Seconds by which times that are the same may differ
+ROUNDING = 1e-4
 
 
 def is_reversed(frame_order: str) -> bool:
@@ -21,13 +23,19 @@ def is_reversed(frame_order: str) -> bool:
     return frame_order == 'reversed'
 
 
+def is_variable(times: np.ndarray) -> bool:
+    """Whether frames are shown for different times: one of them for half as long again as most, or half as long."""
+    lasts = np.diff(times[:-1])
+    return len(lasts) > 0 and bool(np.abs(lasts / np.median(lasts) - 1).max() > 0.5)
+
+
 @TRANSFORMS.register_module()
 class SampleClips(BaseTransform):
     """Sample clips of ``num_frames`` frames, one every ``frame_interval`` frames (the paper's rate 1/32 is 32).
 
     Frames that a short video lacks are filled with its last one.
 
-    Required keys: total_frames; avg_fps and start_index where the video has them. Added keys: frame_inds
+    Required keys: total_frames; avg_fps, times and start_index where the video has them. Added keys: frame_inds
     ``(num_clips * num_frames,)``, which count from start_index, clip_len, frame_interval, num_clips.
 
     Args:
@@ -35,10 +43,11 @@ class SampleClips(BaseTransform):
         frame_interval (int): Distance of neighbouring frames.
         start (str): Where clips begin. ``'random'``: anywhere (training). ``'middle'``: evenly over the video, one
             clip in its middle (paper). ``'cover'``: as many clips as it takes, one after the other, from frame 0 to the
-            end (the paper's HowTo100M protocol).
+            end (the paper's HowTo100M protocol); the last one ends with the video, and overlaps the one before it.
         num_clips (int): Number of clips; 1 with ``'cover'``, which finds it itself. Defaults to 1.
         target_fps (float, optional): Frame rate that ``frame_interval`` refers to; videos of another known rate are
-            sampled at the same distances in seconds. Defaults to None: distances in frames.
+            sampled at the same distances in seconds, those of a variable rate by the times at which frames are shown.
+            Defaults to None: distances in frames.
         frame_order (str): ``'forward'``, or ``'reversed'`` to see whether a model uses the order of frames. Defaults to
             ``'forward'``.
 
@@ -84,21 +93,28 @@ class SampleClips(BaseTransform):
         return results
 
     def sample(self, results: dict) -> np.ndarray:
-        """Where frames lie in a video ``(num_clips, num_frames)``; rounded down, and none beyond its end, they are its
-        frames."""
-        total, fps = results['total_frames'], results.get('avg_fps')
-        interval = self.frame_interval * (fps / self.target_fps if fps and self.target_fps else 1)
+        """Frames ``(num_clips, num_frames)``, of which the part before the point counts; beyond its end a video has its
+        last one."""
+        total, fps, times = results['total_frames'], results.get('avg_fps'), results.get('times')
+        if not self.target_fps:
+            return self._spread(total, self.frame_interval)
+        if times is None or not is_variable(times):
+            return self._spread(total, self.frame_interval * (fps / self.target_fps if fps else 1))
+        seconds = self._spread((times[-1] - times[0]) * self.target_fps, self.frame_interval) / self.target_fps
+        return times.searchsorted(times[0] + seconds + ROUNDING, 'right') - 1
+
+    def _spread(self, total: float, interval: float) -> np.ndarray:
         steps: np.ndarray = np.arange(self.num_frames) * interval
         # 255 frames or 8.5 s at 30 a second for 8 x 32: 48 clips of 400 s, as in the paper's Table 8
         span = max(self.num_frames * interval - 1, steps[-1] + 1)
         return self._starts(total, span, max(total - (steps[-1] + 1), 0))[:, None] + steps
 
-    def _starts(self, total: int, span: float, last_start: float) -> np.ndarray:
+    def _starts(self, total: float, span: float, last_start: float) -> np.ndarray:
         """First frame of every clip."""
         if self.start == 'random':
             return np.random.randint(0, int(last_start) + 1, self.num_clips)
         if self.start == 'cover':
-            return np.arange(math.ceil(total / span)) * span
+            return np.minimum(np.arange(math.ceil(total / span)) * span, last_start)  # the last one ends with the video
         if self.num_clips == 1:
             return np.array([last_start // 2])
         return np.linspace(0, last_start, self.num_clips).round()
