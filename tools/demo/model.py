@@ -168,8 +168,7 @@ class Demo:
         pipeline = build_pipeline(model)
         packer = ClipPacker(pipeline)
         small = TimedReader(reader.reader, reader.end, packer.shrink)
-        video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, times=reader.times, start_index=0)
-        taken = sampling_of(model).transform(video)
+        taken = sampling_of(model).transform(self.opener.transform(dict(reader=reader.reader)))
         clips, scores = taken['frame_inds'].reshape(-1, taken['clip_len']), []
         for numbers in clips:
             sample = packer.pack(small.read(numbers))
