@@ -39,7 +39,7 @@ from mmtsf.visualization import draw_timeline
 
 from .folder import WORK
 from .inputs import refusal
-from .reader import TimedReader, TimeIsUp
+from .reader import TimedReader, TimeIsUp, deadline
 
 TOPK = 5
 MAX_FRAMES = 96  # of a clip
@@ -125,7 +125,7 @@ class Demo:
         """
         if not os.path.isfile(video):
             raise BrokenVideoError(video, 'it is no file')
-        reader = TimedReader(self.opener.open(video), end)
+        reader = TimedReader(self.opener.open(video, check_time=deadline(end)), end)
         with blamed_on(video):
             height, width = reader.read(np.array([0])).shape[1:3]
         minutes = reader.num_frames / min(reader.fps or RATE, RATE) / 60

@@ -13,6 +13,16 @@ class TimeIsUp(BrokenVideoError):
     """Report that a request's time is up."""
 
 
+def deadline(end: float) -> Callable[[], None]:
+    """Return a function that raises :class:`TimeIsUp` after that time on the monotonic clock."""
+
+    def check_time() -> None:
+        if time.monotonic() > end:
+            raise TimeIsUp('video', 'its time is up')
+
+    return check_time
+
+
 class TimedReader(VideoReader):
     """Decode a video with a deadline, and shrink its frames one by one to save memory.
 
@@ -25,12 +35,8 @@ class TimedReader(VideoReader):
     def __init__(self, reader: VideoReader, end: float, shrink: Callable | None = None) -> None:
         self.reader, self.end, self.shrink = reader, end, shrink
         self.num_frames, self.fps, self.times = reader.num_frames, reader.fps, reader.times
+        self.check_time = deadline(end)
         reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
-
-    def check_time(self) -> None:
-        """Raise :class:`TimeIsUp` after the deadline."""
-        if time.monotonic() > self.end:
-            raise TimeIsUp('video', 'its time is up')
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         with blamed_on('video'):

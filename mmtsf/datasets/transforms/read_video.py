@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -82,14 +83,14 @@ class OpenVideo(BaseTransform):
         results.setdefault('start_index', 0)
         return results
 
-    def open(self, video: str) -> VideoReader:
-        """Open a video with this decoder and these limits.
+    def open(self, video: str, **more: Any) -> VideoReader:
+        """Open a video with this decoder and these limits, and more arguments of the decoder.
 
         Raises:
             BrokenVideoError: If it cannot be opened, or is larger than the limits.
         """
         with blamed_on(video):
-            return open_video(video, self.decoder, self.limits)
+            return open_video(video, self.decoder, self.limits, **more)
 
 
 def open_as(pipeline: Compose, video: str) -> VideoReader:
