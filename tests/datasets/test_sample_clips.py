@@ -172,3 +172,10 @@ def test_something_something_trains_on_any_frame_of_eight_equal_parts():
         edges = np.round(np.arange(9) * (total_frames - 1) / 8)
         assert np.array_equal(drawn.min(0), edges[:-1])
         assert np.array_equal(drawn.max(0), edges[1:])
+
+
+def test_a_config_of_version_0_1_is_taken_or_told_the_name_of_what_it_asks_for():
+    assert sample(300, spacing='exact', **PAPER) == sample(300, **PAPER)
+    for old in (dict(spacing='linspace'), dict(start='first')):
+        with pytest.raises(ValueError, match='use ReleasedSampleClips'):
+            SampleClips(**PAPER | old)

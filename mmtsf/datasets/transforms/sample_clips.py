@@ -50,6 +50,7 @@ class SampleClips(BaseTransform):
             Defaults to None: distances in frames.
         frame_order (str): ``'forward'``, or ``'reversed'`` to see whether a model uses the order of frames. Defaults to
             ``'forward'``.
+        spacing (str): ``'exact'``, as configs of version 0.1 say. Defaults to that.
 
     Raises:
         ValueError: If an argument is none of these.
@@ -65,12 +66,16 @@ class SampleClips(BaseTransform):
         num_clips: int = 1,
         target_fps: float | None = None,
         frame_order: str = 'forward',
+        spacing: str = 'exact',
     ) -> None:
+        if spacing != 'exact':
+            raise ValueError(f"spacing is {spacing!r}, expected 'exact'; use ReleasedSampleClips for 'linspace'")
         for name, value in (('num_frames', num_frames), ('frame_interval', frame_interval), ('num_clips', num_clips)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer of at least 1')
         if start not in self.STARTS:
-            raise ValueError(f'start is {start!r}, expected one of {self.STARTS}')
+            other = "; use ReleasedSampleClips for 'first'" if start == 'first' else ''
+            raise ValueError(f'start is {start!r}, expected one of {self.STARTS}{other}')
         if start == 'cover' and num_clips != 1:
             raise ValueError(
                 f"num_clips is {num_clips}, but clips that cover a video (start='cover') are as many as its length "
