@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtsf.utils.class_folders import find_classes, has_classes
-from mmtsf.utils.data_root import OF_FOLDERS, OF_LISTS, check_root, lists_in
+from mmtsf.utils.data_root import OF_FOLDERS, OF_LISTS, check_root, lists_beside_classes, source_of
 
 from .checks import shipped
 from .lineage import inherited
@@ -21,8 +21,8 @@ AUTO = 'auto'
 def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what ``data.source`` and ``data.num_classes`` stand for.
 
-    ``data.source='auto'`` is ``'folder'`` where ``data.root`` holds class folders and no lists, or ``data`` has words
-    for folders alone; else ``'list'``. A folder tells the number of classes where ``data.root`` is another than that of
+    ``data.source='auto'`` is ``'list'`` where ``data.root`` holds the training list, or ``data`` has words for lists
+    alone; else ``'folder'`` where it holds class folders, or ``data`` has words for folders alone; else ``'list'``. A folder tells the number of classes where ``data.root`` is another than that of
     the shipped data set whose number ``data.num_classes`` is.
 
     Args:
@@ -66,14 +66,14 @@ def chosen(data: dict) -> str | None:
 
 
 def check_source(config: Config) -> None:
-    """Refuse a folder whose videos cannot be told from what is there, before anything is built.
+    """Refuse a folder that holds neither lists nor class folders, before anything is built.
 
     Args:
         config (Config): With its references. One that does not ask for ``data.source='auto'`` is right.
 
     Raises:
         FileNotFoundError: If there is no such folder, or it holds neither lists nor class folders.
-        ValueError: If it holds both.
+        ValueError: If it holds videos where their class cannot be told.
     """
     from .references import Resolver
 
@@ -92,9 +92,7 @@ def check_source(config: Config) -> None:
 
 
 def _there(data: dict) -> str:
-    root = Path(str(data.get('root')))
-    lists = lists_in(root, [str(data.get(name)) for name in LISTS])
-    return 'folder' if not lists and has_classes(root) else 'list'
+    return source_of(Path(str(data.get('root'))), [str(data.get(name)) for name in LISTS]) or 'list'
 
 
 def _usual(lineage: list[tuple[Path, dict]]) -> dict:
@@ -102,6 +100,14 @@ def _usual(lineage: list[tuple[Path, dict]]) -> dict:
     folder = config_path('mmtsf::_base_/datasets/videos.py').resolve().parents[2]
     tables = [values.get('data') or {} for path, values in lineage if path.is_relative_to(folder)]
     return next((table for table in reversed(tables) if 'root' in table), shipped()[1]['data'])
+
+
+def taken_lists(config: Config) -> str | None:
+    """Return a line for the log where a config takes lists that class folders lie beside; else None."""
+    data = config.get('data') or {}
+    if data.get('source') != 'list' or not all(isinstance(data.get(name), str) for name in ('root', *LISTS)):
+        return None
+    return lists_beside_classes(data['root'], [data[name] for name in LISTS])
 
 
 def settle(config: Config, options: tuple[str, ...] = ()) -> Config:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from runs import ROOT, run_tool
 
 from mmtsf.config import load_config, read_config, resolve, settle
-from mmtsf.config.data_source import check_source
+from mmtsf.config.data_source import check_source, taken_lists
 from mmtsf.config.origins import origins
 from mmtsf.datasets import VideoFolderDataset
 
@@ -101,6 +101,27 @@ def test_a_number_of_ones_own_stays(folder, tmp_path):
     assert load_config(tmp_path / 'mine.py').model.cls_head.num_classes == 3
 
 
+@pytest.mark.parametrize('split', ['', 'train/', 'val/'])
+def test_lists_win_over_class_folders_beside_them_and_the_log_says_so(split, folder):
+    if split:
+        (folder / split).mkdir()
+        for name in ('jump', 'run', 'sit'):
+            (folder / name).rename(folder / split / name)
+    name = 'val_list.txt' if split == 'val/' else 'train_list.txt'  # the validation set of Kinetics alone
+    (folder / name).write_text(f'{split}run/0.mp4 0\n')
+    config = settle(read_config(K400, {'data.root': str(folder)}))
+    assert types_of(resolve(config)) == {'VideoListDataset'}
+    assert f'{folder} holds class folders beside {name}: the videos and labels are those' in taken_lists(config)
+    run_tool('tools/train.py', K400, '--check', '--cfg-options', f'data.root={folder}')
+
+
+def test_class_folders_are_taken_where_a_list_of_others_than_training_is(folder):
+    put_list(folder)
+    config = settle(read_config(K400, {'data.root': str(folder)}))
+    assert types_of(resolve(config)) == {'VideoFolderDataset'}
+    assert taken_lists(config) is None
+
+
 def put_list(folder: Path) -> None:
     (folder / 'val_list.txt').write_text('run/0.mp4 0\n')
 
@@ -119,15 +140,11 @@ def move_down(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        (
-            put_list,
-            r'holds lists \(val_list.txt\) and class folders; say which are meant: data.source=list or data.sou',
-        ),
         (remove_videos, r'holds no lists \(train_list.txt, val_list.txt\), and no class folders either: .*CLASS/VIDEO'),
         (move_down, 'holds no lists .*, and no class folders either: .* lies deeper than'),
         (lambda folder: folder.rename(folder.with_name('gone')), 'which is no folder; give one that holds lists'),
     ],
-    ids=['both', 'neither', 'deeper', 'none'],
+    ids=['neither', 'deeper', 'none'],
 )
 @pytest.mark.parametrize('tool', ['tools/train.py', 'tools/test.py', 'tools/misc/print_config.py'])
 def test_what_cannot_be_told_is_one_error_before_a_run(tool, change, words, folder):
@@ -152,7 +169,8 @@ def test_folders_that_hold_the_videos_of_lists_are_no_classes(folders, tmp_path)
 
 
 def test_a_data_set_of_another_type_needs_no_source(folder, tmp_path):
-    put_list(folder)
+    for video in folder.glob('*/*.mp4'):
+        video.unlink()
     loader = "dict(dataset=dict(_delete_=True, type='VideoDataset', ann_file='mine.txt', pipeline='${train_pipeline}'))"
     lines = [
         f"_base_ = '{K400}'",
@@ -164,7 +182,7 @@ def test_a_data_set_of_another_type_needs_no_source(folder, tmp_path):
     check_source(config)
     assert types_of(resolve(config)) == {'VideoDataset'}
     (tmp_path / 'mine.py').write_text('\n'.join(lines[:-1]))
-    with pytest.raises(ValueError, match='say which are meant'):  # for the tests alone
+    with pytest.raises(FileNotFoundError, match='no class folders either'):  # for the tests alone
         check_source(read_config(tmp_path / 'mine.py'))
 
 

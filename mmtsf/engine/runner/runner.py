@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from mmtsf import compat
 from mmtsf.config import resolve, settle
+from mmtsf.config.data_source import taken_lists
 from mmtsf.datasets.loading.video_loader import VideoLoader
 from mmtsf.registry import RUNNERS
 from mmtsf.utils.files import written_whole
@@ -98,6 +99,8 @@ class Runner(mmengine.runner.Runner):
             refused = error
         runner = super().from_cfg(resolved)
         runner.refused_batch = refused
+        if line := taken_lists(cfg):
+            runner.logger.info(line)
         if batch:
             runner.logger.info(batch)
         runner.given_cfg = cfg
@@ -113,12 +116,7 @@ class Runner(mmengine.runner.Runner):
         """
         if self.refused_batch:
             raise self.refused_batch
-        try:
-            return super().train()
-        finally:  # where an error ends it, too
-            for hook in self.hooks:
-                if hasattr(hook, 'give_back_signals'):
-                    hook.give_back_signals()
+        return super().train()
 
     def dump_config(self) -> None:
         """Write the config into the work dir, with its references."""
