@@ -22,8 +22,9 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
     """Return what ``data.source`` and ``data.num_classes`` stand for.
 
     ``data.source='auto'`` is ``'list'`` where ``data.root`` holds the training list, or ``data`` has words for lists
-    alone; else ``'folder'`` where it holds class folders, or ``data`` has words for folders alone; else ``'list'``. A folder tells the number of classes where ``data.root`` is another than that of
-    the shipped data set whose number ``data.num_classes`` is.
+    alone; else ``'folder'`` where it holds class folders, or ``data`` has words for folders alone; else ``'list'``. A
+    folder tells the number of classes where ``data.root`` is another than that of the shipped data set whose number
+    ``data.num_classes`` is.
 
     Args:
         values (dict): A config, with its references.

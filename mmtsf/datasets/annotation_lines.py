@@ -24,20 +24,36 @@ def is_number(word: str) -> bool:
     return NUMBER.fullmatch(word) is not None
 
 
-def is_header(words: list[str], delimiter: str) -> bool:
-    """Whether the first line of a list names its columns: ``path label``, or in a table also ``anything,label``."""
-    is_path = delimiter != ' ' or words[0].lower() in PATH_HEADERS
-    return is_path and not is_video(words[0]) and words[-1].lower() in LABEL_HEADERS
+def number_of(word: str) -> int:
+    """Number that a word of digits is; one of very many digits is some number out of every range."""
+    return int(word) if len(word.lstrip('-0')) < 19 else 10**18
 
 
-def delimiter_of(text: str, is_table: bool, is_label: Callable[[str], bool]) -> str:
-    """What stands between path and label, by the first line that is not empty: of ``, ;``, a tab and a space the one
-    behind a video's suffix; where no suffix tells, in a table the first that is there, else a space before a label.
+def is_header(words: list[str], delimiter: str, is_label: Callable[[str], bool] = is_number) -> bool:
+    """Whether the first line of a list names its columns: ``path label``, in a table also ``anything,label``, or
+    ``path,run,jump`` with the names of the classes. One that ends in a class name else is a video."""
+    first, *rest = [word.lower() for word in words]
+    if not rest or is_video(words[0]):
+        return False
+    if is_label(words[-1]):
+        return (
+            first in PATH_HEADERS and len(rest) > 1 and all(map(is_label, words[1:])) and not any(map(is_number, rest))
+        )
+    known = PATH_HEADERS | LABEL_HEADERS
+    names_both = bool(PATH_HEADERS.intersection([first, *rest]) and LABEL_HEADERS.intersection([first, *rest]))
+    return (names_both and (delimiter != ' ' or first in known)) or (delimiter != ' ' and rest[-1] in LABEL_HEADERS)
+
+
+def delimiter_of(text: str, is_table: bool, is_label: Callable[[str], bool], is_there: Callable[[str], bool]) -> str:
+    """What stands between path and label, by the first line that is not empty: a space where that reads as path and
+    label with spaces, else of ``, ;`` and a tab the one behind a video's suffix or before a label; in a table without
+    suffixes the first that is there.
 
     Args:
         text (str): The list.
         is_table (bool): Whether its name ends in ``.csv`` or ``.tsv``.
         is_label (Callable): Tells whether a word may be a label.
+        is_there (Callable): Tells whether a path is that of a file or folder.
 
     Raises:
         csv.Error: If its first row has no end.
@@ -46,12 +62,47 @@ def delimiter_of(text: str, is_table: bool, is_label: Callable[[str], bool]) -> 
     first = text if is_table else line  # a row of a table may have several lines
     cells = {delimiter: next(rows_of(first, delimiter), (1, ['']))[1] for delimiter in DELIMITERS}
     there = [delimiter for delimiter in DELIMITERS if len(cells[delimiter]) > 1]
-    if by_suffix := [delimiter for delimiter in there if is_video(cells[delimiter][0])]:
+    by_suffix = [delimiter for delimiter in there if is_video(cells[delimiter][0])]
+    found = QUOTED.fullmatch(line) or LINE.fullmatch(line)
+    rest = (found and found[2]) or ''
+    if '\t' in by_suffix or not there:
+        return '\t' if by_suffix else ' '
+    if found and rest and (is_label(rest) or all(map(is_label, rest.split()))):
+        return ' '
+    if by_suffix:
         return by_suffix[0]
-    words = line.split()
-    ends_in_label = len(words) > 1 and is_label(words[-1]) and not is_table
-    has_labels = (found := LINE.fullmatch(line)) is not None and found[2] is not None
-    return ' ' if has_labels or ends_in_label or not there else there[0]
+    if found and (rest or not is_table):
+        return ' '
+    return (
+        there[0]
+        if is_table
+        else _by_labels(line, {delimiter: cells[delimiter] for delimiter in there}, is_label, is_there)
+    )
+
+
+def _by_labels(
+    line: str, cells: dict[str, list[str]], is_label: Callable[[str], bool], is_there: Callable[[str], bool]
+) -> str:
+    """The delimiter of a line whose path has no suffix: the one that parts what is there from a label, or of several
+    a tab before a space before others."""
+    if len(cells.get('\t', [])) == 2 and is_label(cells['\t'][1]):
+        return '\t'
+    paths = {' ': [path for path, _ in _readings(line, is_label, several=False)]}
+    paths |= {delimiter: words[:1] for delimiter, words in cells.items() if all(map(is_label, words[1:]))}
+    if not any(paths.values()):
+        paths = {' ': list(_prefixes(line)), **{delimiter: words[:1] for delimiter, words in cells.items()}}
+    exist = [delimiter for delimiter, found in paths.items() if any(map(is_there, found))]
+    if len(exist) == 1:
+        return exist[0]
+    cut = [delimiter for delimiter in paths if any(path.endswith(delimiter) for path in paths[' '])]
+    fallback = ' ' if any(_readings(line, is_label, several=False)) else next(iter(cells))
+    return next((delimiter for delimiter in cut if delimiter != ' '), fallback)
+
+
+def _prefixes(line: str) -> Iterator[str]:
+    """Paths that a line may begin with, the longest first."""
+    for count in range(len(line.split())):
+        yield line.rsplit(maxsplit=count)[0] if count else line
 
 
 def rows_of(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -72,24 +123,27 @@ def split_line(
     """Path and labels of a line with spaces between them.
 
     A suffix ends the path of a video file, or quotes do. That of a folder of frames ends before the labels; where there
-    are several ways to read the line, the one whose folder exists is taken.
+    are several ways to read the line, the one whose file or folder exists is taken.
 
     Args:
         line (str): The line.
         is_label (Callable): Tells whether a word may be a label.
         several (bool): Whether a video may have several labels.
-        is_there (Callable): Tells whether a path is that of a folder.
+        is_there (Callable): Tells whether a path is that of a file or folder.
 
     Raises:
-        ValueError: If there are several ways to read it, and not one folder.
+        ValueError: If there are several ways to read it, and not one that is there.
     """
     if found := QUOTED.fullmatch(line) or LINE.fullmatch(line):
         path = found[1].replace('""', '"') if found.re is QUOTED else found[1]
         rest = (found[2] or '').strip('"') if found.re is QUOTED else found[2] or ''
         return path, rest.split() if all(map(is_label, rest.split())) and not is_label(rest) else [rest]
     readings = list(_readings(line, is_label, several))
-    if len(readings) < 2:
-        return readings[0] if readings else (line.rsplit(maxsplit=1)[0], line.split()[1:][-1:])
+    if not readings:
+        path = next(filter(is_there, _prefixes(line)), line.rsplit(maxsplit=1)[0])
+        return path, [line[len(path) :].strip()] if path != line else []
+    if len(readings) == 1:
+        return readings[0]
     exist = [reading for reading in readings if is_there(reading[0])]
     if len(exist) == 1:
         return exist[0]
@@ -111,3 +165,18 @@ def _readings(line: str, is_label: Callable[[str], bool], several: bool) -> Iter
         behind = words[-count + 1 :] if several else [' '.join(words[-count + 1 :])]
         if count > 1 and words[-count].isdecimal() and all(map(is_label, behind)):
             yield path, behind
+
+
+def joined(path: str, labels: list[str]) -> str:
+    """Write path and labels with spaces between them, the path in quotes where it may be read otherwise without."""
+    line = ' '.join([path, *labels])
+    quoted = ' '.join([f'"{path.replace(chr(34), chr(34) * 2)}"', *labels])
+    has_delimiter = any(mark in line for mark in DELIMITERS)
+    if QUOTED.fullmatch(line) or path[:1] == '"' or (has_delimiter and not labels):
+        return quoted
+    if found := LINE.fullmatch(line):
+        return line if (found[1], found[2] or '') == (path, ' '.join(labels)) else quoted
+    parts = path.split()[1:]
+    is_one = len(labels) == 1 and len(labels[0].split()) == 1
+    is_plain = is_one and is_number(labels[0]) and not any(map(is_number, parts))
+    return line if not has_delimiter and (is_plain or (not parts and (is_one or not labels))) else quoted

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mmtsf.utils.read_text import read_text
 
-from .annotation_lines import delimiter_of, is_header, is_number, rows_of, split_line
+from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_of, split_line
 
 __all__ = ['AnnotationList', 'Row', 'is_number', 'read_list', 'write_list']
 #: Suffixes of lists that are tables
@@ -74,40 +74,50 @@ def read_list(
     header: list[str] = []
     rows: list[Row] = []
     try:
-        delimiter = delimiter_of(text, file.suffix.lower() in TABLES, is_label)
-        lines = _table(file, text, delimiter) if delimiter != ' ' else _lines(file, text, is_label, several, folder)
-        for where, path, labels in lines:
-            if not rows and not header and is_header([path, *labels], delimiter):
-                header = [path, *labels]
+        is_there = partial(_is_there, folder)
+        delimiter = delimiter_of(text, file.suffix.lower() in TABLES, is_label, is_there)
+        for where, line, words in _rows(file, text, delimiter):
+            if (
+                not rows
+                and not header
+                and is_header(words, delimiter, is_label)
+                and not (words[0] and is_there(words[0]))
+            ):
+                header = words
                 continue
+            path, labels = words[0], words[1:]
+            if delimiter == ' ' or (delimiter == '\t' and not labels):
+                path, labels = _split(line, where, is_label, several, is_there)
             rows.append(Row(where, _inside(path, folder, where, allow_outside), labels))
     except csv.Error as error:
         raise ValueError(f'{file}: expected a path and a label in each line ({error}); write it anew so') from None
     return AnnotationList(header, rows, delimiter)
 
 
-def _table(file: Path, text: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Place, path and labels of every row of a table."""
+def _rows(file: Path, text: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Place, text and words of every line that is not empty; in a table the text is the first word."""
+    if delimiter == ' ':
+        for number, line in enumerate(re.split('\r\n|\n|\r', text), 1):
+            if words := [word.strip('"') for word in line.split()]:
+                yield f'{file}, line {number}', line.strip(), words
+        return
     for number, words in rows_of(text, delimiter):
-        yield f'{file}, line {number}', words[0], words[1:]
+        while delimiter == '\t' and len(words) > 1 and not words[-1]:  # spaces at the end of a line
+            words.pop()
+        yield f'{file}, line {number}', words[0], words
 
 
-def _lines(
-    file: Path, text: str, is_label: Callable[[str], bool], several: bool, folder: Path
-) -> Iterator[tuple[str, str, list[str]]]:
-    """Place, path and labels of every line that is not empty."""
-    is_there = partial(_is_folder, folder)
-    for number, line in enumerate(re.split('\r\n|\n|\r', text), 1):
-        if not line.strip():
-            continue
-        try:
-            yield f'{file}, line {number}', *split_line(line.strip(), is_label, several, is_there)
-        except ValueError as error:
-            raise ValueError(f'{file}, line {number}: {error}') from None
+def _split(
+    line: str, where: str, is_label: Callable[[str], bool], several: bool, is_there: Callable[[str], bool]
+) -> tuple[str, list[str]]:
+    try:
+        return split_line(line, is_label, several, is_there)
+    except ValueError as error:
+        raise ValueError(f'{where}: {error}') from None
 
 
-def _is_folder(folder: Path, path: str) -> bool:
-    return os.path.isdir(folder / path)
+def _is_there(folder: Path, path: str) -> bool:
+    return os.path.exists(folder / path)
 
 
 def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
@@ -148,4 +158,5 @@ def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], brok
         if videos.delimiter != ' ':
             csv.writer(lines, delimiter=videos.delimiter, lineterminator='\n').writerows(rows)
         else:
-            lines.writelines(f'{" ".join(row)}\n' for row in rows)
+            lines.writelines(f'{" ".join(videos.header)}\n' for _ in videos.header[:1])
+            lines.writelines(f'{joined(row[0], row[1:])}\n' for row in kept)

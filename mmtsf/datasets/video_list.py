@@ -14,10 +14,14 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
+from mmtsf.utils.media import is_video
+from mmtsf.utils.text import shorten
 
-from .annotation_list import is_number, read_list
+from .annotation_lines import LABEL_HEADERS, is_number, number_of
+from .annotation_list import AnnotationList, Row, read_list
 from .class_names import class_names
 from .decoders import ArrayReader, BrokenVideoError
+from .label_mistakes import columns, no_label, unknown_label
 from .loading.seeds import keep_random_state, seed_sample
 from .loading.worker_table import WorkerTable
 from .transforms.read_video import check_order
@@ -104,7 +108,9 @@ class VideoListDataset(BaseActionDataset):
         names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes, default_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         #: Whether numbers are names of classes, which another place than theirs would have: 1, 2, 3
-        self.named_by_numbers = any(is_number(name) and int(name) != label for name, label in self.label_of.items())
+        self.named_by_numbers = any(
+            is_number(name) and number_of(name) != label for name, label in self.label_of.items()
+        )
         super().__init__(
             ann_file,
             pipeline,
@@ -133,10 +139,11 @@ class VideoListDataset(BaseActionDataset):
                 f'the annotation file {file} does not exist; write one with a line "path label" '
                 'for each video, or point data.root at the folder that holds it'
             )
-        data_list = []
-        rows = read_list(file, self.video_dir, self.allow_outside, self._is_label, self.multi_class).rows
-        for where, path, words in rows:
-            labels = self._labels(path, words, where)
+        listed = read_list(file, self.video_dir, self.allow_outside, self._is_label, self.multi_class)
+        self._check_columns(file, listed)
+        data_list, rows = [], listed.rows
+        for place, (where, path, words) in enumerate(rows):
+            labels = self._labels(path, words, where, is_first=place == 0 and not listed.header)
             filename = str(self.video_dir / path)
             data_list.append(dict(filename=filename, label=labels if self.multi_class else labels[0]))
         if not data_list:
@@ -145,18 +152,39 @@ class VideoListDataset(BaseActionDataset):
             raise ValueError(f'{rows[0].where}: {self._one_hot(rows[0].path, rows[0].labels)}')
         return data_list
 
-    def _labels(self, path: str, words: list[str], where: str) -> list[int]:
+    def _check_columns(self, file: Path, listed: AnnotationList) -> None:
+        """Refuse a list whose header names others than a path and a label, or with ``multi_class`` several."""
+        first, *others = [word.lower() for word in listed.header] or ['path', 'label']
+        if len(others) > 1 and all(map(self._is_label, listed.header[1:])):
+            row = listed.rows[0] if listed.rows else Row('', 'a.mp4', [])
+            raise ValueError(f'{file}, line 1 names a column for each class; {self._one_hot(row.path, row.labels)}')
+        is_label = first not in LABEL_HEADERS and all(word in LABEL_HEADERS for word in others)
+        if not is_label or (len(others) > 1 and not self.multi_class):
+            raise ValueError(f'{file}, line 1: {columns(listed.header)}')
+
+    def _labels(self, path: str, words: list[str], where: str, is_first: bool) -> list[int]:
         """Numbers of a video's labels.
 
         Raises:
             ValueError: If they are none, more than one without ``multi_class``, or one is there twice.
         """
-        labels = [self._label(word, where) for word in words]
-        if not labels or (len(labels) > 1 and not self.multi_class):
+        if unknown := [word for word in words if not self._is_label(word)]:
             raise ValueError(
-                f'{where}: {path!r} has {len(labels)} labels, expected one; for several labels a video set '
+                f'{where}: the label {shorten(unknown[:1])!r} is neither a number nor one of the class names; '
+                f'{unknown_label(unknown[0], self.label_of, is_first)}'
+            )
+        if not words:
+            raise ValueError(f'{where}: {path!r} has 0 labels, expected one; {no_label(path)}')
+        frames = "leave out the number of frames of MMAction2's 'folder frames label', which is counted"
+        if len(words) > 1 and not self.multi_class:
+            remedy = (
+                frames if len(words) == 2 and words[0].isdecimal() and not is_video(path) else 'leave out the others'
+            )
+            raise ValueError(
+                f'{where}: {path!r} has {len(words)} labels, expected one; {remedy}, or for several labels a video set '
                 'multi_class=True'
             )
+        labels = [self._label(word, where) for word in words]
         if len(set(labels)) < len(labels):
             twice = next(word for place, word in enumerate(words) if labels[place] in labels[:place])
             raise ValueError(f'{where}: {path!r} has the label {twice!r} twice; {self._one_hot(path, words)}')
@@ -194,18 +222,16 @@ class VideoListDataset(BaseActionDataset):
         """Number of a label that is given as a number or as a class name.
 
         Raises:
-            ValueError: If it is neither, may be either, or is out of range.
+            ValueError: If it may be either, or is out of range.
         """
-        if not self._is_label(word):
-            raise ValueError(f'{where}: the label {word!r} is neither a number nor one of the class names')
         if not is_number(word):
             return self.label_of[word]
         if self.named_by_numbers:
             return self._label_by_name(word, where)
-        label = int(word)
+        label = number_of(word)
         if not 0 <= label < self.num_classes:
             raise ValueError(
-                f'{where}: the label {label} is not in [0, {self.num_classes}); set data.num_classes to the '
+                f'{where}: the label {shorten([word])} is not in [0, {self.num_classes}); set data.num_classes to the '
                 'number of classes, which count from 0'
             )
         return label

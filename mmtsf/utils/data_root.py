@@ -32,8 +32,8 @@ def lists_beside_classes(root: str | Path, names: Iterable[str]) -> str | None:
     if not lists or not has_several_classes(Path(root)):
         return None
     return (
-        f'{root} holds class folders beside {", ".join(lists)}: the videos and labels are those of the lists; for those '
-        'of the folders set data.source=folder'
+        f'{root} holds class folders beside {", ".join(lists)}: the videos and labels are those of the lists; for '
+        'those of the folders set data.source=folder'
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmtsf.datasets import VideoListDataset
-from mmtsf.datasets.annotation_list import read_list, write_list
+from mmtsf.datasets.annotation_list import AnnotationList, Row, is_number, read_list, write_list
 
 
 def labels_of(folder: Path, name: str, content: str | bytes, **arguments) -> list[tuple]:
@@ -63,6 +63,93 @@ def test_a_list_is_written_in_the_form_in_which_it_was_read(content, tmp_path):
     (tmp_path / 'list.csv').write_text(content)
     write_list(tmp_path / 'new.csv', read_list(tmp_path / 'list.csv', tmp_path), {}, [])
     assert (tmp_path / 'new.csv').read_text() == content
+
+
+@pytest.mark.parametrize(
+    ('content', 'there', 'expected'),
+    [
+        ('Cats, dogs [abc].mp4 0\nb;c.mp4 1\n', [], [('Cats, dogs [abc].mp4', 0), ('b;c.mp4', 1)]),
+        ('12 Lift, then drop sit, down\n7 run\n', [], [('12 Lift, then drop', 2), ('7', 0)]),
+        ('a, b/v1 walk fast\nv;2 run\n', [], [('a, b/v1', 1), ('v;2', 0)]),
+        ('v1,walk fast\nv2,run\n', ['v1', 'v2'], [('v1', 1), ('v2', 0)]),
+        ('v1, 0\nv2, 1\n', [], [('v1', 0), ('v2', 1)]),
+        ('v 1\t1\nv 2\t0\t\nw 2\n', [], [('v 1', 1), ('v 2', 0), ('w', 2)]),
+        ('a.mp4\twalk fast\t\nb.mp4 run\n', [], [('a.mp4', 1), ('b.mp4', 0)]),
+    ],
+)
+def test_delimiters_in_paths_and_labels_are_none(content, there, expected, tmp_path):
+    for name in there:
+        (tmp_path / name).mkdir()
+    classes = ['run', 'walk fast', 'sit, down']
+    assert labels_of(tmp_path, 'list.txt', content, classes=classes) == expected
+
+
+def test_a_video_file_without_suffix_is_found(tmp_path):
+    (tmp_path / 'clip 12').touch()
+    assert labels_of(tmp_path, 'list.txt', 'clip 12 0\n', num_classes=20) == [('clip 12', 0)]
+
+
+@pytest.mark.parametrize('content', ['v1,class\nv2,other\n', 'video class\nv2 other\n', 'v1,label\nv2,class\n'])
+def test_a_first_line_that_ends_in_a_class_is_no_header(content, tmp_path):
+    assert len(labels_of(tmp_path, 'list.txt', content, classes=['class', 'other', 'label'])) == 2
+
+
+@pytest.mark.parametrize('rows', ['a.mp4,1,0\nb.mp4,0,1\n', 'a.mp4,1,0\nb.mp4,1,0\n'])
+@pytest.mark.parametrize('delimiter', [' ', ','])
+def test_a_header_of_class_names_is_one_of_columns_for_classes(rows, delimiter, tmp_path):
+    text = f'path,run,jump\n{rows}'.replace(',', delimiter)
+    with pytest.raises(ValueError, match="line 1 names a column for each class; .*'a.mp4 0' for 'a.mp4 1 0'"):
+        labels_of(tmp_path, 'list.csv', text, classes=['run', 'jump'], multi_class=True)
+
+
+@pytest.mark.parametrize(
+    'header', ['path,start,end,label', 'path,label,split', ',path,label', 'label,path', 'path start end label']
+)
+@pytest.mark.parametrize('multi_class', [False, True])
+def test_other_columns_are_refused_by_name(header, multi_class, tmp_path):
+    mark = ',' if ',' in header else ' '
+    text = f'{header}\n' + mark.join(['a.mp4', *'101'][: len(header.split(mark))]) + '\n'
+    with pytest.raises(ValueError, match='line 1: the columns are .*, and those that are read are two: the path'):
+        labels_of(tmp_path, 'list.csv', text, num_classes=20, multi_class=multi_class)
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('video,target\na.mp4,0\n', "line 1: the label 'target' is .*; delete the line if it names the columns"),
+        ('a.mp4 1.0\n', "line 1: the label '1.0' .*; write the number without point, .* '1'"),
+        ('a.mp4,1\nb.mp4,\n', "line 2: the label '' .*; write a label there, or remove the delimiter"),
+        ('0,a.mp4,1\n', "line 1: the label 'a.mp4' .*; write the path first .* without other columns such as an index"),
+        ('a.mp4 0\nb.mp4,1\n', "line 2: 'b.mp4,1' has 0 labels, expected one; ',' stands behind the path here"),
+        ('a.mp4,0\nb.mp4 1\n', "line 2: 'b.mp4 1' has 0 labels, expected one; a space stands behind the path here"),
+        ('a.mp4 0\nb.mp4\n', "line 2: 'b.mp4' has 0 labels, expected one; write one behind the path"),
+        ('a.mp4 ' + '9' * 5000 + '\n', r'line 1: the label .{,50} is not in \[0, 3\)'),
+        ('d/v1,120,0\n', "line 1: 'd/v1' has 2 labels, .* leave out the number of frames of MMAction2's"),
+        ('a.mp4 0,2\n', "line 1: the label '0,2' .*; put the same delimiter between all columns"),
+        ('a.mp4 Walk_Fast\n', "line 1: the label 'Walk_Fast' .*; write it as the class is called, 'walk fast'"),
+    ],
+)
+def test_a_label_that_cannot_be_meant_has_its_remedy(content, words, tmp_path):
+    with pytest.raises(ValueError, match=f'list.txt, {words}'):
+        labels_of(tmp_path, 'list.txt', content, classes=['run', 'walk fast', 'sit'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'rows'),
+    [
+        ('list.txt', [('clip 12', ['3']), ('a "b"', ['3']), ('"a.mp4', ['1']), ('x, y/v1', ['2']), ('v1', ['2'])]),
+        ('list.txt', [('x, y/v1', ['2']), ('Cats, dogs.mp4', ['1'])]),
+        ('list.txt', [('v1', ['walk fast']), ('clip 3', ['sit, down']), ('my clip', ['walk fast'])]),
+        ('list.txt', [('my clip', []), ('a,b.mp4', []), ('v1', [])]),
+        ('list.csv', [('a,b.mp4', []), ('v 1', [])]),
+    ],
+)
+def test_what_is_written_reads_back_the_same(name, rows, tmp_path):
+    names = ['walk fast', 'fast', 'sit, down', 'clip']
+    listed = AnnotationList([], [Row('', path, labels) for path, labels in rows])
+    write_list(tmp_path / name, listed, {}, [])
+    again = read_list(tmp_path / name, tmp_path, is_label=lambda word: is_number(word) or word in names)
+    assert [(row.path, row.labels) for row in again.rows] == rows
 
 
 ENCODINGS = [
