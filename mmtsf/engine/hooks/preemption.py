@@ -1,16 +1,18 @@
 """Save and exit when the job is preempted or interrupted."""
 
+import inspect
 import os
 import signal
 import threading
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmtsf.registry import HOOKS
 from mmtsf.utils.signals import EXIT_CODES
@@ -49,18 +51,18 @@ class PreemptionHook(Hook):
         if is_distributed():
             self._group = dist.new_group(backend='gloo')  # of CPUs: asking every iteration does not wait for the GPU
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, runner: Runner | None = None) -> None:
         """Give signals their meaning of before."""
-        self.give_back_signals()
-
-    def give_back_signals(self) -> None:
-        """Give signals their meaning of before; our Runner asks for it where an error ends a training, too."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
-    def note(self, number: int, frame: Any) -> None:
-        """Note a signal; a second Ctrl-C interrupts."""
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal; a second Ctrl-C interrupts. After a training that failed it means what it did before."""
+        if not _is_training(frame):
+            self.after_train()
+            os.kill(os.getpid(), number)
+            return
         if number == signal.SIGINT and self.asked:
             raise KeyboardInterrupt
         self.asked = max(self.asked, EXIT_CODES[signal.Signals(number)])
@@ -102,6 +104,15 @@ class PreemptionHook(Hook):
         return int(asked)
 
 
+def _is_training(frame: FrameType | None) -> bool:
+    """Whether a training loop runs in a frame or in one that called it."""
+    while frame is not None:
+        if frame.f_code.co_name == 'run' and isinstance(frame.f_locals.get('self'), BaseLoop):
+            return True
+        frame = frame.f_back
+    return False
+
+
 @cache
 def _register_at_fork() -> None:
     os.register_at_fork(after_in_child=_leave_to_the_main_process)
@@ -109,8 +120,9 @@ def _register_at_fork() -> None:
 
 def _leave_to_the_main_process() -> None:
     """Data workers, which may get the signal as well: when they end is not theirs to say."""
-    if getattr(signal.getsignal(signal.SIGINT), '__func__', None) is not PreemptionHook.note:
-        return  # nothing is being trained
+    is_ours = getattr(signal.getsignal(signal.SIGINT), '__func__', None) is PreemptionHook.note
+    if not is_ours or not _is_training(inspect.currentframe()):
+        return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -20,7 +20,6 @@ from torch import nn
 from toys import ToyData, ToyModel, toy_runner
 
 from mmtsf.engine.runner import ResumableTrainLoop, Runner
-from mmtsf.utils.signals import EXIT_CODES
 
 RUNNERS = pytest.mark.parametrize('runner', [Runner, PlainRunner], ids=['our runner', "MMEngine's"])
 #: Our hooks of default_runtime.py
@@ -79,18 +78,23 @@ def test_a_signal_hook_that_cannot_write_says_what_it_needs_and_takes_no_signal(
     assert "PreemptionHook needs mmtsf's CheckpointHook" in capfd.readouterr().out
 
 
+@RUNNERS
 @pytest.mark.parametrize('stop', [2, 99])
-def test_signals_mean_what_they_did_after_a_training_that_ends_or_fails(stop, tmp_path):
+def test_signals_mean_what_they_did_after_a_training_that_ends_or_fails(stop, runner, tmp_path):
     hooks = HOOKS | dict(checkpoint=dict(type='CheckpointHook', interval=1))
-    before = {number: signal.getsignal(number) for number in EXIT_CODES}
     with nullcontext() if stop == 99 else pytest.raises(InterruptedError):
-        toy_runner(tmp_path, default_hooks=hooks, train_dataloader=loader(), custom_hooks=[Stop(stop)]).train()
-    assert before == {number: signal.getsignal(number) for number in EXIT_CODES}
-    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
-    child.start()
-    os.kill(child.pid, signal.SIGUSR1)
-    child.join(timeout=30)
-    assert child.exitcode == -signal.SIGUSR1
+        toy_runner(tmp_path, runner, default_hooks=hooks, train_dataloader=loader(), custom_hooks=[Stop(stop)]).train()
+    context = multiprocessing.get_context('fork')
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        has_begun = context.Event()
+        child = context.Process(target=lambda begun: begun.set() or time.sleep(60), args=(has_begun,))
+        child.start()
+        has_begun.wait(30)  # a signal that comes in mid-fork is lost
+        os.kill(child.pid, number)
+        child.join(timeout=30)
+        assert child.exitcode == -number
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @RUNNERS
