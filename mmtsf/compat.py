@@ -118,6 +118,14 @@ def is_testing(runner: Any) -> bool:
     return not is_training(runner) and not all(isinstance(loop, (dict, type(None))) for loop in others)
 
 
+def tested_dataset(runner: Any) -> Any:
+    """Data set of a runner that was asked to test or to validate; ``runner.test_dataloader`` would build it where the
+    validation alone was asked for. Seen in MMEngine 0.10.7."""
+    loops = (runner._test_loop, runner._val_loop)
+    loop = next((loop for loop in loops if not isinstance(loop, (dict, type(None)))), None)
+    return getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+
+
 def accumulates(wrapper: Any) -> bool:
     """Whether an optimizer wrapper makes an update of several batches. Seen in MMEngine 0.10.7."""
     return getattr(wrapper, '_accumulative_counts', 1) > 1

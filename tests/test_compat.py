@@ -106,8 +106,10 @@ def test_a_runner_is_known_to_train_to_test_and_to_resume(tmp_path):
     runner = toy_runner(tmp_path / 'run', PlainRunner, scores=dict(acc=[0.1, 0.2, 0.3]))
     assert (compat.is_training(runner), compat.is_testing(runner)) == (False, False)
     assert compat.resumed_checkpoint(runner) is None
+    assert compat.tested_dataset(runner) is None
     runner.val()
     assert (compat.is_training(runner), compat.is_testing(runner)) == (False, True)
+    assert compat.tested_dataset(runner) is runner.val_dataloader.dataset
     runner.train()
     assert (compat.is_training(runner), compat.is_testing(runner)) == (True, False)
     compat.set_progress(runner.train_loop, 5, 17)

@@ -1,13 +1,21 @@
 """Name the classes of a data set in the order of their labels."""
 
-from collections import Counter
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from mmtsf.utils.names import EXPECTED, is_name
 from mmtsf.utils.read_text import read_names
 
 #: Lists of class names that come with the package: those of the data sets' annotations, in their order
 SHIPPED = Path(__file__).with_name('classes')
+#: Numbers that are written otherwise than labels are, and those that stand before and behind names
+ASCII = re.compile(r'-?[0-9]+')
+ODD = re.compile(r'[+]?([0-9]{1,18})(?:\.0*)?')
+BEFORE = re.compile(r'(?P<number>[0-9]{1,18})(?:\s*[.,;:)]\s*|\s+)(?P<name>.+)')
+BEHIND = re.compile(r'(?P<name>.+?)(?:\s*[,;:(]\s*|\s+)(?P<number>[0-9]{1,18})\)?')
 
 
 def class_names(
@@ -29,6 +37,7 @@ def class_names(
         FileNotFoundError: If there is no such file.
         ValueError: If they are more or fewer than ``num_classes``, or two are the same, or neither is given.
     """
+    place = 'class '
     if isinstance(classes, str):
         file = Path(data_root, classes)
         if not file.is_file():
@@ -36,20 +45,55 @@ def class_names(
                 f'the file of class names {file} does not exist; write one name a line in the '
                 'order of the labels, or set data.classes=None'
             )
-        classes = read_names(file)
+        place, classes = f'{file}, line ', read_names(file)
     if not classes and num_classes is None:
         raise ValueError('neither classes nor num_classes is given; set data.num_classes to the number of classes')
     if not classes and default_classes and len(shipped := shipped_classes(default_classes)) == num_classes:
         classes = shipped
-    names = list(classes) if classes else [str(label) for label in range(num_classes or 0)]
+    names = [_as_text(name) for name in classes or range(num_classes or 0)]
     if num_classes is not None and len(names) != num_classes:
         raise ValueError(
-            f'there are {len(names)} class names but num_classes is {num_classes}; set '
-            'data.num_classes to the number of classes'
+            f'there are {len(names)} class names but num_classes is {num_classes}'
+            f'{f" ({file})" if place != "class " else ""}; set data.num_classes to the number of classes'
         )
-    if doubled := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f'class names must differ, but {doubled[0]!r} occurs more than once')
+    first = 1 if place != 'class ' else 0
+    for label, name in enumerate(names):
+        if not is_name(name):
+            raise ValueError(f'{place}{label + first}: the name {name!r} is not taken, expected {EXPECTED}')
+        if name in names[:label]:
+            raise ValueError(f'{place}{label + first}: class names must differ, but {name!r} occurs more than once')
     return names
+
+
+def check_unnumbered(names: Sequence[str], source: str) -> None:
+    """Refuse class names that number the classes otherwise than their labels do.
+
+    Args:
+        names (Sequence[str]): Names in the order of the labels.
+        source (str): Where they stand.
+
+    Raises:
+        ValueError: If they are numbers such as ``1.0``, or all of them begin or end in numbers that count from another
+            one than 0, as ``1 run`` in the class file of UCF101.
+    """
+    plain = [unicodedata.normalize('NFKC', name) for name in names]
+    written = [(label, ODD.fullmatch(name)) for label, name in enumerate(plain) if not ASCII.fullmatch(names[label])]
+    odd = [names[label] for label, found in written if found and int(found[1]) != label]
+    for pattern in (BEFORE, BEHIND):
+        found = [match for match in map(pattern.fullmatch, plain) if match]
+        numbers = [int(match['number']) for match in found]
+        differ = len({match['name'] for match in found}) == len(names) > 1
+        if differ and max(numbers) - min(numbers) == len(set(numbers)) - 1 == len(names) - 1:
+            odd += [name for label, name in enumerate(names) if numbers[label] != label]
+    if odd:
+        raise ValueError(
+            f'the class name {odd[0]!r} in {source} is or has a number that is not its label, which counts from 0; '
+            'write the names alone, one a line, in the order of the labels'
+        )
+
+
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, int) else name
 
 
 def shipped_classes(dataset: str) -> list[str]:

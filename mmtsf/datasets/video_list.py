@@ -19,7 +19,7 @@ from mmtsf.utils.text import shorten
 
 from .annotation_lines import LABEL_HEADERS, is_number, number_of
 from .annotation_list import AnnotationList, Row, read_list
-from .class_names import class_names
+from .class_names import check_unnumbered, class_names
 from .decoders import ArrayReader, BrokenVideoError
 from .label_mistakes import columns, no_label, unknown_label
 from .loading.seeds import keep_random_state, seed_sample
@@ -105,6 +105,7 @@ class VideoListDataset(BaseActionDataset):
         self.left_out: dict[str, str] = {}
         self.video_dir = Path(data_root, video_dir or _video_dir(data_prefix or {}))
         self.were_there: dict[Path, int] = {}
+        self.class_source = classes if isinstance(classes, str) else 'data.classes'
         names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes, default_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
         #: Whether numbers are names of classes, which another place than theirs would have: 1, 2, 3
@@ -139,6 +140,7 @@ class VideoListDataset(BaseActionDataset):
                 f'the annotation file {file} does not exist; write one with a line "path label" '
                 'for each video, or point data.root at the folder that holds it'
             )
+        check_unnumbered(list(self.label_of), self.class_source)
         listed = read_list(file, self.video_dir, self.allow_outside, self._is_label, self.multi_class)
         self._check_columns(file, listed)
         data_list, rows = [], listed.rows

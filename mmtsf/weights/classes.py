@@ -1,18 +1,11 @@
 """Read the class names that a checkpoint holds."""
 
 import reprlib
-import unicodedata
 from collections import Counter
 from typing import Any
 
+from mmtsf.utils.names import EXPECTED, is_name
 from mmtsf.utils.text import shorten
-
-#: Characters of a name
-LONGEST = 500
-#: Line ends, escape codes, halves of characters, and those that are not seen or turn others round
-CONTROL = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
-#: A tab, and those that join and part letters or emoji
-ALLOWED = '\t\u200c\u200d'
 
 
 def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
@@ -31,11 +24,11 @@ def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
     names = _told(checkpoint)
     if names is None:
         return None
-    odd = [names] if not isinstance(names, (list, tuple)) else [name for name in names if not _is_name(name)]
+    odd = [names] if not isinstance(names, (list, tuple)) else [name for name in names if not is_name(name)]
     if odd:
         raise ValueError(
             f'the class names in this checkpoint are not taken: {reprlib.repr(odd[0])}, expected a list of texts of '
-            f'one line that can be seen, of at most {LONGEST} characters'
+            f'{EXPECTED}'
         )
     if len(names) != num_classes:
         raise ValueError(f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class')
@@ -61,9 +54,3 @@ def _inner(value: dict, name: str) -> dict:
     if not isinstance(inner, (dict, type(None))):
         raise ValueError(f'{name} in this checkpoint is {reprlib.repr(inner)}, expected a dict')
     return inner or {}
-
-
-def _is_name(value: Any) -> bool:
-    if not isinstance(value, str) or len(value) > LONGEST or not value.strip():
-        return False
-    return not any(unicodedata.category(character) in CONTROL for character in value if character not in ALLOWED)

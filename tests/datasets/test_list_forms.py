@@ -1,6 +1,7 @@
 """Lists as people write them: each form gives the same videos and labels, or one error with the remedy."""
 
 import codecs
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import AnnotationList, Row, is_number, read_list, write_list
+from mmtsf.weights import classes_of
 
 
 def labels_of(folder: Path, name: str, content: str | bytes, **arguments) -> list[tuple]:
@@ -288,3 +290,62 @@ def test_several_labels_are_never_guessed(there, tmp_path):
     assert (path, [label for label, on in enumerate(labels) if on]) == ('frames 8', [2, 4])
     [(path, labels)] = labels_of(tmp_path, 'list.txt', 'frames 2\n', **more)
     assert (path, labels[2]) == ('frames', 1)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'named'),
+    [
+        (['1.0', '2.0', '3.0'], '1.0'),
+        (['+1', '+2', '+3'], '+1'),
+        (['\uff11', '\uff12', '\uff13'], '\uff11'),
+        (['1.', '2.', '3.'], '1.'),
+        (['1 run', '2 jump', '3 sit'], '1 run'),
+        (['1,run', '2,jump', '3,sit'], '1,run'),
+        (['1. run', '2. jump', '3. sit'], '1. run'),
+        (['jump 1', 'run 0', 'sit 2'], 'jump 1'),
+        (['0 jump', '2 run', '1 sit'], '2 run'),
+    ],
+)
+def test_a_class_file_that_numbers_the_classes_otherwise_is_refused(classes, named, tmp_path):
+    (tmp_path / 'classes.txt').write_text('\n'.join(classes) + '\n')
+    words = (
+        f"the class name '{re.escape(named)}' in classes.txt is or has a number .*; write the names alone, one a line"
+    )
+    with pytest.raises(ValueError, match=words):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 1\n', classes='classes.txt')
+
+
+@pytest.mark.parametrize(
+    'classes',
+    [
+        ['0.', '1.', '2.'],
+        ['0 run', '1 jump', '2 sit'],
+        ['class 1', 'class 2', 'class 3'],
+        ['100 m', '200 m', 'hurdles 2'],
+        [0, 1, 2],
+    ],
+)
+def test_names_that_hold_numbers_are_taken_where_they_mislead_nobody(classes, tmp_path):
+    assert labels_of(tmp_path, 'list.txt', 'a.mp4 1\n', classes=classes) == [('a.mp4', 1)]
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('run\njump\nrun\n', "classes.txt, line 3: class names must differ, but 'run' occurs more than once"),
+        ('run\njump\n', 'there are 2 class names but num_classes is 3 .*classes.txt'),
+        ('run\njump\x1b[31m\nsit\n', 'classes.txt, line 2: the name .* is not taken, expected one line that can be'),
+        ('run\njump\u2028up\nsit\n', 'classes.txt, line 2: the name .* is not taken'),
+        ('a\u202eb\njump\nsit\n', 'classes.txt, line 1: the name .* is not taken'),
+    ],
+)
+def test_class_names_that_no_checkpoint_could_hold_are_refused_before_training(content, words, tmp_path):
+    (tmp_path / 'classes.txt').write_text(content)
+    with pytest.raises(ValueError, match=words):
+        labels_of(tmp_path, 'list.txt', 'a.mp4 1\n', classes='classes.txt', num_classes=3)
+
+
+def test_marks_of_scripts_in_use_are_taken_before_training_and_from_a_checkpoint(tmp_path):
+    names = ['a\u200eb', 'so\u00adfa', '\u0645\u06cc\u200c\u0631']
+    assert labels_of(tmp_path, 'list.txt', 'a.mp4 so\u00adfa\n', classes=names) == [('a.mp4', 1)]
+    assert classes_of(dict(meta=dict(classes=names)), 3) == names

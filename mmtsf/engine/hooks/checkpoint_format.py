@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmtsf import compat
 from mmtsf.engine.runner.bare_model import bare_model
+from mmtsf.engine.runner.check_classes import check_tested_classes
 from mmtsf.engine.runner.check_resume import check
 from mmtsf.engine.runner.run_record import RunRecord
 from mmtsf.models import TimeSformer
@@ -55,6 +56,8 @@ class CheckpointFormatHook(Hook):
         resumes = compat.resumed_checkpoint(runner) is not None
         if resumes and hasattr(runner, 'resumed_run'):  # MMEngine's runner takes what the checkpoint says
             runner.resumed_run = check(runner, checkpoint, weights)
+        if compat.is_testing(runner):
+            check_tested_classes(runner, checkpoint)
         if not is_ours:
             return
         report = load_weights(weights, model, may_start_fresh=not (resumes or compat.is_testing(runner)))

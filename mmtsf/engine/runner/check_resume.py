@@ -5,7 +5,6 @@ was. What the config says, the config says: rates and other settings of the opti
 through again up to the iteration where the checkpoint was written.
 """
 
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mmtsf.utils.text import shorten
 from mmtsf.weights import Weights, classes_of, not_finite
 
 from .bare_model import bare_model
+from .check_classes import first_difference
 from .check_optimizer import FLOATS, START_ANEW, check_optimizer
 from .checkpoint_files import CheckpointFiles
 from .run_record import RunRecord, differences, is_count, is_number, is_text, plain_settings
@@ -152,10 +152,8 @@ def _check_data(runner: Runner, checkpoint: dict, run: RunRecord) -> None:
     dataset = runner.train_dataloader.dataset
     classes = list(getattr(dataset, 'metainfo', {}).get('classes') or ())
     named = classes_of(checkpoint, len(classes)) if classes else None
-    if named and named != classes:
-        at, (was_class, is_class) = next(
-            (place, pair) for place, pair in enumerate(zip_longest(named, classes)) if pair[0] != pair[1]
-        )
+    if named and (found := first_difference(named, classes)):
+        at, was_class, is_class = found
         raise ValueError(
             f'cannot resume: class {at} is {is_class!r}, and was {was_class!r} in the checkpoint; give the classes in '
             f'the order it was trained with, or {START_ANEW}'

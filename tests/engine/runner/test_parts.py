@@ -233,3 +233,26 @@ def test_what_a_checkpoint_calls_its_config_is_not_executed(tmp_path):
     torch.save(checkpoint, path)
     toy_runner(tmp_path, resume=True).train()
     assert not Path(tmp_path, 'executed').exists()
+
+
+@pytest.mark.parametrize(
+    ('named', 'classes', 'refused'),
+    [
+        (['run', 'jump'], ['jump', 'run'], True),
+        (['run', 'jump'], ['run', 'sit'], True),
+        (['run', 'jump'], ['Run', 'jump'], False),
+        (['0', '1'], ['run', 'jump'], False),
+        (['LABEL_1', 'LABEL_0'], ['run', 'jump'], False),
+        (['run', 'jump'], ['0', '1'], False),
+        (None, ['run', 'jump'], False),
+    ],
+)
+def test_weights_are_tested_on_classes_of_their_own_names_alone(named, classes, refused, tmp_path):
+    torch.save(dict(state_dict=ToyModel().state_dict(), meta=dict(classes=named)), tmp_path / 'weights.pth')
+    runner = toy_runner(
+        tmp_path / 'run', scores=dict(acc=[0.5]), default_hooks=HOOKS, load_from=str(tmp_path / 'weights.pth')
+    )
+    runner.val_dataloader.dataset.metainfo = dict(classes=classes)
+    words = "class . of the data set is '(jump|sit)', and '(run|jump)' in the checkpoint; .*data.classes=.*data.source="
+    with pytest.raises(ValueError, match=words) if refused else nullcontext():
+        runner.val()
