@@ -90,6 +90,31 @@ def test_two_series_of_which_none_is_the_larger_are_named(names, words, tmp_path
     assert str(error.value).startswith(f'{tmp_path}: ')
 
 
+@pytest.mark.parametrize(
+    'names', [['flower_{}.jpg', 'cover_1.jpg'], ['x_{}.jpg', 'thumb.jpg'], ['flow_{}.jpg', 'a.jpg']]
+)
+def test_a_series_is_not_left_out_for_a_single_image(names, tmp_path):
+    write(tmp_path, *(names[0].format(number) for number in range(1, 4)), names[1])
+    with pytest.warns(UserWarning, match=f'the frames are {names[0].replace("{}", ".")}; left out are '):
+        assert order_of(tmp_path) == [0, 1, 2]
+
+
+def test_case_parts_no_series(tmp_path):
+    write(tmp_path, 'IMG_1.jpg', 'img_2.jpg', 'IMG_3.JPG')
+    assert order_of(tmp_path) == [0, 1, 2]
+
+
+def test_what_is_left_out_is_named_once(tmp_path):
+    for name in ('v1', 'v2'):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, 'rgb_1.jpg', 'rgb_2.jpg', 'depth_1.png')
+    with pytest.warns(
+        UserWarning, match='the frames are rgb_.*.jpg; left out are depth_.*.png, here and elsewhere'
+    ) as seen:
+        assert [order_of(tmp_path / name) for name in ('v1', 'v2')] == [[0, 1], [0, 1]]
+    assert len(seen) == 1
+
+
 def test_a_folder_of_companions_alone_holds_no_images(tmp_path):
     write(tmp_path, '._img_1.jpg')
     with pytest.raises(BrokenVideoError, match='the folder holds no images'):

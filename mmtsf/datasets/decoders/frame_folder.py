@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmtsf.utils.media import IMAGES, is_frame
+from mmtsf.utils.text import shorten
 
 from .broken import BrokenVideoError
 from .limits import Limits
@@ -22,16 +23,19 @@ FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP')
 #: A number in a name: its digits, and those behind a decimal point
 NUMBER = re.compile(r'([0-9]+)(?:\.([0-9]+))?')
 #: How the names of optical flow begin, which MMAction2 keeps beside the frames that it is of
-FLOW = re.compile(r'flow|[xy]_$', re.IGNORECASE)
+FLOW = re.compile(r'(flow)?[_-]?([xy])?[_. -]*')
+#: Series of frames and of what was left out that were named already
+NAMED: set[tuple[str, str]] = set()
 
 
 class FrameFolderReader(VideoReader):
     """Images of a folder in the order of the numbers in their names, by value: ``img_9`` before ``img_10``, ``0.033``
     before ``0.1``.
 
-    Names that differ in numbers alone are a series, ``img_*`` say. Of several series the largest is the video, but
-    optical flow (``flow_*``, ``x_*``, ``y_*``) is not while there is another. Hidden files are no frames, nor is what
-    has the name of an image and is no regular file, such as a FIFO, which is named in a warning.
+    Names that differ in numbers and case alone are a series, ``img_*`` say. Of several series the largest is the
+    video, but optical flow (``flow_*``, ``flow_x_*``, or ``x_*`` with ``y_*``) is not while there is another of about
+    its length. Those that are left out are named in a warning, once for each pattern of names. Hidden files are no
+    frames, nor is what has the name of an image and is no regular file, such as a FIFO, which is named in a warning.
 
     Args:
         path (str): Path of the folder.
@@ -96,11 +100,10 @@ def _frames(path: str, names: list[str]) -> list[str]:
     series: dict[tuple[str, ...], list[tuple[list, str]]] = {}
     for name in names:
         parts = NUMBER.split(name.rpartition('.')[0])  # text, digits, decimals, text, digits, decimals, text, ...
-        texts = tuple(parts[::3]) if len(parts) > 1 else ()
+        texts = tuple(part.casefold() for part in parts[::3]) if len(parts) > 1 else ()
         order = [(int(digits), decimals or '') for digits, decimals in zip(parts[1::3], parts[2::3])]
         series.setdefault(texts, []).append((order or [(0, name)], name))
-    kept = [texts for texts in series if not (texts and FLOW.match(texts[0]))] or list(series)
-    first, *others = sorted(kept, key=lambda texts: (-len(series[texts]), texts))
+    first, *others = sorted(_without_flow(series), key=lambda texts: (-len(series[texts]), texts))
     if others and len(series[others[0]]) == len(series[first]):
         raise BrokenVideoError(
             path,
@@ -111,7 +114,25 @@ def _frames(path: str, names: list[str]) -> list[str]:
     for (order, name), (following, other) in pairwise(frames):
         if order == following:
             raise BrokenVideoError(path, f'{name} and {other} have the same number; put each into a folder of its own')
+    if dropped := sorted(_shown(found) for texts, found in series.items() if texts != first):
+        _warn_once(_shown(series[first]), shorten(dropped), path)
     return [name for _, name in frames]
+
+
+def _without_flow(series: dict[tuple[str, ...], list]) -> list[tuple[str, ...]]:
+    """Series that are no optical flow; all where the others are far shorter, as a cover is."""
+    found = {texts: FLOW.fullmatch(texts[0]) for texts in series if texts and texts[0]}
+    axes = {match[2] for match in found.values() if match and not match[1]}
+    flow = {texts for texts, match in found.items() if match and (match[1] or (match[2] and {'x', 'y'} <= axes))}
+    others = [texts for texts in series if texts not in flow]
+    longest = max((len(series[texts]) for texts in flow), default=0)
+    return others if any(2 * len(series[texts]) >= longest for texts in others) else list(series)
+
+
+def _warn_once(kept: str, dropped: str, path: str) -> None:
+    if (kept, dropped) not in NAMED:
+        NAMED.add((kept, dropped))
+        warnings.warn(f'in {path} the frames are {kept}; left out are {dropped}, here and elsewhere', stacklevel=2)
 
 
 def _counts_behind_points(series: list[tuple[list, str]]) -> bool:
