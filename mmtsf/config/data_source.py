@@ -10,7 +10,7 @@ from mmtsf.utils.class_folders import find_classes, has_classes
 from mmtsf.utils.data_root import OF_FOLDERS, OF_LISTS, check_root, lists_beside_classes, source_of
 
 from .checks import shipped
-from .lineage import inherited
+from .lineage import inherited, writes
 from .shipped import config_path
 
 LISTS = ('train_list', 'val_list', 'test_list')
@@ -24,7 +24,7 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
     ``data.source='auto'`` is ``'list'`` where ``data.root`` holds the training list, or ``data`` has words for lists
     alone; else ``'folder'`` where it holds class folders, or ``data`` has words for folders alone; else ``'list'``. A
     folder tells the number of classes where ``data.root`` is another than that of the shipped data set whose number
-    ``data.num_classes`` is.
+    ``data.num_classes`` is, and no config of a user's writes the number.
 
     Args:
         values (dict): A config, with its references.
@@ -45,8 +45,13 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
     root = data.get('root')
     if source != 'folder' or not isinstance(root, str) or not has_classes(Path(root)):
         return changes
-    usual = _usual(lineage)
-    if data.get('num_classes') != usual.get('num_classes') or root == usual.get('root'):
+    usual, folder = _usual(lineage), _shipped_folder()
+    own = [path for path, _ in lineage if not path.is_relative_to(folder)]
+    if (
+        any(writes(path, 'data', 'num_classes') for path in own)
+        or data.get('num_classes') != usual.get('num_classes')
+        or root == usual.get('root')
+    ):
         return changes
     number = len(find_classes(root))
     if 'data.num_classes' in options and data['num_classes'] != number:
@@ -98,9 +103,13 @@ def _there(data: dict) -> str:
 
 def _usual(lineage: list[tuple[Path, dict]]) -> dict:
     """The table ``data`` of the last shipped file that a config is made of."""
-    folder = config_path('mmtsf::_base_/datasets/videos.py').resolve().parents[2]
+    folder = _shipped_folder()
     tables = [values.get('data') or {} for path, values in lineage if path.is_relative_to(folder)]
     return next((table for table in reversed(tables) if 'root' in table), shipped()[1]['data'])
+
+
+def _shipped_folder() -> Path:
+    return config_path('mmtsf::_base_/datasets/videos.py').resolve().parents[2]
 
 
 def taken_lists(config: Config) -> str | None:

@@ -46,6 +46,21 @@ def bases(file: Path) -> list[Path]:
     return [path.resolve() for path in paths if path.is_file()]
 
 
+def writes(file: Path, table: str, key: str) -> bool:
+    """Whether a config file itself, without its bases, writes a key of a table."""
+    text = VARIABLE.sub('_', file.read_text(encoding='utf-8'))
+    if file.suffix != '.py':
+        text = re.sub(r'\{\{.*?\}\}', 'null', text)
+        values = json.loads(text) if file.suffix == '.json' else yaml.safe_load(text) or {}
+        return isinstance(values.get(table), dict) and key in values[table]
+    statements = ast.parse(re.sub(r'\{\{.*?\}\}', '_', text)).body
+    parts = [list(ast.walk(line)) for line in statements if isinstance(line, (ast.Assign, ast.AugAssign, ast.Expr))]
+    ours = [nodes for nodes in parts if any(isinstance(node, ast.Name) and node.id == table for node in nodes)]
+    return any(
+        key in (getattr(node, name, None) for name in ('arg', 'attr', 'value')) for nodes in ours for node in nodes
+    )
+
+
 def _named(suffix: str, text: str) -> Any:
     if suffix != '.py':
         text = re.sub(r'\{\{.*?\}\}', 'null', text)

@@ -1,5 +1,6 @@
 """What data.root holds tells whether lists or class folders are meant, in whatever reads a config."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,26 @@ def test_class_folders_are_taken_where_a_list_of_others_than_training_is(folder)
 
 def put_list(folder: Path) -> None:
     (folder / 'val_list.txt').write_text('run/0.mp4 0\n')
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        "data = dict(root='{folder}', num_classes=400)",
+        "data = {{'num_classes': 400, 'root': '{folder}'}}",
+        "data = dict(root='{folder}')\ndata['num_classes'] = 400",
+        "data = dict(root='{folder}')\ndata.update(num_classes=400)",
+    ],
+)
+def test_a_number_that_a_file_of_ones_own_writes_stays_though_it_is_the_usual_one(lines, folder, tmp_path):
+    (tmp_path / 'mine.py').write_text(f"_base_ = '{K400}'\n{lines.format(folder=folder)}\n")
+    (tmp_path / 'child.py').write_text("_base_ = 'mine.py'\n")
+    (tmp_path / 'mine.json').write_text(
+        json.dumps(dict(_base_=str(K400), data=dict(root=str(folder), num_classes=400)))
+    )
+    for name in ('mine.py', 'child.py', 'mine.json'):
+        found = load_config(tmp_path / name)
+        assert (types_of(found), found.model.cls_head.num_classes) == ({'VideoFolderDataset'}, 400)
 
 
 def remove_videos(folder: Path) -> None:
