@@ -1,6 +1,6 @@
 """Small real video files whose frames say which they are, by their grey."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,16 +89,17 @@ def moving_texture(num_frames: int, height: int = 64, width: int = 128) -> list[
     return [texture[:height, shift : shift + width] for shift in range(num_frames)]
 
 
-def remux(source: str, path: Path, first: int = 0, shift: int = 0) -> str:
-    """Copy the packets of a video from the ``first`` one on, ``shift`` frames later."""
+def remux(source: str, path: Path, first: int = 0, shift: int = 0, without: Collection[int] = ()) -> str:
+    """Copy the packets of a video from the ``first`` one on, ``shift`` frames later, leaving some out."""
     with av.open(source) as container, av.open(str(path), 'w') as out:
         stream = container.streams.video[0]
         target = out.add_stream_from_template(stream)
-        packets = [packet for packet in container.demux(stream) if packet.size][first:]
+        every = [packet for packet in container.demux(stream) if packet.size]
+        packets = [packet for number, packet in enumerate(every) if number >= first and number not in without]
         frame = round(1 / (stream.average_rate * stream.time_base))
-        begin = packets[0].pts if shift else 0
+        begin = packets[0].pts
         for packet in packets:
-            if packet.pts is not None:
+            if shift:
                 packet.pts, packet.dts = packet.pts - begin + shift * frame, packet.dts - begin + shift * frame
             packet.stream = target
             out.mux(packet)

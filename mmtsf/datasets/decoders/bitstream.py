@@ -42,8 +42,8 @@ def length_size(codec: str, extradata: bytes | None) -> int:
     return (extradata[places[codec]] & 3) + 1
 
 
-def _units(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
-    """Beginning and end of each unit.
+def units(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
+    """Hand out beginning and end of each unit of H.264 or H.265.
 
     Raises:
         ValueError: If the lengths do not add up.
@@ -66,7 +66,7 @@ def _units(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
 def _h264(data: bytes, length_size: int) -> Picture | None:
     """ISO/IEC 14496-10, 7.3.1: a start is an IDR picture, or an exact recovery point without a delay."""
     pictures, is_idr, is_recovery = 0, False, False
-    for start, end in _units(data, length_size):
+    for start, end in units(data, length_size):
         kind = data[start] & 31
         if data[start] & 0x80 or end - start < 2 or 2 <= kind <= 4:  # damaged; partitioned
             return None
@@ -96,7 +96,7 @@ def _is_recovery_point(sei: bytes) -> bool:
 def _hevc(data: bytes, length_size: int) -> Picture | None:
     """ITU-T H.265, 7.3.1 and table 7-1: a start is an IDR or CRA picture."""
     pictures, kinds = 0, set()
-    for start, end in _units(data, length_size):
+    for start, end in units(data, length_size):
         kind, layer = data[start] >> 1, (data[start] & 1) << 5 | data[start + 1] >> 3
         if end - start < 3 or kind > 63 or 16 <= kind <= 18 or kind in (36, 37):  # damaged; after a cut or an end
             return None

@@ -11,7 +11,7 @@ import numpy as np
 from .broken import BrokenVideoError
 from .frame_index import Packet, decode_all, read_index
 from .limits import Limits
-from .local_file import file_url, open_stream, takes_for_pattern
+from .local_file import file_url, takes_for_pattern
 from .orientation import is_mirror, upright_shape
 from .reader import VideoReader
 
@@ -54,16 +54,19 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str, limits: Limits = Limits(), check_time: Callable[[], None] = lambda: None) -> None:
         self.path, self.limits = path, limits
-        index, _ = read_index(path, limits, check_time)
-        stream = open_stream(path, limits, again=True)
-        with stream.container:
-            first = next(decode_all(path, stream, limits, check_time))
-        self._shape, is_mirrored = upright_shape(first), is_mirror(first)
+        index, stream = read_index(path, limits, check_time)
         with Path(path).open('rb') as file:
             if PLAYLIST.match(file.read(8)) or takes_for_pattern(path):
                 raise BrokenVideoError(path, f'decord may take it for a list of files; {REMEDY}')
-        if index.container not in CONTAINERS or index.codec not in CODECS or is_mirrored:
+        if stream is None:
             raise BrokenVideoError(path, WRONG)
+        with stream.container:
+            stream.container.seek(index.times[0], stream=stream)
+            first = next(decode_all(path, stream, limits, check_time), None)
+        is_known = index.container in CONTAINERS and index.codec in CODECS
+        if first is None or is_mirror(first) or not is_known:
+            raise BrokenVideoError(path, WRONG)
+        self._shape = upright_shape(first)
         decord = _decord()
         try:
             self._video = decord.VideoReader(file_url(path), num_threads=1)

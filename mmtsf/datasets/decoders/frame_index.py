@@ -11,8 +11,9 @@ import numpy as np
 
 from .bitstream import DAMAGED, INSPECTORS, Picture, length_size
 from .broken import BrokenVideoError
+from .frame_numbers import FrameNumbers
 from .limits import Limits
-from .local_file import TOO_LARGE, open_stream, reason
+from .local_file import A_LARGE_FRAME, TOO_LARGE, open_stream
 
 #: Pictures that a decoder may hold back; where more are out of order, times begin anew in mid-file
 MOST_REORDERED = 16
@@ -25,6 +26,8 @@ DEFAULT_RATE = 25
 #: Seconds by which the beginning of a file and its first frame differ where they are the same
 ROUNDING = 1e-4
 NO_FRAMES = 'no frame of it can be decoded'
+#: Codecs whose frames may refer to several others, so that one that is missing may be missed much later
+WITH_MISSING = {'h264', 'hevc'}
 ENCRYPTION = ('encryption_info', 'encryption_init_info')
 
 
@@ -97,11 +100,17 @@ def read_index(path: str, limits: Limits, check_time: Callable[[], None]) -> tup
         tuple[FrameIndex, VideoStream | None]: The index, and the stream at its end, where it may be read again.
     """
     stream = open_stream(path, limits)
-    found = _read_packets(path, stream, limits)
-    if found is not None and _is_known(stream, found):
-        return _index_packets(path, stream, found), stream
-    stream.container.close()
-    return decode_index(path, limits, check_time), None
+    index = None
+    try:
+        found = _read_packets(path, stream, limits)
+        if found is not None and _is_known(stream, found):
+            index = _index_packets(path, stream, found)
+    finally:
+        if index is None or not index.times:
+            stream.container.close()
+    if index is None:
+        index = decode_index(path, limits, check_time)
+    return index, stream if index.times else None
 
 
 class _Found(NamedTuple):
@@ -139,11 +148,14 @@ def _is_known(stream: Any, found: list[_Found]) -> bool:
         return False
     if stream.codec_context.name == 'h264' and stream.codec_context.field_order != PROGRESSIVE:
         return False  # two packets may show one frame
+    if stream.codec_context.name == 'hevc' and any(packet.is_discard for packet in found):
+        return False  # where an edit list jumps, frames are lost
     first = next((f.picture for f in found[1:] if f.picture.shown and not f.picture.is_start), None)
     return first is None or not first.is_bidirectional
 
 
-def _index_packets(path: str, stream: Any, found: list[_Found]) -> FrameIndex:
+def _index_packets(path: str, stream: Any, found: list[_Found]) -> FrameIndex | None:
+    """Index of known packets; None where their times contradict each other."""
     shown = [packet for packet in found if packet.picture.shown and not packet.is_discard]
     if not shown:
         raise BrokenVideoError(path, NO_FRAMES)
@@ -154,12 +166,38 @@ def _index_packets(path: str, stream: Any, found: list[_Found]) -> FrameIndex:
         times = [packet.dts for packet in shown if packet.dts is not None]
     last = max(shown, key=lambda packet: packet.pts or 0)
     is_timed = len(set(times)) == len(shown) and _is_reordered_a_little(times)
+    if len(times) == len(shown) and not is_timed:
+        return None
     times = sorted(times)
+    if _has_holes(times) and not _is_complete(path, stream):
+        return None  # frames that refer to those of missing packets are missing or wrong
     index = _timed(stream, times if is_timed else [None] * len(shown), last.duration)
     if is_timed and not is_guess:
         index.times = times
         index.packets = [Packet(p.pts if p.picture.shown else None, p.picture.is_start) for p in found]
     return index
+
+
+def _has_holes(times: list[int]) -> bool:
+    steps = np.diff(times)
+    return len(steps) > 0 and bool(steps.max() > 1.5 * np.median(steps))
+
+
+def _is_complete(path: str, stream: Any) -> bool:
+    """Whether no packet is missing to which frames may refer, where times have holes; of H.265 nothing tells it."""
+    context = stream.codec_context
+    if context.name not in WITH_MISSING:
+        return True
+    if context.name != 'h264':
+        return False
+    extradata = context.extradata or b''
+    numbers = FrameNumbers(extradata, length_size('h264', extradata))
+    again = open_stream(path, again=True)
+    with again.container:
+        try:
+            return all(numbers.follows(bytes(packet)) for packet in again.container.demux(again) if packet.size)
+        except (av.InvalidDataError, *DAMAGED):
+            return False
 
 
 def _is_reordered_a_little(times: list[int]) -> bool:
@@ -218,11 +256,13 @@ def decode_all(
         except (StopIteration, av.InvalidDataError):
             return
         try:
-            yield from packet.decode() if packet.size else stream.codec_context.decode(None)
+            for frame in packet.decode() if packet.size else stream.codec_context.decode(None):
+                tally['damaged'] += frame.is_corrupt
+                yield frame
         except av.FFmpegError as error:
-            if TOO_LARGE in str(error):
-                raise BrokenVideoError(path, reason(error, '')) from error
-            limits.check_frame(path, stream.codec_context.width, stream.codec_context.height)
+            context = stream.codec_context
+            if TOO_LARGE in str(error) or context.width * context.height > limits.frame_pixels:
+                raise BrokenVideoError(path, A_LARGE_FRAME) from error
             tally['damaged'] += 1
         if not packet.size:
             return

@@ -3,7 +3,8 @@
 import codecs
 import os
 import stat
-from itertools import takewhile
+from collections import Counter
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ MOST_PACKED = 2**17
 STILLS = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails | Disposition.dependent
 NO_VIDEO = 'PyAV finds no video that it can decode'
 PLAYLIST = 'it is no video but text, as playlists and scripts are, which are not opened'
+A_LARGE_FRAME = 'a frame has more pixels than limits.frame_pixels allows'
 #: What FFmpeg says of frames that are larger than it may decode
-TOO_LARGE = 'Picture size'
+TOO_LARGE = 'exceeds specified max pixel count'
 
 
 def file_url(path: str | Path) -> str:
@@ -120,9 +122,7 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
 
 def reason(error: Exception, otherwise: str) -> str:
     """Why FFmpeg could not go on, as far as it says so."""
-    if TOO_LARGE in str(error):
-        return 'a frame has more pixels than limits.frame_pixels allows'
-    return otherwise
+    return A_LARGE_FRAME if TOO_LARGE in str(error) else otherwise
 
 
 def _best(path: str, container: InputContainer, limits: Limits) -> Any:
@@ -130,20 +130,29 @@ def _best(path: str, container: InputContainer, limits: Limits) -> Any:
     if not streams:
         container.close()
         raise BrokenVideoError(path, NO_VIDEO)
-    stream = max(streams, key=_rank)
+    stream = streams[0]
+    if len(streams) > 1:
+        lengths = _lengths(path, limits)
+        stream = max(streams, key=lambda stream: _rank(stream, lengths[stream.index]))
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {'max_pixels': str(limits.frame_pixels)}
     return stream
 
 
-def _rank(stream: Any) -> tuple:
+def _lengths(path: str, limits: Limits) -> Counter[int]:
+    """Packets of each video stream, which headers may not tell."""
+    with _open(path, limits, again=True) as container:
+        packets = islice(container.demux(*container.streams.video), 2 * limits.frames)
+        return Counter(packet.stream_index for packet in packets if packet.size)
+
+
+def _rank(stream: Any, length: int) -> tuple:
     """Moving pictures before stills such as covers; then the larger, those in colour (an alpha plane is gray), the
     longer, the earlier."""
     context = stream.codec_context
-    is_still = bool(stream.disposition & STILLS) or stream.frames == 1
+    is_still = bool(stream.disposition & STILLS) or length < 2
     is_gray = (context.pix_fmt or '').startswith('gray')
-    seconds = (stream.duration or 0) * (stream.time_base or 0)
-    return not is_still, context.width * context.height, not is_gray, seconds, -stream.index
+    return not is_still, context.width * context.height, not is_gray, length, -stream.index
 
 
 def _open(path: str, limits: Limits, again: bool) -> InputContainer:
@@ -188,6 +197,8 @@ def _check_streamed(path: str, limits: Limits) -> None:
             stream.codec_context.skip_frame = 'NONKEY'
         for packet in takewhile(lambda packet: (packet.pos or 0) < PROBED, container.demux(streams)):
             context: Any = packet.stream.codec_context
+            if packet.stream not in streams or context is None:  # FFmpeg has changed its mind
+                continue
             try:
                 context.decode(packet)
             except av.FFmpegError as error:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .frame_index import ROUNDING, decode_all, decode_index, read_index
+from .frame_index import ROUNDING, FrameIndex, decode_all, decode_index, read_index
 from .limits import Limits
 from .local_file import open_stream
 from .orientation import upright
@@ -19,6 +19,10 @@ from .reader import VideoReader, stack
 WITH_UNREFERENCED_FRAMES = {'h264'}
 #: Containers that are searched by an index of theirs
 WITH_AN_INDEX = {'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi'}
+
+
+class _DamageError(Exception):
+    """A frame is damaged in a way that its packet does not tell."""
 
 
 class PyAVReader(VideoReader):
@@ -46,14 +50,20 @@ class PyAVReader(VideoReader):
         self.path, self.limits, self.check_time = path, limits, check_time
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         self._index, self._stream = read_index(path, limits, check_time)
+        self._exact: FrameIndex | None = None  # once frames were missing
         self.fps, self.clock = self._index.fps, self._index.clock
         self.times: np.ndarray = self._index.seconds
         self.num_frames = len(self.times) - 1
 
+    def __del__(self) -> None:
+        if (stream := getattr(self, '_stream', None)) is not None:
+            stream.container.close()  # it and its streams hold each other
+
     @property
     def num_lost(self) -> int:
         """Packets that are known by now to be damaged or missing; all of them, once all frames were read."""
-        return self._index.lost
+        exact = self._exact or self._index
+        return max(exact.lost, self.num_frames - len(exact.seconds) + 1)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         wanted, places = np.unique(indices, return_inverse=True)
@@ -61,14 +71,21 @@ class PyAVReader(VideoReader):
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         wanted, done = indices.tolist(), 0
-        for frame in self._by_time(wanted) if self._index.times else self._in_order(wanted):
-            yield self._to_rgb(frame)
-            done += 1
-        if done < len(wanted):  # a packet that did not look damaged shows no frame
-            self._index = decode_index(self.path, self.limits, self.check_time)
-            begun = self._index.seconds[:-1].searchsorted(self.times[wanted[done:]] + ROUNDING, 'right')
-            for frame in self._in_order((begun - 1).clip(0).tolist()):
+        if self._exact is None:
+            for frame in self._by_time(wanted) if self._index.times else self._in_order(self._index, wanted):
                 yield self._to_rgb(frame)
+                done += 1
+        if done < len(wanted):  # there is damage that packets do not tell
+            self._exact = self._exact or decode_index(self.path, self.limits, self.check_time)
+            for frame in self._in_order(self._exact, self._shown_at(self._exact, wanted[done:])):
+                yield self._to_rgb(frame)
+
+    def _shown_at(self, exact: FrameIndex, wanted: list[int]) -> list[int]:
+        """Frames of a full decode that are shown at the times of the wanted ones, or last before them."""
+        if len(exact.seconds) == len(self.times):
+            return wanted
+        begun = exact.seconds[:-1].searchsorted(self.times[wanted] + ROUNDING, 'right')
+        return (begun - 1).clip(0).tolist()
 
     def _by_time(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, decoded from the starts before them; up to the first one that is missing."""
@@ -82,7 +99,7 @@ class PyAVReader(VideoReader):
                     if frame is None or frame.pts != time:
                         return
                     yield frame
-            except av.FFmpegError:
+            except (av.FFmpegError, _DamageError):
                 return
 
     def _from_the_first(self) -> tuple[Any, Iterator[Any]]:
@@ -99,17 +116,28 @@ class PyAVReader(VideoReader):
         return stream, stream.container.demux(stream)
 
     def _decode(self, context: Any, packets: Iterator[Any], wanted: Collection[int]) -> Iterator[av.VideoFrame]:
-        """Frames of the ``wanted`` times, and others that are decoded on the way to them."""
+        """Frames of the ``wanted`` times, and others that are decoded on the way to them.
+
+        Raises:
+            _DamageError: If one of these is damaged, as all frames may be that refer to it.
+        """
         may_skip = context.name in WITH_UNREFERENCED_FRAMES
-        needed = self._needed(wanted)
+        needed, begin = self._needed(wanted), 0
         for place, packet in enumerate(packets):
             self.check_time()
+            frames: list[av.VideoFrame] = []
             if place < len(needed) and needed[place]:
+                if not place or not needed[place - 1]:
+                    begin = self._index.packets[place].time or 0
                 context.skip_frame = 'NONREF' if may_skip and packet.pts not in wanted else 'DEFAULT'
-                yield from context.decode(packet)
+                frames = context.decode(packet)
             elif place and needed[place - 1]:  # the last packet of all is empty
-                yield from context.decode(None)
+                frames = context.decode(None)
                 context.flush_buffers()
+            for frame in frames:
+                if frame.is_corrupt and (frame.pts or 0) >= begin:  # one before it refers to what was not decoded
+                    raise _DamageError
+                yield frame
 
     def _needed(self, wanted: Collection[int]) -> list[bool]:
         """Which packets the frames of the ``wanted`` times depend on: those from a start that is shown no later."""
@@ -126,10 +154,10 @@ class PyAVReader(VideoReader):
                 needed[start : place + 1] = [True] * (place + 1 - start)
         return needed
 
-    def _in_order(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+    def _in_order(self, index: FrameIndex, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
         """Frames by their number, counted from the first one on; up to the first one that is missing."""
-        if self._index.frames:
-            yield from (self._index.frames[number] for number in wanted)
+        if index.frames:
+            yield from (index.frames[number] for number in wanted)
             return
         left = deque(wanted)
         stream = open_stream(self.path, self.limits, again=True)
