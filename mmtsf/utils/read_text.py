@@ -11,6 +11,10 @@ MARKS = {
     codecs.BOM_UTF16_LE: 'UTF-16',
     codecs.BOM_UTF16_BE: 'UTF-16',
 }
+#: Those that may begin without a mark
+WIDE = ('UTF-32LE', 'UTF-32BE', 'UTF-16LE', 'UTF-16BE')
+#: Bytes that no text has: control characters but tab, line ends, form feed, end of file and escape
+CONTROL = {*range(32)} - {*b'\t\n\v\f\r\x1a\x1b'}
 
 
 def read_text(file: Path) -> str:
@@ -25,20 +29,35 @@ def read_text(file: Path) -> str:
         ValueError: If it is in another encoding; the message names the file, the line and the remedy.
     """
     data = file.read_bytes()
-    mark = next((name for start, name in MARKS.items() if data.startswith(start)), None)
-    if mark is None and b'\0' not in data:
+    try:
+        text = data.decode('utf-8')
+        if '\0' not in text:
+            return re.sub('^\ufeff+', '', text, flags=re.MULTILINE)
+        place, found, may_be_wide = data.index(b'\0'), 'the byte 0x00 is in none', 4 * data.count(b'\0') > len(data)
+    except UnicodeDecodeError as error:
+        place, found, may_be_wide = error.start, f'the byte 0x{data[error.start]:02x} is none of it', True
+    if encoding := _encoding(data) if may_be_wide else None:
+        place, found = max(data.find(b'\0'), 0), f'it looks like {encoding[:6]}'
+    line, source = data.count(b'\n', 0, place) + 1, encoding or 'GBK'
+    remedy = f'save it as UTF-8, with an editor or, where it is {source}, iconv -f {source} -t UTF-8'
+    if not encoding and any(byte in CONTROL for byte in data):
+        remedy = 'it is no text as it is: unpack an archive, export a table as text, or remove that byte'
+    raise ValueError(f'{file}, line {line}: expected text in UTF-8, but {found}; {remedy}')
+
+
+def _encoding(data: bytes) -> str | None:
+    """Another encoding of Unicode in which data are lines of text; None if there is none."""
+    for start, name in MARKS.items():
+        if data.startswith(start):
+            return name
+    for name in WIDE:
         try:
-            return re.sub('^\ufeff+', '', data.decode('utf-8'), flags=re.MULTILINE)
-        except UnicodeDecodeError as error:
-            place, found = error.start, f'the byte 0x{data[error.start]:02x} is none of it'
-    else:
-        place, found = max(data.find(b'\0'), 0), f'it looks like {mark or "UTF-16"}'
-    line = data.count(b'\n', 0, place) + 1
-    source = mark or ('UTF-16LE' if b'\0' in data else 'GBK')
-    raise ValueError(
-        f'{file}, line {line}: expected text in UTF-8, but {found}; save it as UTF-8, with an editor or, where it is '
-        f'{source}, iconv -f {source} -t UTF-8'
-    )
+            text = data.decode(name).replace('\ufeff', '')
+        except UnicodeDecodeError:
+            continue
+        if set('\n ,').intersection(text) and all(sign.isprintable() or sign.isspace() for sign in text):
+            return name
+    return None
 
 
 def read_names(file: Path) -> list[str]:

@@ -24,16 +24,21 @@ def classes_of(checkpoint: dict, num_classes: int) -> list[str] | None:
     names = _told(checkpoint)
     if names is None:
         return None
+    place = '; it is id2label of config.json: correct or delete it' if 'huggingface' in checkpoint else ''
     odd = [names] if not isinstance(names, (list, tuple)) else [name for name in names if not is_name(name)]
     if odd:
         raise ValueError(
             f'the class names in this checkpoint are not taken: {reprlib.repr(odd[0])}, expected a list of texts of '
-            f'{EXPECTED}'
+            f'{EXPECTED}{place}'
         )
     if len(names) != num_classes:
-        raise ValueError(f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class')
+        raise ValueError(
+            f'there are {len(names)} class names in this checkpoint, expected {num_classes}, one a class{place}'
+        )
     if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise ValueError(f'class names in this checkpoint are there twice: {shorten(twice)}; expected one for each')
+        raise ValueError(
+            f'class names in this checkpoint are there twice: {shorten(twice)}; expected one for each{place}'
+        )
     numbers = [str(label) for label in range(num_classes)]
     return None if list(names) in (numbers, [f'LABEL_{number}' for number in numbers]) else list(names)
 
@@ -43,7 +48,12 @@ def _told(checkpoint: dict) -> Any:
     labels = _inner(checkpoint, 'huggingface').get('id2label')
     if labels is not None:
         numbers = [str(label) for label in range(len(labels))] if isinstance(labels, dict) else []
-        return [labels[number] for number in numbers] if numbers and set(numbers) == set(labels) else dict(odd=labels)
+        if not numbers or set(numbers) != set(labels):
+            raise ValueError(
+                f'id2label of config.json is {reprlib.repr(labels)}, expected a name for each label from 0 on, '
+                '{"0": NAME, "1": NAME, ...}; write it so, or delete id2label, and the classes are numbers'
+            )
+        return [labels[number] for number in numbers]
     meta = _inner(checkpoint, 'meta')
     places = (meta.get('classes'), _inner(meta, 'dataset_meta').get('classes'))
     return next((names for names in places if names is not None and not (isinstance(names, list) and not names)), None)

@@ -1,6 +1,7 @@
 """Lists as people write them: each form gives the same videos and labels, or one error with the remedy."""
 
 import codecs
+import gzip
 import re
 from pathlib import Path
 
@@ -158,6 +159,9 @@ ENCODINGS = [
     ('跑.mp4 0\n', 'utf-16', 1, 'it looks like UTF-16; .* iconv -f UTF-16 -t UTF-8'),
     ('a.mp4 0\n', 'utf-16-le', 1, 'it looks like UTF-16; .* iconv -f UTF-16LE'),
     ('a.mp4 0\n', 'utf-32', 1, 'it looks like UTF-32'),
+    ('a.mp4 0\n', 'utf-16-be', 1, 'it looks like UTF-16; .* iconv -f UTF-16BE'),
+    ('a.mp4 0\n', 'utf-32-le', 1, 'it looks like UTF-32; .* iconv -f UTF-32LE'),
+    ('a.mp4 0\n', 'utf-32-be', 1, 'it looks like UTF-32; .* iconv -f UTF-32BE'),
     ('a.mp4 0\n打球.mp4 0\n', 'gbk', 2, 'the byte 0xb4 is none of it; .* iconv -f .*GBK'),
     ('a.mp4 0\nb.mp4 0\né.mp4 0\n', 'latin-1', 3, 'the byte 0xe9 is none of it'),
 ]
@@ -169,6 +173,17 @@ def test_another_encoding_is_named_with_file_and_line(text, encoding, line, word
     message = f'{tmp_path}/{name}, line {line}: expected text in UTF-8, but {words}'
     with pytest.raises(ValueError, match=message):
         labels_of(tmp_path, name, text.encode(encoding), num_classes=2)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [gzip.compress(b'a.mp4 0\n', mtime=0), b'PK\x03\x04\x14\0\x08\0' + bytes(range(256)), b'a.mp4 0\nb.mp4 1\n\0\n'],
+    ids=['gz', 'xlsx', 'nul'],
+)
+def test_what_is_no_text_is_said_to_be_none(data, tmp_path):
+    with pytest.raises(ValueError, match='list.csv, line .: expected text in UTF-8, but the byte .* no text') as caught:
+        labels_of(tmp_path, 'list.csv', data, num_classes=2)
+    assert 'iconv' not in str(caught.value)
 
 
 @pytest.mark.parametrize(('text', 'encoding', 'line', 'words'), ENCODINGS)

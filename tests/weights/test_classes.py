@@ -40,3 +40,13 @@ def test_numbers_of_labels_are_no_names(names):
     assert classes_of(dict(meta=dict(classes=names)), 3) is None
     others = ['LABEL_1', 'LABEL_0', 'LABEL_2']
     assert classes_of(dict(meta=dict(classes=others)), 3) == others
+
+
+@pytest.mark.parametrize(
+    'labels', [{'1': 'a', '2': 'b'}, {'0': 'a', '2': 'b'}, ['a', 'b'], 'a,b', {}, {'0': 'a'}, {'0': 1, '1': 'b'}]
+)
+def test_an_odd_table_of_labels_is_named_with_its_file_and_the_remedy(labels):
+    with pytest.raises(ValueError, match=r'expected .*delete i'):
+        classes_of(dict(huggingface=dict(id2label=labels)), 2)
+    with pytest.raises(ValueError, match='id2label of config.json'):
+        classes_of(dict(huggingface=dict(id2label=labels)), 2)
