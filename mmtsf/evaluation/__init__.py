@@ -1,4 +1,4 @@
-"""Measure how good predictions are."""
+"""Measure how good predictions are, and what they cost."""
 
 from .video_accuracy import VideoAccuracy
 

@@ -1,7 +1,5 @@
 """The classification token among the keys of time (Equation 11), against the equation over all tokens at once."""
 
-import runpy
-
 import pytest
 import torch
 from helpers import WITHOUT_CLS, tiny_backbone, tiny_clips, untrained_backbone, who_sees_whom
@@ -9,6 +7,7 @@ from runs import ROOT
 from torch import Tensor
 
 from mmtsf.config import load_config
+from mmtsf.evaluation.model_costs import count_macs
 from mmtsf.models import TimeSformer
 from mmtsf.models.layers import AttentionStep, Grid
 from mmtsf.registry import MODELS
@@ -95,13 +94,12 @@ def test_a_checkpoint_serves_both_and_tells_which_one_it_is(scheme: str, tmp_pat
 
 
 def test_costs_are_one_more_token_and_one_more_comparison_of_every_patch() -> None:
-    count = runpy.run_path(str(ROOT / 'tools/analysis/get_flops.py'))['count_macs']
     macs = {}
     for cls_token in ('copies', 'keys'):
         options = {'start': None, 'model.backbone.attention.cls_token': cls_token}
         config = load_config(str(ROOT / 'configs/timesformer_base_k400.py'), options)
         with torch.device('meta'):
-            macs[cls_token] = count(MODELS.build(config.model).eval(), config)
+            macs[cls_token] = count_macs(MODELS.build(config.model).eval(), config)
     more = macs['keys'].total() - macs['copies'].total()
     assert more == macs['keys']['attention.time'] - macs['copies']['attention.time']
     assert more == 12 * (3 * 768**2 + 8 * 196 * 2 * 768)  # a block: q, k and v of the token; its scores and values

@@ -40,10 +40,10 @@ if __name__ == '__main__':
 import cv2
 import jinja2
 import numpy as np
-from run_costs import costs_of
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
+from mmtsf.evaluation.run_costs import costs_of
 
 FRAMES, HEIGHT = 4, 96  # of a thumbnail, pixels
 PAGE = """<!doctype html>

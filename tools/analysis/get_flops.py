@@ -7,7 +7,6 @@ The paper's "FLOPs" are multiply-accumulates. Nothing is allocated: the model ru
 import argparse
 import json
 import logging
-from collections import Counter
 
 from mmtsf.utils.arguments import add_config, add_options, mistakes_of, new_parser, parsed
 from mmtsf.utils.sources import config_path
@@ -28,54 +27,11 @@ if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmtsf.config import load_config
+from mmtsf.evaluation.model_costs import count_macs, count_parameters
 from mmtsf.registry import MODELS
-
-
-def part_of(name: str) -> str:
-    """Return the part of the model that a module belongs to, such as ``attention.time``."""
-    words = name.split('.')
-    if 'steps' in words:
-        return f'attention.{words[words.index("steps") + 1]}'
-    return (
-        'mlp'
-        if 'mlp' in words
-        else 'embedding'
-        if {'embedding', 'ClipEmbedding'} & set(words)
-        else 'head'
-        if {'cls_head', 'TimeSformerHead'} & set(words)
-        else 'norm'
-    )
-
-
-def count_parameters(model: nn.Module) -> Counter[str]:
-    """Count the parameters of every part."""
-    parts: Counter[str] = Counter()
-    for name, parameter in model.named_parameters():
-        parts[part_of(name)] += parameter.numel()
-    return parts
-
-
-def count_macs(model: nn.Module, config: Config) -> Counter[str]:
-    """Count the multiply-accumulates of every part for one view."""
-    backbone = config.model.backbone
-    height, width = (backbone.img_size,) * 2 if isinstance(backbone.img_size, int) else backbone.img_size
-    clip = torch.empty(1, 3, backbone.num_frames, height, width, device='meta')
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        tokens = model.backbone.encode(clip)[0]  # all of the last block, too
-        model.cls_head(model.backbone.norm(tokens[:1, 0]))
-    counted: Counter[str] = Counter()
-    for name, flops in counter.get_flop_counts().items():
-        words = name.split('.')
-        if words[-1] in ('ClipEmbedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
-            counted[part_of(name)] += sum(flops.values()) // 2
-    assert sum(counted.values()) == counter.get_total_flops() // 2, 'a part of the model is not counted'
-    return counted
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ python tools/analysis/inference_time.py CONFIG CHECKPOINT
 
 Takes the config's test list and protocol; views.num_clips=10 and the like change them. The first row is all of it:
 videos are decoded by test_dataloader.num_workers processes while the model computes. The second is the model alone, on
-clips in memory.
+a whole batch of clips in memory. Batches are of test_dataloader.batch_size videos, also where --limit is not a multiple
+of it.
 """
 
 import argparse
@@ -89,10 +90,12 @@ def main() -> None:
     loader = Runner.build_dataloader(config.test_dataloader, seed=0)
     batches = track(loader, 'testing', disable=not sys.stdout.isatty())
     whole, batch = run(model, batches, args.limit or len(loader.dataset))
+    size = len(batch['inputs'])
     alone, _ = run(model, repeat(batch), whole.videos, SECONDS)
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {num_cores()} cores'
     print(
-        f'{whole.videos} videos of {whole.clips / whole.videos:g} clips (views); {name}; {loader.num_workers} workers'
+        f'{whole.videos} videos of {whole.clips / whole.videos:g} clips (views) in batches of {size}; {name}; '
+        f'{loader.num_workers} workers'
     )
     print(f'{"":20}{"clips/s":>12}{"videos/s":>12}{"hours":>12}  for {args.videos:,} videos')
     print(whole.row('decoding and model', args.videos))
@@ -100,9 +103,11 @@ def main() -> None:
 
 
 def run(model: nn.Module, batches: Iterable[dict], videos: int, limit: float = inf) -> tuple[Timing, dict]:
-    """Test until there are enough videos or ``limit`` seconds are over; return the time, and the last batch."""
-    timing, start = Timing(), time.perf_counter()
+    """Test until there are enough videos or ``limit`` seconds are over; return the time, and the largest batch."""
+    timing, largest, start = Timing(), None, time.perf_counter()
     for batch in batches:
+        if largest is None or len(batch['inputs']) > len(largest['inputs']):  # the last one may be a part of a batch
+            largest = batch
         model.test_step(batch)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -111,7 +116,7 @@ def run(model: nn.Module, batches: Iterable[dict], videos: int, limit: float = i
         timing.seconds = time.perf_counter() - start
         if timing.videos >= videos or timing.seconds > limit:
             break
-    return timing, batch
+    return timing, largest
 
 
 if __name__ == '__main__':

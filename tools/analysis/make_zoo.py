@@ -29,10 +29,10 @@ if __name__ == '__main__':
 
 import torch
 import yaml
-from get_flops import count_macs, count_parameters
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
+from mmtsf.evaluation.model_costs import count_macs, count_parameters
 from mmtsf.registry import MODELS
 
 INDEX = ROOT / 'mmtsf/model-index.yml'

@@ -22,7 +22,7 @@ from mmtsf.utils.arguments import (
 from mmtsf.utils.files import check_target
 
 
-def parse_args() -> argparse.Namespace:
+def arguments() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     add_config(parser)
     add_checkpoint(parser)
@@ -31,6 +31,11 @@ def parse_args() -> argparse.Namespace:
         '--clips', type=int, nargs='+', default=[1, 3, 5, 10], metavar='K', help='(default: 1 3 5 10, as the paper)'
     )
     add_options(parser)
+    return parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = arguments()
     args = parser.parse_args()
     with mistakes_of(parser):
         if min(args.clips) < 1 or len(set(args.clips)) < len(args.clips):
@@ -87,35 +92,57 @@ class SampleEach:
 def main() -> None:
     args = parse_args()
     options = parsed(args.cfg_options)
-    configs = [
-        load_config(args.config, options | {'views.num_clips': number, 'views.num_crops': 1}) for number in args.clips
-    ]
+    with mistakes_of(arguments()):
+        configs = [
+            load_config(args.config, options | {'views.num_clips': number, 'views.num_crops': 1})
+            for number in args.clips
+        ]
+        decoded = decoded_once(configs)
+        check_target(args.out.with_suffix('.csv'), "OUT's table", lists_of(decoded.dataset))
     model = init_recognizer(configs[0], args.checkpoint, fused=True)
     keep_freed_memory(model.data_preprocessor.device)
-    loader = Runner.build_dataloader(decoded_once(configs), seed=0)
-    evaluators = [Evaluator(deepcopy(configs[0].test_evaluator)) for _ in args.clips]
+    loader = Runner.build_dataloader(decoded, seed=0)
+    evaluators = [Evaluator(metrics_of(configs[0])) for _ in args.clips]
+    scored = 0
     for batch in track(loader, 'testing', disable=not sys.stdout.isatty()):
         for inputs, sample in zip(batch['inputs'], batch['data_samples'], strict=True):
+            scored += not sample.get('broken')
             for evaluator, views in zip(evaluators, inputs.split(args.clips), strict=True):
                 data = dict(inputs=[views], data_samples=[sample])
                 evaluator.process(model.test_step(data), data)
-    metrics = []
     for evaluator in evaluators:
         evaluator.dataset_meta = loader.dataset.metainfo
-        metrics.append(evaluator.evaluate(len(loader.dataset)))
-    with new_table(args.out.with_suffix('.csv'), ['clips', *metrics[0]]) as write:
+    write(args, [evaluator.evaluate(len(loader.dataset)) for evaluator in evaluators])
+    print(f'wrote {args.out} and {args.out.with_suffix(".csv")}: {scored} videos')
+
+
+def write(args: argparse.Namespace, metrics: list[dict[str, float]]) -> None:
+    """Write and print the metrics of each number of clips, and draw them."""
+    with new_table(args.out.with_suffix('.csv'), ['clips', *metrics[0]]) as add:
         for number, values in zip(args.clips, metrics, strict=True):
-            write([number, *(rounded(float(value)) for value in values.values())])
+            add([number, *(rounded(float(value)) for value in values.values())])
             print(f'{number:3} clips: ' + ', '.join(f'{name} {float(value):.1%}' for name, value in values.items()))
     draw_clip_accuracies(args.clips, metrics, args.out)
-    print(f'wrote {args.out} and {args.out.with_suffix(".csv")}: {len(loader.dataset)} videos')
+
+
+def metrics_of(config: Config) -> list[dict]:
+    """Return a config's metrics without files to write: a config that a run leaves names the results of that run."""
+    metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    metrics = [metric for metric in metrics if metric['type'].rpartition('.')[2] != 'DumpResults']
+    return [{key: deepcopy(value) for key, value in metric.items() if key != 'out_dir'} for metric in metrics]
+
+
+def lists_of(dataset: dict) -> list[Path]:
+    """Return the annotation list of a data set, if it has one."""
+    return [Path(dataset.get('data_root') or '', dataset['ann_file'])] if dataset.get('ann_file') else []
 
 
 def decoded_once(configs: list[Config]) -> dict:
     """Make a data loader's config whose samples have the clips of all configs, one after the other.
 
     Raises:
-        ValueError: If the pipelines differ in more than how they sample clips, or there is none to change.
+        ValueError: If the pipelines differ in more than how they sample clips, there is none to change, or the length
+            of a video decides how many clips it has.
     """
     datasets = [config.test_dataloader.dataset for config in configs]
     if not all(dataset.get('pipeline') for dataset in datasets):
@@ -125,6 +152,11 @@ def decoded_once(configs: list[Config]) -> dict:
         )
     parts = [split(dataset.pipeline) for dataset in datasets]
     opening, _, rest = parts[0]
+    if any(transform.get('start') == 'cover' for _, sampling, _ in parts for transform in sampling):
+        raise ValueError(
+            "the config's clips cover a video (data.sampling=cover): they are as many as its length takes; give "
+            'data.sampling=rate, in which --clips says how many'
+        )
     if any((first, last) != (opening, rest) for first, _, last in parts):
         raise ValueError(
             'the number of clips changes more of the test pipeline than the sampling; test with each apart'

@@ -17,7 +17,7 @@ from mmtsf.utils.files import check_target
 FORMATS = ('.npy', '.safetensors', '.parquet')
 
 
-def parse_args() -> argparse.Namespace:
+def arguments() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     parser.add_argument('out', type=Path, help='picture to write, e.g. tsne.png')
     parser.add_argument('features', type=Path, nargs='+', help='.npy, .safetensors or .parquet, of --level video')
@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--root', type=Path, help="folder of the list's videos (default: that of the list)")
     parser.add_argument('--perplexity', type=float, help='of t-SNE (default: 30, or a third of fewer than 90 videos)')
     parser.add_argument('--seed', type=int, default=0, help='(default: 0)')
+    return parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = arguments()
     args = parser.parse_args()
     with mistakes_of(parser):
         check(args)
@@ -50,8 +55,10 @@ def check(args: argparse.Namespace) -> None:
         check_exists(args.list, 'an annotation list')
     elif args.root:
         raise ValueError(f'--root is {args.root}, which is for --list; leave it out')
-    if args.perplexity is not None and args.perplexity <= 0:
+    if args.perplexity is not None and not args.perplexity > 0:
         raise ValueError(f'--perplexity is {args.perplexity}, expected more than 0')
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f'--seed is {args.seed}, expected a number from 0 to {2**32 - 1}')
     check_target(args.out, 'OUT', args.features)
     if find_spec('sklearn') is None:
         raise ValueError('t-SNE needs scikit-learn, which is not installed; run bash tools/install.sh analysis')
@@ -71,12 +78,11 @@ from mmtsf.visualization import draw_points
 
 def main() -> None:
     args = parse_args()
-    tables = {file: read_features(file) for file in args.features}
-    names = list(tables[args.features[0]])
-    if odd := [file for file, table in tables.items() if set(table) != set(names)]:
-        raise ValueError(f'{odd[0]} is of other videos than {args.features[0]}; extract features of the same list')
-    labels = labels_of(names, args.list, args.root)
-    perplexity = args.perplexity or min(30, len(names) / 3)
+    with mistakes_of(arguments()):
+        tables = read_tables(args.features)
+        names = list(tables[args.features[0]])
+        perplexity = perplexity_of(args.perplexity, len(names))
+        labels = labels_of(names, args.list, args.root)
     panels = {}
     for file, table in tables.items():
         title = file.stem if len({one.stem for one in tables}) == len(tables) else str(file)
@@ -86,12 +92,39 @@ def main() -> None:
     print(f'wrote {args.out}: {len(names)} videos of {len(set(labels))} classes')
 
 
+def read_tables(files: list[Path]) -> dict[Path, dict[str, np.ndarray]]:
+    """Read features by the names of their videos, for each file.
+
+    Raises:
+        ValueError: If they are not of the same videos.
+    """
+    tables = {file: read_features(file) for file in files}
+    names = set(tables[files[0]])
+    if odd := [file for file, table in tables.items() if set(table) != names]:
+        raise ValueError(f'{odd[0]} is of other videos than {files[0]}; extract features of the same list')
+    return tables
+
+
+def perplexity_of(asked: float | None, videos: int) -> float:
+    """Return the perplexity for a number of videos.
+
+    Raises:
+        ValueError: If it is one that t-SNE cannot reach: it is a number of neighbours.
+    """
+    if asked is not None and asked >= videos:
+        raise ValueError(
+            f'--perplexity is {asked:g}, expected less than the number of videos, {videos}; leave it out, or give '
+            'features of more videos'
+        )
+    return asked or min(30, videos / 3)
+
+
 def read_features(file: Path) -> dict[str, np.ndarray]:
     """Read features ``(C,)`` of videos by their names.
 
     Raises:
         FileNotFoundError: If there are no names beside a ``.npy`` file.
-        ValueError: If the features are not of whole videos, or too few.
+        ValueError: If the features are not of whole videos, too few, not finite, or not as many as the names.
     """
     if file.suffix == '.npy':
         listed = file.with_suffix('.txt')
@@ -108,21 +141,31 @@ def read_features(file: Path) -> dict[str, np.ndarray]:
         table = parquet.read_table(file).to_pydict()
         names = table['video']
         features = [np.reshape(row, shape) for row, shape in zip(table['feature'], table['shape'])]
+    if len(names) != len(features):
+        raise ValueError(f'{file} has {len(features)} features of {len(names)} names; extract them again')
     if any(np.ndim(feature) != 1 for feature in features):
         raise ValueError(f'{file} has features of shape {np.shape(features[0])} a video, expected (C,): --level video')
     if len(names) < 4:
-        raise ValueError(f'{file} has features of {len(names)} videos, expected at least 4')
-    return dict(zip(names, features, strict=True))
+        raise ValueError(f'{file} has features of {len(names)} videos, expected at least 4; extract features of more')
+    if odd := [name for name, feature in zip(names, features) if not np.isfinite(feature).all()]:
+        raise ValueError(f'{file} has features of {odd[0]} that are not finite; extract them with other weights')
+    return dict(zip(names, features))
 
 
 def labels_of(names: list[str], source: Path | None, root: Path | None) -> list[str]:
     """Return the class of each video: the list's word for it, or its folder's name.
 
     Raises:
-        ValueError: If the list names no class for one, or several.
+        ValueError: If the list names no class for one, or several, or all videos are of one folder.
     """
     if source is None:
-        return [Path(name).parent.name for name in names]
+        folders = [Path(name).parent.name for name in names]
+        if len(set(folders)) == 1:
+            raise ValueError(
+                f'all videos are of one folder, {folders[0] or "."}, and points are coloured by class; give --list, an '
+                'annotation list, or features of videos in a folder for each class'
+            )
+        return folders
     folder, videos = list_source(source, root, allow_outside=True)
     words = {os.path.abspath(folder / row.path): row.labels for row in videos.rows}
     labels = [words.get(os.path.abspath(name), []) for name in names]

@@ -5,7 +5,6 @@ measured, a process each, as far as joint attention stays bearable on a CPU.
 """
 
 import multiprocessing
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +43,13 @@ def gigamacs(scheme: str, frames: int, pixels: int) -> float:
     """Count the multiply-accumulates of a view, in 10^9."""
     import torch
 
+    from mmtsf.evaluation.model_costs import count_macs
     from mmtsf.registry import MODELS
 
     config = config_of(scheme, frames, pixels)
     with torch.device('meta'):
         model = MODELS.build(config.model).eval()
-    count = runpy.run_path(str(ROOT / 'tools/analysis/get_flops.py'))['count_macs']
-    return count(model, config).total() / 1e9
+    return count_macs(model, config).total() / 1e9
 
 
 def megabytes(scheme: str, frames: int, pixels: int) -> int | None:

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import torch
-from get_flops import count_macs, count_parameters
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
+
+from .model_costs import count_macs, count_parameters
 
 UNKNOWN = 'not known'
 
