@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .media import SUFFIXES, is_frame, is_video
+from .media import IMAGES, SUFFIXES, is_frame, is_video
 from .text import shorten
 
 SPLITS = ('train', 'val', 'test')
@@ -63,6 +63,9 @@ def find_splits(root: Path) -> dict[str, Path]:
     of_split: dict[str, list[Path]] = {}
     for folder in folders:
         of_split.setdefault(SPLIT_WORDS.get(folder.name.lower(), ''), []).append(folder)
+    for folder in of_split.get('train', []):
+        if (stray := _strays(folder)) and any(map(_holds_samples, _folders(folder))):
+            raise ValueError(f'{stray[0]} lies beside the class folders of {folder}; move it into one of them')
     if not any(not _holds_samples(folder) for folder in of_split.get('train', [])):
         return {}
     if doubled := [found for split, found in of_split.items() if split and len(found) > 1]:
@@ -82,7 +85,7 @@ def find_classes(data_root: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If ``data_root`` is no folder or holds none.
-        ValueError: If videos lie deeper than in class folders, or a split cannot be told.
+        ValueError: If videos lie deeper than in class folders, or a class folder is empty, or a split cannot be told.
     """
     root = Path(data_root)
     splits = find_splits(root) if root.is_dir() else {}
@@ -96,34 +99,58 @@ def find_classes(data_root: str | Path) -> list[str]:
             f'{data_root} is not a folder of class folders; expected {data_root}/CLASS/VIDEO for each video, with one '
             f'of the suffixes {SUFFIXES}, or a folder of frames'
         )
-    others = [folder.name for folder in folders if folder.name not in names and any(_entries(folder))]
-    if others:
+    lost = sorted({folder for folder in folders if folder.name not in names})
+    if empty := [folder for folder in lost if not any(_entries(folder))]:
+        raise ValueError(
+            f'{empty[0]} is empty, and the labels depend on which classes there are; put videos in, or remove it'
+        )
+    if lost:
+        others = sorted({folder.name for folder in lost})
         warnings.warn(
-            f'no classes in {root}, as they hold no video: {shorten(sorted(set(others)))}; known are the suffixes '
+            f'no classes in {root}, as they hold no video: {shorten(others, len(others))}; known are the suffixes '
             f'{SUFFIXES}',
+            stacklevel=2,
+        )
+    strays = [os.path.relpath(path, root) for place in {root, *splits.values()} for path in _strays(place)]
+    if strays:
+        warnings.warn(
+            f'left out of {root}, as they lie in no class folder: {len(strays)} videos, {shorten(sorted(strays))}',
             stacklevel=2,
         )
     return sorted(names)
 
 
+def _strays(folder: Path) -> list[Path]:
+    """Return the video files that lie in a folder itself."""
+    return [Path(entry.path) for entry in _entries(folder) if is_video(entry.name) and not _is_folder(entry)]
+
+
 def find_videos(folder: Path, root: Path) -> list[Path]:
     """Find the video files and folders of frames in a class folder, in alphabetical order.
 
-    Files with other suffixes are named in a warning.
+    Files with other suffixes, and folders without videos and frames, are named in a warning.
 
     Raises:
         ValueError: If videos lie deeper.
     """
-    videos, others = [], []
+    videos, files, folders = [], [], []
     for entry in _entries(folder):
         if _is_sample(entry):
             videos.append(Path(entry.path))
-        elif not entry.is_dir():
-            others.append(os.path.relpath(entry.path, root))
+        elif not _is_folder(entry):
+            files.append(os.path.relpath(entry.path, root))
         elif (video := _deep(Path(entry.path), DEPTH)) is not None:
             raise _too_deep(video, root)
-    if others:
-        warnings.warn(f'left out of {root}, as no suffix of a video: {shorten(sorted(others))}', stacklevel=2)
+        else:
+            folders.append(os.path.relpath(entry.path, root))
+    if files:
+        warnings.warn(f'left out of {root}, as no suffix of a video: {shorten(sorted(files))}', stacklevel=2)
+    if folders:
+        images = f'with one of the suffixes {" ".join(sorted(IMAGES))}'
+        warnings.warn(
+            f'left out of {root}, as they hold no image {images}: {len(folders)} folders, {shorten(sorted(folders))}',
+            stacklevel=2,
+        )
     return sorted(videos)
 
 
@@ -144,12 +171,20 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    return (Path(entry.path) for entry in _entries(folder) if entry.is_dir())
+    return (Path(entry.path) for entry in _entries(folder) if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Return whether this is a folder; a link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_sample(entry: os.DirEntry) -> bool:
     """Return whether this is a video file or a folder of frames."""
-    if entry.is_dir():
+    if _is_folder(entry):
         return any(is_frame(inner.name) for inner in _entries(entry.path))
     return is_video(entry.name)
 
@@ -163,6 +198,6 @@ def _deep(folder: Path, depth: int) -> Path | None:
     for entry in _entries(folder):
         if _is_sample(entry):
             return Path(entry.path)
-        if depth and entry.is_dir() and (found := _deep(Path(entry.path), depth - 1)) is not None:
+        if depth and _is_folder(entry) and (found := _deep(Path(entry.path), depth - 1)) is not None:
             return found
     return None

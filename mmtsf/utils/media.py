@@ -5,9 +5,24 @@ import os
 #: Suffixes of videos, each of a container that the decoders open
 VIDEOS = {
     *('.264', '.265', '.266', '.3g2', '.3gp', '.asf', '.avi', '.divx', '.dv', '.f4v', '.flv', '.gif', '.h264', '.h265'),
-    *('.hevc', '.ivf', '.m1v', '.m2p', '.m2t', '.m2ts', '.m2v', '.m4v', '.mjpeg', '.mjpg', '.mkv', '.mov', '.mp4'),
-    *('.mpe', '.mpeg', '.mpg', '.mts', '.mxf', '.nut', '.obu', '.ogm', '.ogv', '.qt', '.rm', '.rmvb', '.ts', '.vob'),
-    *('.webm', '.wmv', '.y4m'),
+    *('.hevc', '.insv', '.ivf', '.m1v', '.m2p', '.m2t', '.m2ts', '.m2v', '.m4v', '.mjpeg', '.mjpg', '.mkv', '.mod'),
+    *(
+        '.mov',
+        '.mp4',
+        '.mpe',
+        '.mpeg',
+        '.mpeg4',
+        '.mpg',
+        '.mpv',
+        '.mts',
+        '.mxf',
+        '.nut',
+        '.obu',
+        '.ogg',
+        '.ogm',
+        '.ogv',
+    ),
+    *('.qt', '.rm', '.rmvb', '.tod', '.tp', '.trp', '.ts', '.vob', '.webm', '.wmv', '.y4m'),
 }
 SUFFIXES = ' '.join(sorted(VIDEOS))
 #: Suffixes of images, which may be frames of a folder

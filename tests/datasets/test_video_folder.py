@@ -139,7 +139,7 @@ def test_a_split_that_there_is_not_is_refused(two_classes):
         VideoFolderDataset([], 'valid', 2, str(two_classes))
 
 
-@pytest.mark.parametrize('suffix', ['.MTS', '.m2ts', '.asf', '.3gp', '.vob', '.h264', '.WebM'])
+@pytest.mark.parametrize('suffix', ['.MTS', '.m2ts', '.asf', '.3gp', '.vob', '.h264', '.WebM', '.MOD', '.tod', '.insv'])
 def test_a_class_of_any_container_is_one(suffix, tmp_path):
     touch(tmp_path, 'jump/0.mp4', f'run/1{suffix}')
     assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), (f'run/1{suffix}', 1)]
@@ -189,3 +189,49 @@ def test_files_of_a_class_that_are_left_out_are_named(tmp_path):
 def test_companions_of_macos_make_no_folder_of_frames(tmp_path):
     touch(tmp_path, 'run/0.mp4', 'jump/0.mp4', 'run/__MACOSX/._img_1.jpg')
     assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]
+
+
+@pytest.mark.parametrize(
+    ('others', 'words'),
+    [
+        (['run/v1/img_1.tif', 'run/v2/img_1.ppm'], 'hold no image .*: 2 folders, run/v1, run/v2'),
+        (['run/v1/._img_1.jpg'], 'hold no image .*: 1 folders, run/v1'),
+        (['stray.mp4', 'other.MTS'], 'lie in no class folder: 2 videos, other.MTS, stray.mp4'),
+        ([f'class {number}/0.xyz' for number in range(8)], 'hold no video: class 0, .*, class 6, class 7;'),
+    ],
+)
+def test_nothing_of_a_folder_vanishes_without_a_word(others, words, tmp_path):
+    touch(tmp_path, 'jump/0.mp4', 'run/0.mp4', *others)
+    with pytest.warns(UserWarning, match=f'{tmp_path}, as they {words}|no classes in {tmp_path}, as they {words}'):
+        assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]
+
+
+def test_videos_of_a_split_in_no_class_are_named(tmp_path):
+    touch(tmp_path, 'train/jump/0.mp4', 'train/run/0.mp4', 'test/0.mp4', 'a.mp4')
+    with pytest.warns(UserWarning, match='in no class folder: 2 videos, a.mp4, test/0.mp4'):
+        videos_of(tmp_path, 'train')
+    touch(tmp_path, 'train/stray.mp4')
+    with pytest.raises(ValueError, match=f'{tmp_path}/train/stray.mp4 lies beside the class folders of'):
+        videos_of(tmp_path, 'train')
+
+
+@pytest.mark.parametrize('inside', ['', 'run/../jam/.hidden.mp4'])
+def test_an_empty_class_folder_shifts_no_label(inside, tmp_path):
+    touch(tmp_path, 'hop/0.mp4', 'run/0.mp4', *filter(None, [inside]))
+    (tmp_path / 'jam').mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=f'{tmp_path}/jam is empty, and the labels depend on which classes there are'):
+        videos_of(tmp_path, 'train')
+    for name in ('hop', 'run'):
+        (tmp_path / 'train').mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / 'train' / name)
+    (tmp_path / 'jam').rename(tmp_path / 'train/jam')
+    touch(tmp_path, 'val/jam/0.mp4')
+    assert videos_of(tmp_path, 'train', 3) == [('train/hop/0.mp4', 0), ('train/run/0.mp4', 2)]
+
+
+def test_links_in_a_circle_are_no_classes(tmp_path):
+    touch(tmp_path, 'jump/0.mp4', 'run/0.mp4')
+    (tmp_path / 'loop').symlink_to('loop')
+    (tmp_path / 'run/loop').symlink_to('loop')
+    with pytest.warns(UserWarning, match='as no suffix of a video: run/loop'):
+        assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]
