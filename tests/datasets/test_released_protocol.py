@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -117,6 +118,18 @@ def test_clips_of_a_file_begin_by_its_own_clock(decoder, suffix, units, tmp_path
     video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, reader=reader)
     clips = ReleasedSampleClips(8, 32, 'first', 10).transform(video)['frame_inds'].reshape(10, 8).tolist()
     assert clips == [timed(even_clock(250, units), 25, clip, 10) for clip in range(10)]
+
+
+def test_frames_of_an_avi_with_b_frames_are_shown_evenly_where_ffmpeg_guesses(tmp_path):
+    """It keeps no times of presentation."""
+    path = write_greys(tmp_path / 'greys.avi', 250, fps=25, gop_size=25, max_b_frames=2)
+    with av.open(path) as container:
+        guesses = [frame.pts for frame in container.decode(video=0)]
+    assert guesses != sorted(guesses)
+    reader = open_video(path)
+    video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, reader=reader)
+    clips = ReleasedSampleClips(8, 32, 'first', 10).transform(video)['frame_inds'].reshape(10, 8).tolist()
+    assert clips == [timed(even_clock(250, 1), 25, clip, 10) for clip in range(10)]
 
 
 def test_random_clips_begin_anywhere():
