@@ -56,13 +56,12 @@ class CheckpointFormatHook(Hook):
         resumes = compat.resumed_checkpoint(runner) is not None
         if resumes and hasattr(runner, 'resumed_run'):  # MMEngine's runner takes what the checkpoint says
             runner.resumed_run = check(runner, checkpoint, weights)
+        if is_ours:
+            report = load_weights(weights, model, may_start_fresh=not (resumes or compat.is_testing(runner)))
+            runner.logger.info(f'{weights.origin} checkpoint: {report}')
+            checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
         if compat.is_testing(runner):
             check_tested_classes(runner, checkpoint)
-        if not is_ours:
-            return
-        report = load_weights(weights, model, may_start_fresh=not (resumes or compat.is_testing(runner)))
-        runner.logger.info(f'{weights.origin} checkpoint: {report}')
-        checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
 
 
 def _pack(buffer: HistoryBuffer) -> dict:
