@@ -235,3 +235,10 @@ def test_links_in_a_circle_are_no_classes(tmp_path):
     (tmp_path / 'run/loop').symlink_to('loop')
     with pytest.warns(UserWarning, match='as no suffix of a video: run/loop'):
         assert videos_of(tmp_path, 'train') == [('jump/0.mp4', 0), ('run/0.mp4', 1)]
+
+
+@pytest.mark.parametrize('name', ['a\x1b[31m', 'a\nb', 'a\u202eb'])
+def test_a_class_folder_that_no_checkpoint_could_name_is_refused_before_training(name, tmp_path):
+    touch(tmp_path, 'b/0.mp4', f'{name}/0.mp4')
+    with pytest.raises(ValueError, match='class 0: the name .* is not taken, expected one line that can be seen'):
+        videos_of(tmp_path, 'train')
