@@ -77,9 +77,9 @@ def with_lost_packets(path: Path, codec: str = 'libx265', lost: tuple[int, ...] 
     return remux(whole, path, without=lost)
 
 
-def with_damage_in_a_slice(path: Path) -> str:
+def with_damage_in_a_slice(path: Path, codec: str = 'libx264') -> str:
     """A key frame of which 40 bytes behind its header are zero: it is shown, and what is wrong in it is concealed."""
-    write_video(path, moving_texture(60), gop_size=12)
+    write_video(path, moving_texture(60), codec=codec, gop_size=12)
     with av.open(str(path)) as container:
         place = [packet.pos for packet in container.demux(video=0) if packet.size and packet.is_keyframe][2]
     data = bytearray(path.read_bytes())
@@ -146,6 +146,7 @@ CASES: dict[str, Callable[[Path], str]] = {
     'lost H.264.mkv': lambda path: with_lost_packets(path, 'libx264'),
     'slice.mp4': with_damage_in_a_slice,
     'slice.mkv': with_damage_in_a_slice,
+    'slice H.265.mp4': lambda path: with_damage_in_a_slice(path, 'libx265'),
     'edits.mp4': with_a_list_of_edits,
     'edits H.264.mp4': lambda path: with_a_list_of_edits(path, 'libx264'),
     'H.263.3gp': lambda path: of_codec(path, 'h263'),

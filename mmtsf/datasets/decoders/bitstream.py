@@ -46,16 +46,18 @@ def units(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
     """Hand out beginning and end of each unit of H.264 or H.265.
 
     Raises:
-        ValueError: If the lengths do not add up.
+        ValueError: If the lengths do not add up, or there are zeros that no unit may have.
     """
     place = 0
     while length_size and place < len(data):
         start = place + length_size
         place = start + int.from_bytes(data[place:start], 'big')
-        if not start < place <= len(data):
+        if not start < place <= len(data) or data.find(b'\0\0\0', start, place) >= 0:
             raise ValueError
         yield start, place
     if not length_size:
+        if b'\0\0\0\0' in data:
+            raise ValueError
         start = data.find(b'\0\0\1') + 3
         while start > 2:
             place = data.find(b'\0\0\1', start)
