@@ -184,7 +184,7 @@ def test_labels_of_another_kind_are_refused(labels, convert, tmp_path):
     theirs = hugging_face(tmp_path / 'theirs')
     config = json.loads((theirs / 'config.json').read_text())
     (theirs / 'config.json').write_text(json.dumps(dict(config, id2label=labels)))
-    with pytest.raises(ValueError, match='class names in this checkpoint'):
+    with pytest.raises(ValueError, match='class names in this checkpoint|id2label of config.json'):
         convert(theirs, tmp_path / 'ours.pth')
     assert not (tmp_path / 'ours.pth').exists()
 

@@ -61,6 +61,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from mmtsf.apis import init_recognizer
@@ -97,6 +98,7 @@ def main() -> None:
             load_config(args.config, options | {'views.num_clips': number, 'views.num_crops': 1})
             for number in args.clips
         ]
+        init_default_scope(configs[0].get('default_scope') or 'mmtsf')
         decoded = decoded_once(configs)
         check_target(args.out.with_suffix('.csv'), "OUT's table", lists_of(decoded.dataset))
     model = init_recognizer(configs[0], args.checkpoint, fused=True)

@@ -112,6 +112,8 @@ class PyAVReader(VideoReader):
             begun = next(packets)
             if begun.size and begun.pts == first:
                 return stream, chain([begun], packets)
+        if stream is not None:
+            stream.container.close()
         stream = open_stream(self.path, self.limits, again=True)
         return stream, stream.container.demux(stream)
 
