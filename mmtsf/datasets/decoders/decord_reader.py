@@ -75,7 +75,7 @@ class DecordReader(VideoReader):
         self.fps, self.times, self.num_frames = index.fps, index.seconds, len(index.times)
         self.clock = index.clock
         is_plain = len(self._video) == self.num_frames == len(index.packets) and _groups_are_closed(index.packets)
-        starts = [place for place, packet in enumerate(index.packets) if packet.is_start]
+        starts = [place for place, (_, is_start) in enumerate(index.packets) if is_start]
         if not is_plain or starts != self._video.get_key_indices():
             raise BrokenVideoError(path, WRONG)
         begun = self._video.get_frame_timestamp(range(self.num_frames))[:, 0]

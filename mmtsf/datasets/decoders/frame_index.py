@@ -31,16 +31,9 @@ WITH_MISSING = {'h264', 'hevc'}
 ENCRYPTION = ('encryption_info', 'encryption_init_info')
 
 
-class Packet(NamedTuple):
-    """A packet of a file whose bitstream tells what it shows.
-
-    Attributes:
-        time (int | None): When it is shown, in units of the stream; None of one that is not.
-        is_start (bool): Whether all frames that are shown no earlier can be decoded from here on.
-    """
-
-    time: int | None
-    is_start: bool
+#: When a packet is shown, in units of the stream, or None; and whether all frames that are shown no earlier can be
+#: decoded from there on
+Packet = tuple[int | None, bool]
 
 
 class Clock(NamedTuple):
@@ -113,68 +106,79 @@ def read_index(path: str, limits: Limits, check_time: Callable[[], None]) -> tup
     return index, stream if index.times else None
 
 
-class _Found(NamedTuple):
-    pts: int | None
-    dts: int | None
-    duration: int | None
-    is_discard: bool
-    picture: Picture
+@dataclass
+class _Found:
+    """Packets in the order of decoding: times of presentation and decoding, whether an edit list hides them, what they
+    hold; and how long the last one is shown."""
+
+    pts: list[int | None] = field(default_factory=list)
+    dts: list[int | None] = field(default_factory=list)
+    is_hidden: list[bool] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    last: int | None = None
 
 
-def _read_packets(path: str, stream: Any, limits: Limits) -> list[_Found] | None:
+def _read_packets(path: str, stream: Any, limits: Limits) -> _Found | None:
     """All packets; None where one does not tell what it shows."""
     context = stream.codec_context
-    codec, found = context.codec.canonical_name, list[_Found]()
+    codec, found, latest = context.codec.canonical_name, _Found(), 0
     look, size = INSPECTORS.get(codec, lambda *_: None), length_size(codec, context.extradata)
     try:
         for packet in islice(stream.container.demux(stream), limits.frames + 2):
             if not packet.size:
                 continue
-            if not found and any(map(packet.has_sidedata, ENCRYPTION)):
+            if not found.pts and any(map(packet.has_sidedata, ENCRYPTION)):
                 raise BrokenVideoError(path, 'it is encrypted')
             picture = look(bytes(packet), size)
             if picture is None or packet.is_corrupt:
                 return None
-            found.append(_Found(packet.pts, packet.dts, packet.duration, packet.is_discard, picture))
+            time = packet.pts
+            if time is not None and time >= latest:
+                latest, found.last = time, packet.duration
+            found.pts.append(time)
+            found.dts.append(packet.dts)
+            found.is_hidden.append(packet.is_discard or not picture.shown)
+            found.pictures.append(picture)
     except (av.InvalidDataError, *DAMAGED):
         return None
-    limits.check_frames(path, len(found))
+    limits.check_frames(path, len(found.pts))
     return found
 
 
-def _is_known(stream: Any, found: list[_Found]) -> bool:
+def _is_known(stream: Any, found: _Found) -> bool:
     """Whether every picture that a packet shows is decoded as a frame: what comes first needs nothing before it."""
-    if not found or not found[0].picture.is_start or found[0].picture.is_open:
+    pictures = found.pictures
+    if not pictures or not pictures[0].is_start or pictures[0].is_open:
         return False
     if stream.codec_context.name == 'h264' and stream.codec_context.field_order != PROGRESSIVE:
         return False  # two packets may show one frame
-    if stream.codec_context.name == 'hevc' and any(packet.is_discard for packet in found):
+    if stream.codec_context.name == 'hevc' and any(found.is_hidden):
         return False  # where an edit list jumps, frames are lost
-    first = next((f.picture for f in found[1:] if f.picture.shown and not f.picture.is_start), None)
+    first = next((picture for picture in pictures[1:] if picture.shown and not picture.is_start), None)
     return first is None or not first.is_bidirectional
 
 
-def _index_packets(path: str, stream: Any, found: list[_Found]) -> FrameIndex | None:
+def _index_packets(path: str, stream: Any, found: _Found) -> FrameIndex | None:
     """Index of known packets; None where their times contradict each other."""
-    shown = [packet for packet in found if packet.picture.shown and not packet.is_discard]
-    if not shown:
+    count = found.is_hidden.count(False)
+    if not count:
         raise BrokenVideoError(path, NO_FRAMES)
-    times = [packet.pts for packet in shown if packet.pts is not None]
     # AVI keeps the order of decoding alone; with frames that are shown in another one, times are guesses
     is_guess = stream.container.format.name == 'avi' and stream.codec_context.has_b_frames
-    if is_guess:
-        times = [packet.dts for packet in shown if packet.dts is not None]
-    last = max(shown, key=lambda packet: packet.pts or 0)
-    is_timed = len(set(times)) == len(shown) and _is_reordered_a_little(times)
-    if len(times) == len(shown) and not is_timed:
+    shown = zip(found.dts if is_guess else found.pts, found.is_hidden)
+    times = [time for time, is_hidden in shown if not is_hidden and time is not None]
+    is_timed = len(set(times)) == count and _is_reordered_a_little(times)
+    if len(times) == count and not is_timed:
         return None
     times = sorted(times)
     if _has_holes(times) and not _is_complete(path, stream):
         return None  # frames that refer to those of missing packets are missing or wrong
-    index = _timed(stream, times if is_timed else [None] * len(shown), last.duration)
+    index = _timed(stream, times if is_timed else [None] * count, found.last)
     if is_timed and not is_guess:
         index.times = times
-        index.packets = [Packet(p.pts if p.picture.shown else None, p.picture.is_start) for p in found]
+        index.packets = [
+            (time if picture.shown else None, picture.is_start) for time, picture in zip(found.pts, found.pictures)
+        ]
     return index
 
 
@@ -201,6 +205,8 @@ def _is_complete(path: str, stream: Any) -> bool:
 
 
 def _is_reordered_a_little(times: list[int]) -> bool:
+    if times == sorted(times):
+        return True
     order = sorted(range(len(times)), key=times.__getitem__)
     return all(abs(place - number) <= MOST_REORDERED for number, place in enumerate(order))
 

@@ -105,7 +105,7 @@ class PyAVReader(VideoReader):
     def _from_the_first(self) -> tuple[Any, Iterator[Any]]:
         """A stream and all its packets: that which the index was read from, if it goes back to its beginning."""
         stream, self._stream = self._stream, None
-        first = self._index.packets[0].time
+        first = self._index.packets[0][0]
         if stream is not None and self._index.container in WITH_AN_INDEX:
             stream.container.seek(min(self._index.times[0], first or 0), stream=stream)
             packets = stream.container.demux(stream)
@@ -130,7 +130,7 @@ class PyAVReader(VideoReader):
             frames: list[av.VideoFrame] = []
             if place < len(needed) and needed[place]:
                 if not place or not needed[place - 1]:
-                    begin = self._index.packets[place].time or 0
+                    begin = self._index.packets[place][0] or 0
                 context.skip_frame = 'NONREF' if may_skip and packet.pts not in wanted else 'DEFAULT'
                 frames = context.decode(packet)
             elif place and needed[place - 1]:  # the last packet of all is empty
