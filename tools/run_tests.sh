@@ -8,4 +8,5 @@ bin=$VENV/bin
 "$bin/mypy" mmtsf
 "$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
     --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
-OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n auto --dist loadfile "$@" tests
+# one process more than there are cores: many tests wait, for signals, time limits and pages
+OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n $(($(nproc) + 1)) --dist loadfile "$@" tests
