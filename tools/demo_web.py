@@ -15,22 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_options,
-    check_exists,
-    check_model,
-    mistakes_of,
-    new_parser,
-)
+from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model, mistakes_of, new_parser
 from mmtsf.utils.imports import skip_optimizers
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('--samples', help='video, or folder of videos, to choose from')
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at; 0.0.0.0 lets others in')
     parser.add_argument('--port', type=int, default=7860)

@@ -10,14 +10,13 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_checkpoint, add_config, add_options, check_model, mistakes_of, new_parser, parsed
+from mmtsf.utils.arguments import add_model, add_options, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_folder
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('out', type=Path, help='file to write: .onnx, or .pt2 for torch')
     parser.add_argument('--format', choices=['onnx', 'torch'], default='onnx', help='ONNX (default) or torch.export')
     parser.add_argument(

@@ -19,15 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar, cast
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_options,
-    check_exists,
-    mistakes_of,
-    new_parser,
-    parsed,
-)
+from mmtsf.utils.arguments import add_model, add_options, check_exists, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target, written_whole
 from mmtsf.utils.imports import skip_optimizers
 from mmtsf.utils.sources import config_path, find_checkpoint
@@ -40,8 +32,7 @@ LEVELS = ('video', 'clip', 'frame', 'tokens')
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
     parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
     parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")

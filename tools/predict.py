@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_checkpoint, add_config, add_options, check_model, mistakes_of, new_parser, parsed
+from mmtsf.utils.arguments import add_model, add_options, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import skip_optimizers
 from mmtsf.utils.sources import is_live
@@ -33,8 +33,7 @@ FORMATS = ('.mp4', '.m4v', '.mkv', '.mov', '.avi')
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     parser.add_argument('input', help='file, folder, pattern, number of a camera, or address of a stream')
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('--topk', type=int, default=5, help='classes named (default: 5)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the predictions to this file')
     parser.add_argument('--csv', type=Path, metavar='FILE', help='the same, a line for each class')
@@ -111,7 +110,7 @@ from mmtsf.apis import (
     watch,
 )
 from mmtsf.apis.timeline import Scene
-from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.datasets.decoders import BrokenVideoError, times_of
 from mmtsf.datasets.transforms import open_as
 from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.preparation.video_paths import videos_of
@@ -214,8 +213,7 @@ def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]
     def frames() -> Iterator[np.ndarray]:
         left = iter(words)
         end, lines = next(left)
-        times = np.arange(reader.num_frames + 1) if reader.times is None else reader.times
-        for begin, frame in zip(times, reader.stream(np.arange(reader.num_frames))):
+        for begin, frame in zip(times_of(reader), reader.stream(np.arange(reader.num_frames))):
             while begin >= end:
                 end, lines = next(left, (float('inf'), lines))
             yield with_words(frame, lines)

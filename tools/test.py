@@ -5,22 +5,13 @@ import argparse
 import json
 from pathlib import Path
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_run_arguments,
-    check_model,
-    check_run,
-    mistakes_of,
-    new_parser,
-)
+from mmtsf.utils.arguments import add_model, add_run_arguments, check_model, check_run, mistakes_of, new_parser
 from mmtsf.utils.files import check_folder
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('--dump', metavar='FILE.pkl', help='write all predictions to this file')
     add_run_arguments(parser)
     args = parser.parse_args()

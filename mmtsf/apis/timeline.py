@@ -9,7 +9,7 @@ import torch
 from mmaction.models import BaseRecognizer
 from mmengine.dataset import pseudo_collate
 
-from mmtsf.datasets.decoders import VideoReader
+from mmtsf.datasets.decoders import VideoReader, times_of
 
 from .clip_packer import ClipPacker, covering
 from .recognizer import build_pipeline
@@ -54,9 +54,8 @@ def timeline(
     clips = covering(model, frame_interval).transform(video)['frame_inds'].reshape(-1, video['clip_len'])
     frames = map(packer.shrink, reader.stream(np.unique(clips)))
     packed = map(packer.pack, _in_clips(clips, frames))
-    seconds = np.arange(reader.num_frames + 1) if reader.times is None else reader.times
     begins = np.maximum(clips[1:, 0], clips[:-1, -1] + 1)  # the last clip overlaps the one before it
-    bounds = seconds[[0, *begins, reader.num_frames]].tolist()
+    bounds = times_of(reader)[[0, *begins, reader.num_frames]].tolist()
     for first in range(0, len(clips), batch_size):
         samples = list(islice(packed, batch_size))
         with torch.no_grad():

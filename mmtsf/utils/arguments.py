@@ -36,8 +36,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=words)
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the argument ``checkpoint``."""
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments ``config`` and ``checkpoint``, which :func:`check_model` checks."""
+    add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint of any known origin: a file, a URL or a published name')
 
 

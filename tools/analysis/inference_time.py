@@ -11,21 +11,12 @@ of it.
 
 import argparse
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_options,
-    check_model,
-    mistakes_of,
-    new_parser,
-    parsed,
-)
+from mmtsf.utils.arguments import add_model, add_options, check_model, mistakes_of, new_parser, parsed
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('--limit', type=int, help='videos that are tested (default: all of the list)')
     parser.add_argument('--videos', type=int, default=20_000, help='for which hours are given (default: 20000)')
     add_options(parser)

@@ -10,22 +10,13 @@ written beside the picture, clips.csv.
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_options,
-    check_model,
-    mistakes_of,
-    new_parser,
-    parsed,
-)
+from mmtsf.utils.arguments import add_model, add_options, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('out', type=Path, help='picture to write, e.g. clips.png')
     parser.add_argument(
         '--clips', type=int, nargs='+', default=[1, 3, 5, 10], metavar='K', help='(default: 1 3 5 10, as the paper)'

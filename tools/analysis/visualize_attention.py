@@ -14,16 +14,7 @@ python tools/analysis/visualize_attention.py VIDEO CONFIG CHECKPOINT OUT.png --s
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import (
-    add_checkpoint,
-    add_config,
-    add_options,
-    check_exists,
-    check_model,
-    mistakes_of,
-    new_parser,
-    parsed,
-)
+from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model, mistakes_of, new_parser, parsed
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import skip_optimizers
 
@@ -31,8 +22,7 @@ from mmtsf.utils.imports import skip_optimizers
 def parse_args() -> argparse.Namespace:
     parser = new_parser(__doc__)
     parser.add_argument('video', help='video file or folder of frames')
-    add_config(parser)
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument('out', type=Path, help='image to write; the video lies beside it')
     parser.add_argument('--step', help='name of a step, e.g. time or space')
     parser.add_argument('--block', type=int, default=-1, help='number of its block, from 0 (default: the last)')

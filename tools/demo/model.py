@@ -30,7 +30,7 @@ from mmtsf.apis import (
     to_sample,
     write_attention,
 )
-from mmtsf.datasets.decoders import BrokenVideoError, Limits
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, times_of
 from mmtsf.datasets.transforms import OpenVideo, SampleClips, SampleSegments
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.engine.launch import keep_freed_memory
@@ -193,8 +193,7 @@ class Demo:
         if scenes:
             plot = folder / 'timeline.png'
             draw_timeline(scenes, self.classes, plot, TOPK)
-            end = reader.num_frames if reader.times is None else reader.times[-1]
-            is_whole = len(scenes) < MAX_WINDOWS or scenes[-1].end >= end
+            is_whole = len(scenes) < MAX_WINDOWS or scenes[-1].end >= times_of(reader)[-1]
             cut = '' if is_whole else f'The timeline ends after {MAX_WINDOWS} clips: choose more frames a clip.'
             yield shown._replace(plot=str(plot), note=cut)
         if late:

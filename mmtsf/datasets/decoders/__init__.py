@@ -4,7 +4,7 @@ from .broken import BrokenVideoError
 from .limits import Limits
 from .local_file import file_url, open_stream
 from .open_video import DECODERS, open_video
-from .reader import ArrayReader, VideoReader
+from .reader import ArrayReader, VideoReader, times_of
 
 __all__ = [
     'DECODERS',
@@ -15,4 +15,5 @@ __all__ = [
     'file_url',
     'open_stream',
     'open_video',
+    'times_of',
 ]

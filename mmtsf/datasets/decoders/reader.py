@@ -56,6 +56,11 @@ class VideoReader(Protocol):
             yield self.read(np.array([index]))[0]
 
 
+def times_of(reader: VideoReader) -> np.ndarray:
+    """Return the times of a video's frames, or their numbers where nothing tells when they are shown ``(N + 1,)``."""
+    return np.arange(reader.num_frames + 1) if reader.times is None else reader.times
+
+
 class ArrayReader(VideoReader):
     """Frames that are in memory already.
 
