@@ -133,23 +133,26 @@ test_pipeline = [
     *pack,
 ]
 
+# num_workers: 'auto' is a process's share of the cores; or a number. See docs/data.md
 train_dataloader = dict(
     batch_size='${batch_size}',
-    num_workers=8,
+    num_workers='auto',
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='flat_collate'),
     dataset=dict(_use_='${sources.${data.source}.train}'),
 )
 val_dataloader = dict(
     batch_size=8,
-    num_workers=8,
+    num_workers='auto',
     sampler=dict(type='SeededSampler', shuffle=False),
+    collate_fn=dict(type='flat_collate'),
     dataset=dict(_use_='${sources.${data.source}.val}'),
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=8,
+    num_workers='auto',
     sampler=dict(type='SeededSampler', shuffle=False),
+    collate_fn=dict(type='flat_collate'),
     dataset=dict(_use_='${sources.${data.source}.test}'),
 )
 

@@ -16,9 +16,10 @@ from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader
 
 from mmtsf.config import resolve
+from mmtsf.datasets.loading import number_of_workers
 from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.batch import set_batch
-from mmtsf.utils.cores import num_cores
+from mmtsf.utils.cores import local_processes, num_cores
 
 from .profiling import Iterations, measure, peak_memory, without_traces
 
@@ -158,16 +159,15 @@ def memory_share(workers: list[float]) -> float:
     peaks = peak_memory()
     if 'GPU' in peaks:
         return peaks['GPU'] / total_memory('GPU')
-    local_processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    return local_processes * (peaks['main process'] + sum(workers)) / total_memory('main process')
+    return local_processes() * (peaks['main process'] + sum(workers)) / total_memory('main process')
 
 
 def advice(config: Config, forecast: Forecast, memory: float) -> Iterator[str]:
     """What to change where data or memory is short; ``memory`` is the share that is taken."""
     if forecast.waiting_share > TOLERATED_WAITING:
         yield 'data is the bottleneck; what helps:'
-        workers, cores = config.train_dataloader.num_workers, num_cores()
-        if workers * int(os.environ.get('LOCAL_WORLD_SIZE', 1)) < cores:
+        workers, cores = number_of_workers(config.train_dataloader.num_workers), num_cores()
+        if workers * local_processes() < cores:
             yield f'  train_dataloader.num_workers={workers + 1} or more: there are {cores} cores'
         yield '  python tools/data/transcode.py VIDEOS NEW_FOLDER: videos that decode faster, see docs/data.md'
         yield '  data.clips_per_video=2 or more, with a smaller train_dataloader.batch_size: clips of one decoding'

@@ -1,4 +1,4 @@
-"""Count the cores that this process may use."""
+"""Count the cores that this process may use, and those it shares them with."""
 
 import os
 
@@ -6,3 +6,8 @@ import os
 def num_cores() -> int:
     """Return the number of cores that this process may use; Slurm, taskset and containers limit it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def local_processes() -> int:
+    """Return the number of processes that torchrun has started on this machine for this run; 1 without it."""
+    return int(os.environ.get('LOCAL_WORLD_SIZE', 1))

@@ -7,12 +7,15 @@ from itertools import chain, islice
 from multiprocessing.connection import wait
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmtsf import compat
 
+from .sampler import SeededSampler
 from .seeds import SeededItems
+from .sent_ahead import sent_ahead
 
 #: Seconds between looks at the workers while a batch is waited for
 LOOK = 1
@@ -33,11 +36,13 @@ class VideoLoader(DataLoader):
     is told to leave it out.
 
     Takes the arguments of :class:`torch.utils.data.DataLoader`, for a data set with indices, of which batches are made.
-    Workers of data sets of mmtsf live on after an epoch.
+    Workers of data sets of mmtsf live on after an epoch, and those of any data set under a :class:`SeededSampler`.
     """
 
     #: Batches that the next iteration leaves out
     first_batch = 0
+    #: Where stacked batches are sent, each one while the one before is computed with; None: they stay where they are
+    device: torch.device | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,14 +54,22 @@ class VideoLoader(DataLoader):
         self._last: Any = None  # iterator of the loader
 
     @classmethod
-    def of(cls, loader: DataLoader) -> DataLoader:
-        """The same loader as one of these; as it is if its data set has no indices, or it makes no batches."""
+    def of(cls, loader: DataLoader, device: torch.device | None = None) -> DataLoader:
+        """The same loader as one of these, with a :attr:`device`; as it is if its data set has no indices, or it makes
+        no batches."""
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             return loader
         names = ['batch_sampler'] if loader.batch_size is None else ['batch_size', 'sampler', 'drop_last']
-        return cls(loader.dataset, **_arguments(loader), **{name: getattr(loader, name) for name in names})
+        ours = cls(loader.dataset, **_arguments(loader), **{name: getattr(loader, name) for name in names})
+        ours.device = device
+        return ours
 
     def __iter__(self) -> Iterator:  # type: ignore[override]
+        # without workers, to read ahead saves nothing, and takes random numbers out of their order
+        return sent_ahead(self._read(), self.device) if self.device and self.num_workers else self._read()
+
+    def _read(self) -> Iterator:
+        """Batches as the workers make them."""
         self._batches.begin(self.first_batch)
         self.first_batch, losses = 0, 0
         suspects: set[str] = set()
@@ -102,7 +115,9 @@ class VideoLoader(DataLoader):
         """Make the loader that has the workers."""
         arguments = _arguments(self)
         if self.num_workers and self._watched:
-            arguments |= dict(timeout=LOOK, persistent_workers=True)
+            arguments |= dict(timeout=LOOK)
+        if self.num_workers and (self._watched or isinstance(self.sampler, SeededSampler)):
+            arguments |= dict(persistent_workers=True)
         self._loader = DataLoader(SeededItems(self.dataset), batch_sampler=self._batches, **arguments)
         return self._loader
 

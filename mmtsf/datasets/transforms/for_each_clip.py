@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import FUNCTIONS
 
+from mmtsf.datasets.loading.stacked_batch import stacked
 from mmtsf.registry import TRANSFORMS
 
 
@@ -33,6 +34,7 @@ class ForEachClip(BaseTransform):
 
 @FUNCTIONS.register_module()  # MMEngine looks for functions in its own registry alone
 def flat_collate(batch: list[dict | list[dict]]) -> dict:
-    """Collate samples, of some videos perhaps a list of them, as one batch."""
+    """Collate samples, of some videos perhaps a list of them, as one batch, whose clips are stacked if they have one
+    shape."""
     lists = (samples if isinstance(samples, list) else [samples] for samples in batch)
-    return pseudo_collate([sample for samples in lists for sample in samples])
+    return stacked(pseudo_collate([sample for samples in lists for sample in samples]))

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from mmtsf import compat
 from mmtsf.config import resolve, settle
 from mmtsf.config.data_source import taken_lists
-from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.datasets.loading import VideoLoader, with_workers
 from mmtsf.registry import RUNNERS
 from mmtsf.utils.files import written_whole
 from mmtsf.utils.text import shorten
@@ -126,9 +126,13 @@ class Runner(mmengine.runner.Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args: Any, **kwargs: Any) -> DataLoader:
-        """MMEngine's data loader, built as a :class:`VideoLoader`; one that is built already is taken as it is."""
-        loader = mmengine.runner.Runner.build_dataloader(dataloader, *args, **kwargs)
-        return loader if isinstance(dataloader, DataLoader) else VideoLoader.of(loader)
+        """MMEngine's data loader, built as a :class:`VideoLoader` with the workers that :func:`with_workers` chooses;
+        one that is built already is taken as it is. Batches that are pinned are sent to the GPU ahead."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        loader = mmengine.runner.Runner.build_dataloader(with_workers(dataloader), *args, **kwargs)
+        sends = loader.pin_memory and torch.cuda.is_available()
+        return VideoLoader.of(loader, torch.device('cuda') if sends else None)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """MMEngine's, for which a loop without a type is over epochs, and one that can begin in the middle of one."""

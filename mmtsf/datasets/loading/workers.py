@@ -1,0 +1,49 @@
+"""Choose the workers of a data loader by the cores that this process has."""
+
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+
+from mmtsf.utils.cores import local_processes, num_cores
+
+#: The word that asks for it
+AUTO = 'auto'
+#: Most workers of a loader that nobody has asked for: their batches take memory, and one GPU wants no more clips
+MOST = 16
+#: Batches that all workers together keep ready, at least
+READY = 4
+
+
+def number_of_workers(given: int | str) -> int:
+    """The number of workers that a config asks for: a number, or ``'auto'`` for this process's share of the cores.
+
+    Raises:
+        ValueError: If it is another word.
+    """
+    if given == AUTO:
+        return min(max(num_cores() // local_processes(), 1), MOST)
+    if isinstance(given, str):
+        raise ValueError(f'num_workers is {given!r}, expected a number or {AUTO!r}; set train_dataloader.num_workers=8')
+    return given
+
+
+def with_workers(loader: dict) -> dict[str, Any]:
+    """Config of a data loader with a number of workers, whose batches are pinned where there is a GPU.
+
+    What the config says itself stays.
+
+    Raises:
+        ValueError: See :func:`number_of_workers`.
+    """
+    chosen: dict[str, Any] = dict(pin_memory=torch.cuda.is_available()) | loader
+    given = chosen.get('num_workers', 0)
+    chosen['num_workers'] = workers = number_of_workers(given)
+    if given == AUTO:
+        chosen.setdefault('prefetch_factor', max(2, READY // workers))
+        print_log(
+            f'{workers} data workers, {chosen["prefetch_factor"]} batches ahead each: {num_cores()} cores for '
+            f'{local_processes()} processes on this machine',
+            'current',
+        )
+    return chosen
