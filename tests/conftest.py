@@ -24,6 +24,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in 
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker('gpu'):
+            item.add_marker(pytest.mark.skip(reason='no CUDA device'))
+
+
 @pytest.fixture(autouse=True)
 def scope_and_seed() -> None:
     """Names in configs are looked up from mmtsf on, and random weights are the same in every run."""
