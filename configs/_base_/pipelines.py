@@ -84,7 +84,8 @@ sampling = dict(
     ),
 )
 
-decoder = 'pyav'  # or 'decord'; see docs/data.md
+decoder = 'pyav'  # or 'decord', 'torchcodec', 'auto'; see docs/data.md
+decoder_device = 'cpu'  # of torchcodec: or 'cuda'
 # Sizes above which a video is refused before it is decoded; see docs/data.md
 limits = dict(
     frame_pixels=8192 * 4320,  # of a frame: 8K passes
@@ -114,13 +115,13 @@ clip_transforms = dict(
     ],
 )
 train_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}', limits='${limits}'),
+    dict(type='OpenVideo', decoder='${decoder}', device='${decoder_device}', limits='${limits}'),
     '${sampling.${data.sampling}.train}',
     dict(type='DecodeFrames'),
     dict(type='ForEachClip', transforms='${clip_transforms.${data.augmentation}}'),
 ]
 val_pipeline = [
-    dict(type='OpenVideo', decoder='${decoder}', limits='${limits}'),
+    dict(type='OpenVideo', decoder='${decoder}', device='${decoder_device}', limits='${limits}'),
     '${sampling.${data.sampling}.test}',
     dict(type='DecodeFrames'),
     '${protocols.${protocol}.resize}',

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from rich.progress import track
 
-from mmtsf.datasets.decoders import BrokenVideoError, Limits, open_video
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
 
@@ -30,6 +30,7 @@ def check_all(names: list[str], root: Path, file: Path, args: argparse.Namespace
     Returns:
         dict[str, str]: Reason by name, empty for a good video.
     """
+    check_decoder(args.decoder)
     stamps = {name: stamp(root / name, args) for name in names}
     known = dict(read_known(file))
     reasons = {name: known[name, stamps[name]] for name in names if (name, stamps[name]) in known}

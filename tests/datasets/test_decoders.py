@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from decoders import DECODER, decoders
 from helpers import SHARED
 from videos import grey_frames, moving_texture, numbers_of, write_greys, write_silence, write_video
 
-from mmtsf.datasets.decoders import DECODERS, ArrayReader, BrokenVideoError, open_video
+from mmtsf.datasets.decoders import ArrayReader, BrokenVideoError, open_video
 
 AWKWARD = SHARED / 'data' / 'awkward'
 UNREADABLE = {
@@ -23,8 +24,6 @@ UNREADABLE = {
     'truncated_no_moov.mp4',
 }
 NO_VIDEO = 'PyAV finds no video that it can decode'
-
-decoders = pytest.mark.parametrize('decoder', sorted(DECODERS))
 
 
 def quadrants(height: int = 64, width: int = 128) -> np.ndarray:
@@ -79,11 +78,12 @@ def test_the_rotation_flag_turns_frames_upright(decoder, rotation, tmp_path):
 
 
 @pytest.mark.parametrize('sizes', [((32, 64), (64, 128)), ((64, 128), (32, 64))])
-def test_decord_takes_the_same_of_several_video_streams_or_is_refused(sizes, tmp_path):
+@pytest.mark.parametrize('decoder', [DECODER['decord'], DECODER['torchcodec']])
+def test_others_take_the_same_of_several_video_streams_or_are_refused(decoder, sizes, tmp_path):
     path = write_video(tmp_path / 'video.mp4', *(grey_frames(5, *size) for size in sizes))
     assert open_video(path, 'pyav').read(np.arange(5)).shape[1:3] == (64, 128)
     try:
-        shape = open_video(path, 'decord').read(np.arange(5)).shape
+        shape = open_video(path, decoder).read(np.arange(5)).shape
     except BrokenVideoError as error:
         assert "set decoder='pyav'" in str(error)  # noqa: PT017
     else:

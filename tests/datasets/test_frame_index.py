@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from decoders import has_torchcodec, real_decoders
 from helpers import SHARED
 from videos import grey_frames, moving_texture, remux, write_greys, write_video
 
@@ -203,7 +204,7 @@ def check_subsets(path: str, decoder: str) -> None:
         read = reader.read(indices)
         if read.shape[1:] != frames[0].shape or has_matrix(path):
             continue  # turned; there is a test of its own
-        if decoder == 'pyav':
+        if decoder != 'decord':
             assert all(np.array_equal(frame, frames[i]) for frame, i in zip(read, indices)), indices
         else:  # it converts colours in its own way
             assert max(np.abs(f.astype(int) - frames[i]).mean() for f, i in zip(read, indices)) < 4, indices
@@ -223,14 +224,15 @@ def test_any_frames_are_rows_of_a_full_decode(name, tmp_path):
     except av.codec.codec.UnknownCodecError:
         pytest.skip('FFmpeg has no such encoder')
     check_subsets(str(path), 'pyav')
-    if name.startswith('slice'):  # decord conceals in its own way, and does not tell
+    if name.startswith('slice'):  # others conceal in their own way, and do not tell
         return
-    try:
-        open_video(str(path), 'decord').read(np.array([0]))
-    except BrokenVideoError as error:
-        assert USE_PYAV in str(error)  # noqa: PT017
-    else:
-        check_subsets(str(path), 'decord')
+    for decoder in ['decord', 'torchcodec'][: 1 + has_torchcodec()]:
+        try:
+            open_video(str(path), decoder).read(np.array([0]))
+        except BrokenVideoError as error:
+            assert USE_PYAV in str(error)  # noqa: PT017
+        else:
+            check_subsets(str(path), decoder)
 
 
 def shared_videos() -> list:
@@ -244,7 +246,7 @@ def shared_videos() -> list:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason='needs ../shared')
-@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+@real_decoders
 @pytest.mark.parametrize('path', shared_videos())
 def test_any_frames_of_a_real_file_are_rows_of_a_full_decode(path, decoder):
     try:
@@ -280,7 +282,7 @@ def set_matrix(path: Path, first: tuple[int, int], second: tuple[int, int]) -> N
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+@real_decoders
 @pytest.mark.parametrize(('first', 'second', 'shown'), ORIENTATIONS)
 def test_a_display_matrix_turns_and_mirrors_frames(first, second, shown, decoder, tmp_path):
     quarters = np.kron([[0, 1], [2, 3]], np.ones((32, 64)))[..., None].repeat(3, axis=2)
@@ -291,7 +293,7 @@ def test_a_display_matrix_turns_and_mirrors_frames(first, second, shown, decoder
         reader = open_video(str(path), decoder)
     except BrokenVideoError as error:
         is_mirrored = first[0] * second[1] - first[1] * second[0] < 0
-        assert (decoder, is_mirrored, USE_PYAV in str(error)) == ('decord', True, True)  # noqa: PT017
+        assert (decoder != 'pyav', is_mirrored, USE_PYAV in str(error)) == (True, True, True)  # noqa: PT017
         return
     frame = reader.read(np.array([1]))[0]
     height, width = frame.shape[:2]
@@ -344,7 +346,7 @@ def test_the_film_is_taken_of_several_streams(sizes, lengths, taken, suffix, tmp
     assert reader.read(np.array([0])).shape[1:3] == sizes[taken]
 
 
-@pytest.mark.parametrize('decoder', ['pyav', 'decord'])
+@real_decoders
 def test_an_encrypted_file_is_refused_by_name(decoder, tmp_path):
     key = dict(encryption_scheme='cenc-aes-ctr', encryption_key='76a6c65c5ea762046bd749a2e632ccbb')
     path = write_greys(tmp_path / 'video.mp4', 10, **key, encryption_kid='a7e61c373e219033c21091fa607bf3b8')
@@ -379,7 +381,7 @@ def test_a_reader_that_is_dropped_leaves_no_file_open(tmp_path):
     gc.disable()
     try:
         before = len(os.listdir('/proc/self/fd'))
-        for decoder in ('pyav', 'decord'):
+        for decoder in ['pyav', 'decord', 'torchcodec'][: 2 + has_torchcodec()]:
             open_video(str(tmp_path / 'a.mp4'), decoder)
         open_video(str(tmp_path / 'b.avi')).read(np.array([3]))
         with pytest.raises(BrokenVideoError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from decoders import real_decoders
 from helpers import SHARED
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
@@ -24,10 +25,9 @@ from mmtsf.datasets.loading import SeededIndex, VideoLoader
 from mmtsf.engine.hooks import BrokenVideosHook
 
 AWKWARD = SHARED / 'data' / 'awkward'
-decoders = pytest.mark.parametrize('decoder', ['pyav', 'decord'])
 
 
-@decoders
+@real_decoders
 def test_mutated_copies_are_read_or_refused_by_name_and_the_epoch_ends(decoder, tmp_path):
     row = try_copies(write_sources(tmp_path), 40, decoder)
     assert row['dead_runs'] == row['hangs'] == 0
@@ -36,7 +36,7 @@ def test_mutated_copies_are_read_or_refused_by_name_and_the_epoch_ends(decoder, 
     assert row['refused'] > 5
 
 
-@decoders
+@real_decoders
 @pytest.mark.skipif(not AWKWARD.is_dir(), reason='needs ../shared/data/awkward')
 def test_every_awkward_file_gives_a_clip_of_training_or_one_error(decoder, tmp_path):
     files = sorted(path for path in AWKWARD.rglob('*') if path.is_file())

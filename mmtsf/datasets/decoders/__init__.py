@@ -3,7 +3,7 @@
 from .broken import BrokenVideoError
 from .limits import Limits
 from .local_file import file_url, open_stream
-from .open_video import DECODERS, open_video
+from .open_video import DECODERS, check_decoder, open_video
 from .reader import ArrayReader, VideoReader, times_of
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     'BrokenVideoError',
     'Limits',
     'VideoReader',
+    'check_decoder',
     'file_url',
     'open_stream',
     'open_video',

@@ -62,6 +62,7 @@ class FrameIndex:
         codec (str): FFmpeg's name of the codec.
         times (list[int]): Times of the frames in units of the stream; empty where frames must be counted.
         packets (list[Packet]): All packets in the order of decoding, where times tell frames.
+        is_flagged (bool): Whether the container flags as key frames those at which decoding may start, and no others.
         clock (Clock | None): The times as the container tells them; None where it does not tell its length.
         frames (list): The frames themselves, where all were decoded and they are small.
         lost (int): Packets that are known to be damaged or missing.
@@ -73,6 +74,7 @@ class FrameIndex:
     codec: str
     times: list[int] = field(default_factory=list)
     packets: list[Packet] = field(default_factory=list)
+    is_flagged: bool = False
     clock: Clock | None = None
     frames: list[av.VideoFrame] = field(default_factory=list)
     lost: int = 0
@@ -108,12 +110,13 @@ def read_index(path: str, limits: Limits, check_time: Callable[[], None]) -> tup
 
 @dataclass
 class _Found:
-    """Packets in the order of decoding: times of presentation and decoding, whether an edit list hides them, what they
-    hold; and how long the last one is shown."""
+    """Packets in the order of decoding: times of presentation and decoding, whether an edit list hides them and the
+    container flags them as key frames, what they hold; and how long the last one is shown."""
 
     pts: list[int | None] = field(default_factory=list)
     dts: list[int | None] = field(default_factory=list)
     is_hidden: list[bool] = field(default_factory=list)
+    is_key: list[bool] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     last: int | None = None
 
@@ -138,6 +141,7 @@ def _read_packets(path: str, stream: Any, limits: Limits) -> _Found | None:
             found.pts.append(time)
             found.dts.append(packet.dts)
             found.is_hidden.append(packet.is_discard or not picture.shown)
+            found.is_key.append(packet.is_keyframe)
             found.pictures.append(picture)
     except (av.InvalidDataError, *DAMAGED):
         return None
@@ -179,6 +183,7 @@ def _index_packets(path: str, stream: Any, found: _Found) -> FrameIndex | None:
         index.packets = [
             (time if picture.shown else None, picture.is_start) for time, picture in zip(found.pts, found.pictures)
         ]
+        index.is_flagged = found.is_key == [picture.is_start for picture in found.pictures]
     return index
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from mmtsf.datasets.decoders import DECODERS, ArrayReader, BrokenVideoError, Limits, VideoReader, open_video
+from mmtsf.datasets.decoders import (
+    ArrayReader,
+    BrokenVideoError,
+    Limits,
+    VideoReader,
+    check_decoder,
+    open_video,
+)
 from mmtsf.registry import TRANSFORMS
 
 
@@ -63,14 +70,19 @@ class OpenVideo(BaseTransform):
     both None where nothing tells them), start_index (0 if there is none).
 
     Args:
-        decoder (str): ``'pyav'``, or ``'decord'``, which takes longer and reads less. Defaults to ``'pyav'``.
+        decoder (str): ``'pyav'``; ``'decord'`` or ``'torchcodec'``, which take longer and read less; or ``'auto'``,
+            torchcodec on a GPU where that is faster, and PyAV otherwise. Defaults to ``'pyav'``.
         limits (dict): Sizes above which a video is refused, arguments of :class:`Limits`. Defaults to generous ones.
+        device (str): Where torchcodec decodes: ``'cpu'``, ``'cuda'`` or ``'cuda:N'``. Defaults to ``'cpu'``.
+
+    Raises:
+        ValueError: If there is no such decoder, or it cannot decode there.
+        ImportError: If it is not installed.
     """
 
-    def __init__(self, decoder: str = 'pyav', limits: dict = {}) -> None:
-        if decoder not in DECODERS:
-            raise ValueError(f'decoder is {decoder!r}, expected one of {tuple(DECODERS)}')
-        self.decoder, self.limits = decoder, Limits(**limits)
+    def __init__(self, decoder: str = 'pyav', limits: dict = {}, device: str = 'cpu') -> None:
+        check_decoder(decoder, device)
+        self.decoder, self.limits, self.device = decoder, Limits(**limits), device
 
     def transform(self, results: dict) -> dict:
         if 'array' in results:
@@ -88,7 +100,11 @@ class OpenVideo(BaseTransform):
 
         Raises:
             BrokenVideoError: If it cannot be opened, or is larger than the limits.
+            ValueError: If this process cannot use the device, as a forked data worker; this is no fault of the video.
         """
+        if self.device != 'cpu':
+            check_decoder(self.decoder, self.device)
+            more['device'] = self.device
         with blamed_on(video):
             return open_video(video, self.decoder, self.limits, **more)
 
