@@ -1,10 +1,12 @@
 #!/usr/bin/env python
-"""Time the CPU attention kernels that mmtsf/models/kernels/attend.py chooses from: python benchmarks/attention.py
+"""Time the attention kernels that mmtsf/models/kernels/attend.py chooses from: python benchmarks/attention.py
 
 Groups, heads and length as the schemes have them at 8 x 224, 16 x 448 and 96 x 224; milliseconds, medians of 7
-interleaved rounds.
+interleaved rounds. On a CPU one clip, forward alone and with backward; on a GPU (--device cuda) batches that fill it,
+in bfloat16, forward and backward, by each of PyTorch's backends and by ours.
 """
 
+import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -12,11 +14,15 @@ import torch
 import torch.nn.functional as F
 from timing import medians
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mmtsf.models.kernels.attend import _Products, _weights
+from mmtsf.models.kernels.attend import _Products, _weights, attend
 
+Kernel = Callable[..., Tensor]
 ROUNDS = 7
-#: (groups, heads, length)
+#: Calls that are timed together on a GPU: launching one takes as long as the shortest kernel
+CALLS = 10
+#: (groups, heads, length) of one clip
 SHAPES = {
     'space': (8, 12, 197),
     'time': (196, 12, 8),
@@ -24,6 +30,25 @@ SHAPES = {
     'space of HR': (16, 12, 785),
     'time of L': (196, 12, 96),
 }
+#: The same of 32 clips of base and 4 of HR and L
+GPU_SHAPES = {
+    'time: 6272 x 8': (6272, 12, 8),
+    'space: 256 x 197': (256, 12, 197),
+    'time of L: 784 x 96': (784, 12, 96),
+    'space of HR: 64 x 785': (64, 12, 785),
+    'joint: 32 x 1569': (32, 12, 1569),
+    'rows of axial: 3584 x 14': (3584, 12, 14),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--tiny', action='store_true', help="a GPU's table on the CPU at toy sizes, to try the script")
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda needs a GPU, and there is none; --tiny tries its table without')
+    return args
 
 
 def at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -31,18 +56,38 @@ def at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return _weights(q, k.transpose(-2, -1)) @ v
 
 
+def by_backend(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Compute attention by one of PyTorch's kernels, or raise if it does not take the shape."""
+    with sdpa_kernel(backend):
+        return F.scaled_dot_product_attention(q, k, v)
+
+
 KERNELS = {'fused': F.scaled_dot_product_attention, 'products': at_once, 'products in parts': _Products.apply}
+#: On a GPU; one more kernel is one more entry, a function of queries, keys and values ``(N, heads, L, c)``
+GPU_KERNELS: dict[str, Kernel] = {
+    'ours': attend,
+    'default': F.scaled_dot_product_attention,
+    'flash': partial(by_backend, SDPBackend.FLASH_ATTENTION),
+    'cuDNN': partial(by_backend, SDPBackend.CUDNN_ATTENTION),
+    'efficient': partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
+    'math': partial(by_backend, SDPBackend.MATH),
+}
 
 
-def learns(kernel: Callable[..., Tensor], qkv: Tensor) -> None:
+def learns(kernel: Kernel, qkv: Tensor) -> None:
     mixed = kernel(*qkv.permute(2, 0, 3, 1, 4))
     mixed.backward(torch.ones_like(mixed))
     qkv.grad = None
 
 
-def main() -> None:
+def print_row(*cells: object) -> None:
+    print(f'| {" | ".join(map(str, cells))} |', flush=True)
+
+
+def on_cpu() -> None:
+    """Print the table of one clip on a CPU."""
     print(f'{torch.get_num_threads()} threads, torch {torch.__version__}; ms')
-    print(f'| | dtype | {" | ".join([*KERNELS, *(f"{name}, with backward" for name in KERNELS)])} |')
+    print_row('', 'dtype', *KERNELS, *(f'{name}, with backward' for name in KERNELS))
     print(f'|{"---|" * (2 * len(KERNELS) + 2)}')
     for name, (groups, heads, length) in SHAPES.items():
         for dtype in (torch.float32, torch.bfloat16):
@@ -52,8 +97,48 @@ def main() -> None:
                 forward = medians({key: partial(kernel, q, k, v) for key, kernel in KERNELS.items()}, ROUNDS)
             qkv.requires_grad_()
             both = medians({key: partial(learns, kernel, qkv) for key, kernel in KERNELS.items()}, ROUNDS)
-            figures = ' | '.join(f'{1e3 * value:.1f}' for value in (*forward.values(), *both.values()))
-            print(f'| {name} | {str(dtype)[6:]} | {figures} |', flush=True)
+            figures = (f'{1e3 * value:.1f}' for value in (*forward.values(), *both.values()))
+            print_row(name, str(dtype)[6:], *figures)
+
+
+def usable(qkv: Tensor) -> dict[str, Kernel]:
+    """Return the kernels that take a shape and give what float32 does."""
+    with torch.no_grad():
+        expected = at_once(*qkv.float().permute(2, 0, 3, 1, 4))
+    kernels = {}
+    for name, kernel in GPU_KERNELS.items():
+        try:
+            learns(kernel, qkv)
+            mixed = kernel(*qkv.permute(2, 0, 3, 1, 4)).detach()
+        except RuntimeError:  # PyTorch has no such kernel for the shape, or it does not fit in memory
+            continue
+        apart = float((mixed.float() - expected).abs().max() / expected.abs().max())
+        if not apart < 0.02:
+            raise RuntimeError(f'{name} is {apart:.1e} of the largest apart from float32')
+        kernels[name] = kernel
+    return kernels
+
+
+def on_gpu(device: str, is_tiny: bool) -> None:
+    """Print the table of a GPU: forward and backward in bfloat16 from packed queries, keys and values."""
+    print(f'{torch.cuda.get_device_name() if device == "cuda" else "CPU"}, torch {torch.__version__}; ms\n')
+    print_row('forward + backward', *GPU_KERNELS)
+    print(f'|{"---|" * (len(GPU_KERNELS) + 1)}')
+    for name, (groups, heads, length) in GPU_SHAPES.items():
+        if is_tiny:
+            groups, heads, length = 2, 2, min(length, 24)
+        qkv = torch.randn(groups, length, 3, heads, 64, device=device, dtype=torch.bfloat16, requires_grad=True)
+        calls = {key: partial(learns, kernel, qkv) for key, kernel in usable(qkv).items()}
+        seconds = medians(calls, 1 if is_tiny else ROUNDS, CALLS)
+        print_row(name, *(f'{1e3 * seconds[key]:.2f}' if key in seconds else '' for key in GPU_KERNELS))
+
+
+def main() -> None:
+    args = parse_args()
+    if args.device == 'cuda' or args.tiny:
+        on_gpu(args.device, args.tiny)
+    else:
+        on_cpu()
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 
 python benchmarks/data.py VIDEO [VIDEO ...]             time, one row a file
 python benchmarks/data.py VIDEO [VIDEO ...] --long 10000  memory of one worker over so many clips
+python benchmarks/data.py VIDEO [VIDEO ...] --all-cores 10  ours alone, on all cores for so many seconds
 
 Ours is the training pipeline of a config (8 x 32, 224 pixels), MMAction2's does the same work: the same frames,
 jitter, crop and flip, whose pixels are compared before anything is timed. The bare decoder is decord handing out the
@@ -10,13 +11,16 @@ same frames and nothing else. One thread, medians of interleaved rounds.
 """
 
 import argparse
+import itertools
+import multiprocessing
 import os
 import random
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
-import decord
 import numpy as np
 import torch
 from mmaction.registry import TRANSFORMS as MMACTION2
@@ -25,8 +29,9 @@ from mmengine.registry import init_default_scope
 from timing import medians
 
 from mmtsf.config import load_config
+from mmtsf.utils.cores import num_cores
 
-CONFIG = 'configs/timesformer_base_k400.py'
+CONFIG = str(Path(__file__).parents[1] / 'configs/timesformer_base_k400.py')
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--decoder', help="ours decode with this one (default: the config's)")
     parser.add_argument('--long', type=int, metavar='CLIPS', help='memory of one worker instead of time')
+    parser.add_argument('--all-cores', type=float, metavar='SECONDS', help='clips per second of a process on each core')
     return parser.parse_args()
 
 
@@ -64,6 +70,8 @@ def sample(path: str) -> dict:
 
 
 def bare_decoder(path: str) -> np.ndarray:
+    import decord  # only here: what runs on all cores does without it
+
     video = decord.VideoReader(path, num_threads=1)
     start = np.random.randint(0, max(len(video) - 7 * 32, 1))
     return video.get_batch((start + 32 * np.arange(8)).clip(max=len(video) - 1)).asnumpy()
@@ -97,7 +105,7 @@ def compare(ours: Compose, path: str, rounds: int) -> None:
         'decord': lambda: bare_decoder(path),
     }
     rates = {name: 1 / seconds for name, seconds in medians(functions, rounds).items()}
-    height, width = decord.VideoReader(path)[0].shape[:2]
+    height, width = bare_decoder(path).shape[1:3]
     figures = f'{rates["ours"]:.1f} | {rates["MMAction2"]:.1f} | {rates["decord"]:.1f}'
     ratios = f'{rates["ours"] / rates["MMAction2"]:.2f} | {rates["ours"] / rates["decord"]:.2f}'
     print(f'| {Path(path).name} | {width} x {height} | {figures} | {ratios} |', flush=True)
@@ -125,6 +133,27 @@ def watch_memory(pipeline: Compose, videos: list[str], clips: int) -> None:
             print(f'{number:6} clips: {megabytes:.0f} MB', flush=True)
 
 
+def rate_of_all_cores(pipeline: Compose, videos: list[str], seconds: float) -> float:
+    """Return clips per second of one process on each core, together: the most that data workers can load."""
+    context = multiprocessing.get_context('fork')
+    with context.Pool(num_cores()) as pool:
+        work = partial(_rate, pipeline, videos, time.monotonic() + seconds)
+        return sum(pool.map(work, range(num_cores()), chunksize=1))
+
+
+def _rate(pipeline: Compose, videos: list[str], end: float, number: int) -> float:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    np.random.seed(number)
+    start, clips = time.monotonic(), 0
+    for path in itertools.islice(itertools.cycle(videos), number, None):
+        pipeline(sample(path))
+        clips += 1
+        if time.monotonic() > end:
+            break
+    return clips / (time.monotonic() - start)
+
+
 def main() -> None:
     args = parse_args()
     cv2.setNumThreads(0)
@@ -132,6 +161,10 @@ def main() -> None:
     ours = our_pipeline(args.decoder)
     if args.long:
         watch_memory(ours, args.videos, args.long)
+        return
+    if args.all_cores:
+        rate = rate_of_all_cores(ours, args.videos, args.all_cores)
+        print(f'{rate:.1f} clips/s on {num_cores()} cores')
         return
     print('| file | size | ours, clips/s | MMAction2 | decord alone | ours / MMAction2 | ours / decord |')
     print(f'|{"---|" * 7}')

@@ -4,7 +4,8 @@
 python benchmarks/model.py --scheme divided --dtype float32 bfloat16 --rounds 7
 
 All run in one process, interleaved, batch 1; medians, as ratios to the floor: the matrix products of the linear layers
-alone. Outputs are compared before anything is timed.
+alone, each by the fastest of the libraries at hand, which the table names. Outputs are compared before
+anything is timed.
 """
 
 import argparse
@@ -62,8 +63,8 @@ def runs(model: nn.Module, clips: Tensor, dtype: str, train: bool) -> Callable[[
     return step
 
 
-def candidates(scheme: str, dtype: str, args: argparse.Namespace) -> dict[str, Callable]:
-    """Return everything to time, by name."""
+def candidates(scheme: str, dtype: str, args: argparse.Namespace) -> tuple[dict[str, Callable], Floor]:
+    """Return everything to time, by name, and the floor."""
     num_frames, size = VARIANTS[args.variant]
     number = torch.bfloat16 if dtype == 'bfloat16' else torch.float32
     clips = torch.randn(1, 3, num_frames, size, size, dtype=number)
@@ -80,7 +81,7 @@ def candidates(scheme: str, dtype: str, args: argparse.Namespace) -> dict[str, C
             functions['ours, compiled'] = runs(torch.compile(model), clips, dtype, args.train)
     floor = Floor(scheme, num_frames, size, torch.float32 if dtype == 'float32' else torch.bfloat16, args.train)
     functions['floor'] = lambda: floor(clips)
-    return functions
+    return functions, floor
 
 
 def check(functions: dict[str, Callable], dtype: str) -> None:
@@ -100,18 +101,18 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     print(f'{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}')
     print(f'{args.variant}, {"forward + backward + step" if args.train else "forward"}, ratios to the floor\n')
-    print(f'| scheme | dtype | floor, s | {" | ".join(["ours", "ours, compiled", *PEERS])} |')
-    print(f'|{"---|" * (4 + 1 + len(PEERS))}')
+    print(f'| scheme | dtype | floor, s | floor by | {" | ".join(["ours", "ours, compiled", *PEERS])} |')
+    print(f'|{"---|" * (4 + 2 + len(PEERS))}')
     for scheme in args.scheme:
         for dtype in args.dtype:
-            functions = candidates(scheme, dtype, args)
+            functions, products = candidates(scheme, dtype, args)
             check(functions, dtype)
             seconds = medians(functions, args.rounds)
             floor = seconds['floor']
             ratios = [
                 f'{seconds[name] / floor:.2f}' if name in seconds else '' for name in ('ours', 'ours, compiled', *PEERS)
             ]
-            print(f'| {scheme} | {dtype} | {floor:.3f} | {" | ".join(ratios)} |', flush=True)
+            print(f'| {scheme} | {dtype} | {floor:.3f} | {products.libraries()} | {" | ".join(ratios)} |', flush=True)
 
 
 if __name__ == '__main__':

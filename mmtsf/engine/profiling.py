@@ -3,7 +3,7 @@
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,19 @@ class Done(Exception):
 
 
 class Synchronize(Hook):
-    """An iteration is over when the GPU is done with it: before MMEngine's timer stops."""
+    """An iteration is over when the GPU is done with it: before MMEngine's timer stops.
+
+    Args:
+        numbers (Collection[int], optional): Iterations, counted from 1, for which this holds. Defaults to None: all.
+    """
 
     priority = 'VERY_HIGH'
 
-    def after_train_iter(self, *_: Any, **__: Any) -> None:
-        if torch.cuda.is_available():
+    def __init__(self, numbers: Collection[int] | None = None) -> None:
+        self.numbers = numbers
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        if torch.cuda.is_available() and (self.numbers is None or runner.iter + 1 in self.numbers):
             torch.cuda.synchronize()
 
 
@@ -89,19 +96,22 @@ def without_traces(config: Config, work_dir: str, iters: int) -> None:
     config.default_hooks.param_scheduler = None  # a schedule may end before that
 
 
-def measure(runner: Runner, iters: int, warm_up: int) -> Iterations:
+def measure(runner: Runner, iters: int, warm_up: int, ends: Collection[int] | None = None) -> Iterations:
     """Train for some iterations.
 
     Args:
         runner (Runner): Of a config that went through :func:`without_traces`.
         iters (int): Iterations in all.
         warm_up (int): The first of them, which are not counted.
+        ends (Collection[int], optional): Iterations, counted from 1, that end when the GPU is done with them; others
+            run ahead of it as in a training, so that only the time between two of these is a GPU's. Defaults to None:
+            all.
 
     Raises:
         RuntimeError: If the run ends by itself before.
     """
     stop = Stop(iters)
-    runner.register_hook(Synchronize())
+    runner.register_hook(Synchronize(ends))
     runner.register_hook(stop)
     try:
         runner.train()
