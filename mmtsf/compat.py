@@ -20,6 +20,7 @@ from mmengine.config import config as config_module
 from mmengine.registry import RUNNERS
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.optim import Optimizer
 from torch.utils import _python_dispatch
 from torch.utils.data._utils import signal_handling
 
@@ -179,7 +180,7 @@ INHERITED = {
         '_save_checkpoint_with_step',
     ),
     'mmtsf.engine.hooks.progress_bar.ProgressBarHook': ('_after_epoch', '_after_iter', '_before_epoch'),
-    'mmtsf.engine.optimizers.finite_updates.FiniteUpdates': ('_inner_count',),
+    'mmtsf.engine.optimizers.amp_optim_wrapper.AmpOptimWrapper': ('_clip_grad',),
     'mmtsf.engine.optimizers.finite_updates.OptimWrapper': ('_clip_grad',),
     'mmtsf.engine.runner.loops.ResumableTrainLoop': (
         '_decide_current_val_interval',
@@ -188,6 +189,7 @@ INHERITED = {
         '_max_epochs',
     ),
     'mmtsf.engine.runner.runner.Runner': ('_has_loaded', '_load_from', '_resume'),
+    'mmtsf.engine.scalars.LaterHistory': ('_count_history', '_log_history'),
 }
 
 
@@ -241,6 +243,38 @@ def replace_saved(output: Tensor, index: int, compute: Callable[[], Tensor]) -> 
     """
     with suppress(RuntimeError):  # it has hooks already
         output.grad_fn._raw_saved_tensors[index].register_hooks(lambda _: None, lambda _: compute())  # type: ignore
+
+
+def takes_found_inf(optimizer: Optimizer) -> bool:
+    """Whether an optimizer, as PyTorch's fused ones, can be told on the device to leave all as it is.
+
+    The loss's scaler asks for the same mark. Seen in PyTorch 2.11.0 to 2.13.0.
+    """
+    return getattr(optimizer, '_step_supports_amp_scaling', False)
+
+
+@contextmanager
+def found_inf_of(optimizer: Optimizer, found: Tensor) -> Iterator[None]:
+    """Inside, a step of such an optimizer leaves all as it is where ``found`` is 1.
+
+    The loss's scaler tells it in the same way, by attributes that PyTorch documents nowhere. Seen in PyTorch 2.11.0 to
+    2.13.0.
+    """
+    told: Any = optimizer
+    told.grad_scale, told.found_inf = None, found
+    try:
+        yield
+    finally:
+        del told.grad_scale, told.found_inf
+
+
+def found_inf(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> Tensor:
+    """1 if a loss's scaler has found a gradient that overflowed, in any process that has a part of it, else 0.
+
+    Its own ``step`` hands a scale to optimizers that were once fused, and waits for the device with all others. Seen in
+    PyTorch 2.11.0 to 2.13.0.
+    """
+    return torch.stack(list(scaler._found_inf_per_device(optimizer).values())).amax()
 
 
 def has_onednn() -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner as PlainRunner
 from runs import ROOT
@@ -138,6 +139,42 @@ def test_mmcv_warns_of_what_is_not_used_and_our_import_does_not():
     with compat.without_mmcv_warning():
         pass
     assert warnings.filters == filters
+
+
+# Optimizers that skip an update on the device
+
+
+@pytest.mark.parametrize('kind', [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_optimizer_leaves_all_as_it_is_where_it_is_told(kind):
+    layer = torch.nn.Linear(2, 2)
+    assert not compat.takes_found_inf(kind(layer.parameters(), lr=0.1))
+    optimizer = kind(layer.parameters(), lr=0.1, fused=True)
+    assert compat.takes_found_inf(optimizer)
+    before = layer.weight.detach().clone()
+    for found in (1.0, 0.0):
+        layer(torch.ones(1, 2)).sum().backward()
+        with compat.found_inf_of(optimizer, torch.tensor(found)):
+            optimizer.step()
+        assert torch.equal(layer.weight, before) == bool(found)
+    assert not hasattr(optimizer, 'found_inf')
+
+
+def test_fused_momentum_that_begins_with_a_skipped_step_is_whatever_lies_in_memory():
+    """Why the first step is not skipped on the device."""
+    source = inspect.getsource(sys.modules[torch.optim.SGD.__module__])
+    assert 'momentum_buffer_list[i] = torch.empty_like(g)' in source
+
+
+@pytest.mark.parametrize('value', [1.0, float('inf')])
+def test_the_scaler_of_a_loss_tells_what_it_found_without_a_step(value):
+    layer = torch.nn.Linear(2, 2)
+    optimizer, scaler = torch.optim.SGD(layer.parameters(), lr=0.1), torch.amp.GradScaler('cpu')
+    scaler.scale(layer(torch.full((1, 2), value)).sum()).backward()
+    scaler.unscale_(optimizer)
+    assert bool(compat.found_inf(scaler, optimizer)) == (value != 1.0)
+    scale = scaler.get_scale()
+    scaler.update()
+    assert (scaler.get_scale() < scale) == (value != 1.0)
 
 
 # Protected names of bases

@@ -7,6 +7,7 @@ from .logger import LoggerHook
 from .preemption import PreemptionHook
 from .progress_bar import ProgressBarHook
 from .reproducibility import ReproducibilityHook
+from .runtime_info import RuntimeInfoHook
 from .validation_clips import ValidationClipsHook
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'PreemptionHook',
     'ProgressBarHook',
     'ReproducibilityHook',
+    'RuntimeInfoHook',
     'ValidationClipsHook',
 ]

@@ -71,8 +71,8 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if self.minutes is None and self.iterations is None:
             return
-        between = is_between_updates(runner) and not getattr(runner.optim_wrapper, 'skipped', False)
-        if between and not self.is_last_train_iter(runner) and self._is_due(runner):
+        is_place = is_between_updates(runner) and not self.is_last_train_iter(runner)
+        if is_place and self._is_due(runner) and not getattr(runner.optim_wrapper, 'skipped', False):
             self.save_within_epoch(runner)
 
     def _is_due(self, runner: Runner) -> bool:

@@ -1,27 +1,62 @@
 """Stop a training when too many of its losses are not finite."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine import hooks
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmtsf import compat
+from mmtsf.engine.runner import Runner as OurRunner
+from mmtsf.engine.scalars import fetch
 from mmtsf.registry import HOOKS
 
 from .broken_videos import sample_infos
 from .checkpoint import last_checkpoint
+
+Videos = list[str | None]
+#: Iterations that may wait, however seldom the log is written
+MOST = 100
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One that is not looked at yet.
+
+    Args:
+        number (int): Its number, from 1 on.
+        loss (Tensor): Its loss, on the device.
+        not_finite (Tensor, optional): Whether its update is skipped; None if the wrapper skips none.
+        videos (list): Of its batch.
+        all_videos (list): Of all batches of its update so far.
+        is_update (bool): Whether it completes an update.
+        checkpoint (str, optional): The last one before it.
+    """
+
+    number: int
+    loss: Tensor
+    not_finite: Tensor | None
+    videos: Videos
+    all_videos: Videos
+    is_update: bool
+    checkpoint: str | None
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
     """Name the videos of a batch whose loss or gradient is not finite, and stop when there were too many.
 
-    The optimizer wrappers of mmtsf have left the weights as they were, see :class:`FiniteUpdates`; with others the
+    The optimizer wrappers of mmtsf have left the weights as they were, see :class:`OptimWrapper`; with others the
     first such batch has spoilt them, and ends the run.
+
+    Our runner's iterations are looked at when the log is written, before each validation and checkpoint and at the end:
+    an iteration does not wait for the device. MMEngine's, which does not tell all hooks of checkpoints, at once.
 
     Args:
         max_skips (int): Such batches that a run may have. Defaults to 10.
@@ -30,53 +65,83 @@ class FiniteLossHook(Hook):
     def __init__(self, max_skips: int = 10) -> None:
         self.max_skips = max_skips
         self.skips = 0
-        self.videos: list[str | None] = []  # since the last update
+        self.interval = 1
+        self.waiting: list[Iteration] = []
+        self.videos: Videos = []  # since the last update
         self.good: str | None = None  # checkpoint from which an update was made
 
     def before_train(self, runner: Runner) -> None:
         """Take the checkpoint that is resumed for good: its weights were looked at."""
         self.good = compat.resumed_checkpoint(runner)
+        if isinstance(runner, OurRunner):
+            loggers = [hook.interval for hook in runner.hooks if isinstance(hook, hooks.LoggerHook)]
+            self.interval = min([*loggers, MOST])
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Look at the update.
+        """Note the iteration; look at the last ones if the log is written.
+
+        Raises:
+            RuntimeError: See :meth:`look`.
+        """
+        wrapper, videos = runner.optim_wrapper, [info.get('filename') for info in sample_infos(data_batch)]
+        loss = (outputs or {}).get('loss', torch.zeros(())).detach()
+        self.videos = self.videos + videos
+        is_update = not hasattr(wrapper, 'not_finite') or wrapper.should_update()
+        not_finite = getattr(wrapper, 'not_finite', None)
+        self.waiting.append(
+            Iteration(runner.iter + 1, loss, not_finite, videos, self.videos, is_update, last_checkpoint(runner))
+        )
+        if is_update:
+            self.videos = []
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            self.look(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self.look(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.look(runner)
+
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Of our runner, in all processes: a state that is written is one that was looked at."""
+        self.look(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        self.look(runner)
+
+    def look(self, runner: Runner) -> None:
+        """Look at the iterations that are waiting, in one transfer from the device.
 
         Raises:
             RuntimeError: If more than ``max_skips`` were not finite, or one was that the wrapper has not skipped.
         """
-        wrapper, videos = runner.optim_wrapper, [info.get('filename') for info in sample_infos(data_batch)]
-        loss = (outputs or {}).get('loss', torch.zeros(())).detach()
-        if not hasattr(wrapper, 'skipped'):
-            self._see_to_spoilt_weights(runner, float(loss), videos)
-            return
-        self.videos += videos
-        if wrapper.skipped:
-            self._name(runner, float(loss), self.videos if loss.isfinite() else videos)
-        if wrapper.should_update():
-            self.videos = []
-            if not wrapper.skipped:
-                self.good = last_checkpoint(runner)
-
-    def _see_to_spoilt_weights(self, runner: Runner, loss: float, videos: list[str | None]) -> None:
-        if not math.isfinite(loss):
-            raise RuntimeError(
-                f'the loss of iteration {runner.iter + 1} is {loss}, of {videos}, and the weights are spoilt; '
-                f"{self._where()}; optim_wrapper.type='mmtsf.OptimWrapper' skips such updates"
-            )
-        self.good = last_checkpoint(runner)
+        waiting, self.waiting = self.waiting, []
+        marks = [torch.zeros(()) if it.not_finite is None else it.not_finite for it in waiting]
+        numbers = fetch([*(it.loss for it in waiting), *marks])
+        for iteration, loss, skipped in zip(waiting, numbers, numbers[len(waiting) :]):
+            if iteration.not_finite is None and not math.isfinite(loss):
+                raise RuntimeError(
+                    f'the loss of iteration {iteration.number} is {loss}, of {iteration.videos}, and the weights are '
+                    f"spoilt; {self._where()}; optim_wrapper.type='mmtsf.OptimWrapper' skips such updates"
+                )
+            if skipped:
+                self._name(runner, iteration, loss)
+            elif iteration.is_update:
+                self.good = iteration.checkpoint
 
     def _where(self) -> str:
         return f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
 
-    def _name(self, runner: Runner, loss: float, videos: list[str | None]) -> None:
+    def _name(self, runner: Runner, iteration: Iteration, loss: float) -> None:
         self.skips += 1
-        found: list = [(loss, videos)]
+        found: list = [(loss, iteration.all_videos if math.isfinite(loss) else iteration.videos)]
         if is_distributed():
             mine, found = found[0], [None] * get_world_size()
             dist.all_gather_object(found, mine)
         for loss, videos in found:
-            runner.logger.warning(f'iteration {runner.iter + 1} is skipped: loss {loss}, a gradient of {videos}')
+            runner.logger.warning(f'iteration {iteration.number} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
             raise RuntimeError(
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '

@@ -1,5 +1,5 @@
-from .bf16_optim_wrapper import Bf16OptimWrapper
-from .finite_updates import AmpOptimWrapper, OptimWrapper
+from .amp_optim_wrapper import AmpOptimWrapper, Bf16OptimWrapper
+from .finite_updates import OptimWrapper
 from .layer_decay import LayerDecayConstructor
 
 __all__ = ['AmpOptimWrapper', 'Bf16OptimWrapper', 'LayerDecayConstructor', 'OptimWrapper']

@@ -264,6 +264,7 @@ class Runner(mmengine.runner.Runner):
         One that cannot be written, because the disk is full, say, is an error in the log, and training goes on. Weights
         that are not finite are not written: every checkpoint is one to go on from.
         """
+        self.call_hook('before_checkpoint')  # in all processes
         self.unsaved = None
         try:
             with whole_states(self.model, self.optim_wrapper):
