@@ -32,6 +32,7 @@ PAPER = ROOT / 'docs/paper.md'
 UNTRIED = {
     'bash tools/run_tests.sh': 'it runs this test',
     'bash tools/run_tests.sh -k rollout': 'it runs this test',
+    'bash tools/run_tests.sh -m gpu': 'it needs a GPU',
     '.venv/bin/pre-commit install': 'it changes the checkout',
     'source .venv/bin/activate': 'this test runs in that environment',
     'bash tools/install.sh demo': 'the same',
