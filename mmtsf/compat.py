@@ -37,12 +37,18 @@ def data_workers(iterator: Any) -> list[BaseProcess]:
 def end_data_workers(iterator: Any) -> None:
     """Kill the workers of a data loader's iterator, whatever they do, and free what belongs to them.
 
-    PyTorch ends workers by asking them, which one that hangs does not hear. Seen in PyTorch 2.13.0.
+    PyTorch ends workers by asking them, which one that hangs does not hear, and none where the iterator is in a circle
+    of garbage whose queues are closed first: it waits five seconds for each. It would raise that they were killed. Seen
+    in PyTorch 2.13.0.
     """
+    if not data_workers(iterator):
+        return
+    if iterator._worker_pids_set:
+        signal_handling._remove_worker_pids(id(iterator))
+        iterator._worker_pids_set = False
     for worker in data_workers(iterator):
         worker.kill()
-    if data_workers(iterator):
-        iterator._shutdown_workers()
+    iterator._shutdown_workers()
 
 
 def ignore_dead_children() -> None:

@@ -55,6 +55,35 @@ def test_workers_of_a_data_loader_are_found_and_ended():
     assert compat.data_workers(iter(DataLoader(range(100)))) == []
 
 
+ENDED = """
+import gc, time
+from torch.utils.data import DataLoader
+from mmtsf import compat
+class Circle:
+    def __init__(self):
+        self.itself = self
+        self.iterator = iter(DataLoader(range(100), num_workers=1, persistent_workers=True))
+circle = Circle()
+next(circle.iterator)
+if {ours}:
+    compat.end_data_workers(circle.iterator)
+    time.sleep(0.5)  # in which their deaths would be raised
+start = time.monotonic()
+del circle
+gc.collect()
+print(time.monotonic() - start)
+"""
+
+
+@pytest.mark.parametrize('ours', [False, True])
+def test_workers_that_are_ended_raise_nothing_and_are_not_waited_for(ours):
+    result = subprocess.run(
+        [sys.executable, '-c', ENDED.format(ours=ours)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert result.stderr == ''
+    assert (float(result.stdout) > 4) != ours
+
+
 @pytest.mark.parametrize(('ignored', 'words'), [(False, 'raised DataLoader worker'), (True, 'nothing was raised')])
 def test_pytorch_raises_a_workers_death_anywhere_unless_it_is_kept_from_that(ignored, words):
     script = KILLED_WORKER.format(ignored=ignored)

@@ -1,8 +1,11 @@
 """Our data sets in MMEngine's and PyTorch's wrappers, under their samplers; theirs under ours."""
 
+import gc
+import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,3 +285,22 @@ def test_a_folder_of_videos_refuses_what_is_for_lists(tmp_path):
     assert len(DATASETS.build(dict(config, indices=1, serialize_data=False))) == 1
     with pytest.raises(ValueError, match=r"\['multi_class'\] are for videos of a list"):
         DATASETS.build(dict(config, multi_class=True))
+
+
+def test_workers_end_at_once_with_a_loader_that_is_garbage_and_live_on_where_a_worker_drops_it(root):
+    gc.collect()
+    others = multiprocessing.active_children()
+    loader = seeded(built(OURS, root), num_workers=2)
+    epoch(loader)
+    workers = [process for process in multiprocessing.active_children() if process not in others]
+    assert len(workers) == 2
+    child = multiprocessing.get_context('fork').Process(target=loader.__del__)
+    child.start()
+    child.join()
+    assert all(worker.is_alive() for worker in workers)
+    loader.itself = loader
+    del loader
+    start = time.monotonic()
+    gc.collect()
+    assert time.monotonic() - start < 4
+    assert not any(worker.is_alive() for worker in workers)

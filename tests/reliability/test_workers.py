@@ -13,6 +13,7 @@ from pathlib import Path
 import faults  # noqa: F401  # adds a decoder
 import numpy as np
 import pytest
+import torch
 from mmengine.dataset import pseudo_collate
 from runs import ROOT, TINY, options, run_tool
 from torch.utils.data import DataLoader
@@ -20,7 +21,10 @@ from videos import clip_pipeline, write_video
 
 from mmtsf.datasets import SeededSampler, VideoListDataset
 from mmtsf.datasets.loading.video_loader import VideoLoader
+from mmtsf.datasets.transforms import flat_collate
 
+#: Where batches are sent one ahead; on a CPU, the order of things is the same
+sent_ahead = pytest.mark.parametrize('ahead', [None, 'cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
 several_workers = pytest.mark.parametrize('num_workers', [1, 3])
 WHOLE = [f'{number}.mp4' for number in range(14)]
 NAMES = [*WHOLE, 'crash.mp4', 'hang.mp4', 'wait.mp4']
@@ -37,17 +41,29 @@ def videos(tmp_path_factory) -> Path:
 
 
 def make_loader(
-    videos: Path, names: list[str], num_workers: int, decoder: str = 'faulty', outlives: bool = True
+    videos: Path,
+    names: list[str],
+    num_workers: int,
+    decoder: str = 'faulty',
+    outlives: bool = True,
+    ahead: str | None = None,
 ) -> DataLoader:
-    """Batches of three, shuffled, cut at random times and places."""
+    """Batches of three, shuffled, cut at random times and places; perhaps sent ahead to a device."""
     (videos / 'list.txt').write_text(''.join(f'{name} 0\n' for name in names))
     pipeline = clip_pipeline(start='random')
     pipeline[0]['decoder'] = decoder
     pipeline[4:5] = [dict(type='RandomCrop', size=32), dict(type='Flip', flip_ratio=0.5)]
     dataset = VideoListDataset('list.txt', pipeline, 1, data_root=str(videos), time_limit=2)
     sampler = SeededSampler(dataset, shuffle=True, seed=3)
-    loader = DataLoader(dataset, 3, sampler=sampler, num_workers=num_workers, collate_fn=pseudo_collate)
-    return VideoLoader.of(loader) if outlives else loader
+    loader = DataLoader(
+        dataset,
+        3,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=flat_collate if ahead else pseudo_collate,
+        pin_memory=ahead == 'cuda',
+    )
+    return VideoLoader.of(loader, torch.device(ahead) if ahead else None) if outlives else loader
 
 
 def read(loader: DataLoader, num_epochs: int = 2) -> list[tuple]:
@@ -57,7 +73,7 @@ def read(loader: DataLoader, num_epochs: int = 2) -> list[tuple]:
         loader.sampler.set_epoch(epoch)
         for batch in loader:
             names = [(Path(s.filename).name, dict(s.broken)) for s in batch['data_samples']]
-            samples += [(pixels.numpy().tobytes(), *name) for pixels, name in zip(batch['inputs'], names)]
+            samples += [(pixels.cpu().numpy().tobytes(), *name) for pixels, name in zip(batch['inputs'], names)]
     return samples
 
 
@@ -68,14 +84,15 @@ def test_without_faults_the_samples_are_those_of_pytorchs_loader(num_workers, vi
     assert read(make_loader(videos, NAMES, num_workers, 'pyav')) == expected
 
 
+@sent_ahead
 @several_workers
 @pytest.mark.parametrize(
     ('fault', 'reason'), [('crash', 'took the process down (exit code -11)'), ('hang', 'could not be read within 2 s')]
 )
-def test_a_decoder_that_fails_costs_one_sample_an_epoch(fault, reason, num_workers, videos):
+def test_a_decoder_that_fails_costs_one_sample_an_epoch(fault, reason, num_workers, ahead, videos):
     names = [*WHOLE, f'{fault}.mp4']
     expected = read(make_loader(videos, names, 0, 'pyav'))
-    got = read(make_loader(videos, names, num_workers))
+    got = read(make_loader(videos, names, num_workers, ahead=ahead))
     assert len(got) == len(expected) == 30
     other = [number for number, samples in enumerate(zip(got, expected)) if samples[0] != samples[1]]
     assert [expected[number][1] for number in other] == [f'{fault}.mp4'] * 2
@@ -106,7 +123,8 @@ def test_a_worker_that_is_killed_at_a_good_video_changes_nothing(num_workers, vi
     assert got == expected
 
 
-def test_workers_that_are_killed_at_any_moment_lose_no_sample(videos):
+@sent_ahead
+def test_workers_that_are_killed_at_any_moment_lose_no_sample(ahead, videos):
     expected = read(make_loader(videos, WHOLE * 20, 0, 'pyav'), 1)
     over, chance = threading.Event(), random.Random(0)
 
@@ -118,7 +136,7 @@ def test_workers_that_are_killed_at_any_moment_lose_no_sample(videos):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    got = read(make_loader(videos, WHOLE * 20, 2, 'pyav'), 1)
+    got = read(make_loader(videos, WHOLE * 20, 2, 'pyav', ahead=ahead), 1)
     over.set()
     killer.join()
     assert len(got) == len(expected)

@@ -1,6 +1,7 @@
 """Load batches with workers, and start workers that were lost anew."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -52,6 +53,7 @@ class VideoLoader(DataLoader):
         self._batches = _Batches(self.batch_sampler)
         self._loader: DataLoader | None = None
         self._last: Any = None  # iterator of the loader
+        self._process = os.getpid()
 
     @classmethod
     def of(cls, loader: DataLoader, device: torch.device | None = None) -> DataLoader:
@@ -125,6 +127,12 @@ class VideoLoader(DataLoader):
         """End the workers at once; the next ones are new."""
         compat.end_data_workers(iterator)
         self._loader = self._last = None
+
+    def __del__(self) -> None:
+        """End the workers at once, but not from within one of them: where the loader is in a circle of garbage, PyTorch
+        waits five seconds for each."""
+        if self.__dict__.get('_process') == os.getpid():
+            compat.end_data_workers(self._last)
 
     def _lost(self, iterator: Any, error: Exception) -> list[tuple[str | None, str]]:
         """Videos that cost their workers, and why."""
