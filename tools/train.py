@@ -32,8 +32,9 @@ def parse_args() -> argparse.Namespace:
         '--amp',
         nargs='?',
         const='bfloat16',
-        choices=['bfloat16', 'float16'],
-        help='train in mixed precision: bfloat16 (default, GPU or CPU) or float16 (GPU)',
+        choices=['auto', 'bfloat16', 'float16', 'off'],
+        help='precision: bfloat16 (GPU or CPU; alone, --amp means it), float16 (GPU), off (float32), or auto, the '
+        'default of configs: bfloat16 on GPUs that have it, off on CPUs',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -71,7 +72,6 @@ if __name__ == '__main__':
         signal.signal(number, leave)
 
 from mmengine.config import Config
-from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
 
 from mmtsf.engine.dry_run import dry_run
@@ -79,6 +79,7 @@ from mmtsf.engine.launch import prepare, rank_of
 from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
 from mmtsf.engine.runner.job import may_be_restarted
+from mmtsf.engine.runner.precision import choose
 from mmtsf.engine.runner.work_dir import claim, refuse_used
 
 
@@ -91,12 +92,9 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
     elif args.resume:
         config.resume, config.load_from = True, args.resume
     config.new_data = args.new_data
-    if args.amp == 'float16':
-        if not is_cuda_available():
-            raise RuntimeError('float16 needs a GPU, and there is none; use --amp bfloat16')
-        config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
-    elif args.amp:
-        config.optim_wrapper.type = 'Bf16OptimWrapper'
+    if args.amp:
+        choose(args.amp)  # refuses what this machine does not have, before anything is written
+        config.amp = args.amp
     if args.auto_scale_lr:
         config.auto_scale_lr.enable = True
 

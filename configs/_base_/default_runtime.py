@@ -23,6 +23,8 @@ default_hooks = dict(
 )
 
 parallel = 'ddp'  # several processes with a whole model each; 'fsdp': shared out among them
+amp = 'auto'  # bfloat16 on GPUs that have it; or 'bfloat16', 'float16', 'off'; weights are float32
+tf32 = True  # what GPUs compute in float32 they compute in tf32; False: exactly
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 randomness = dict(seed=0)
 

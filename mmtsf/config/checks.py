@@ -30,7 +30,7 @@ OLD_KEYS = {
     'data.workers_per_gpu': 'train_dataloader.num_workers',
     'dist_params': 'env_cfg.dist_cfg',
     'evaluation': 'train_cfg.val_interval, val_evaluator and default_hooks.checkpoint.save_best',
-    'fp16': '--amp, or optim_wrapper.type',
+    'fp16': '--amp, or amp',
     'gpu_ids': 'bash tools/dist_train.sh CONFIG GPUS',
     'log_config': 'default_hooks.logger, and log_to for TensorBoard',
     'lr_config': 'param_scheduler',
@@ -303,5 +303,5 @@ def runner_keys() -> frozenset[str]:
         'runner_type',
         'sync_bn',
     )
-    ours = ('global_batch_size', 'new_data', 'parallel')
+    ours = ('amp', 'global_batch_size', 'new_data', 'parallel', 'tf32')
     return frozenset((*of_mmengine, *ours, *inspect.signature(Runner).parameters))

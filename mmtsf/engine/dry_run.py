@@ -19,6 +19,7 @@ from mmtsf.config import resolve
 from mmtsf.datasets.loading import number_of_workers
 from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.batch import set_batch
+from mmtsf.engine.runner.precision import WRAPPERS, set_precision
 from mmtsf.utils.cores import local_processes, num_cores
 
 from .profiling import Iterations, measure, peak_memory, without_traces
@@ -71,7 +72,7 @@ def dry_run(config: Config) -> Iterator[str]:
         str: Lines to print.
     """
     config = resolve(config)
-    batch = set_batch(config)
+    said = [set_batch(config), set_precision(config)]
     epochs = config.train_cfg.max_epochs
     # gradients that wait take memory: two batches an update show it, however many there are
     steps = config.optim_wrapper.get('accumulative_counts', 1)
@@ -89,7 +90,7 @@ def dry_run(config: Config) -> Iterator[str]:
             raise SystemExit('\n'.join([f'out of memory: {error}', *memory_advice(config)])) from error
     iterations = epochs * len(runner.train_dataloader) - (runner.iter - WARM_UP - COUNTED + 1)
     forecast = forecast_of(measured, pace, iterations)
-    yield from filter(None, [batch])
+    yield from filter(None, said)
     yield from report(forecast, measured.workers)
     yield from advice(config, forecast, memory_share(measured.workers))
 
@@ -182,7 +183,7 @@ def memory_advice(config: Config) -> Iterator[str]:
         yield '  model.backbone.with_cp=True: blocks are computed again in the backward pass'
     if (batch := config.train_dataloader.batch_size) > 1:
         yield f'  train_dataloader.batch_size={batch // 2}: accumulation makes up for it'
-    if config.optim_wrapper.type == 'OptimWrapper':
+    if config.optim_wrapper.type == WRAPPERS['off']:
         yield '  --amp: computes in bfloat16'
     if config.get('parallel', 'ddp') == 'ddp':
         yield '  parallel=fsdp: several processes share out weights, gradients and optimizer states'

@@ -80,6 +80,7 @@ def test_accumulated_steps_equal_the_whole_batch(motion, tmp_path):
 def test_bfloat16_trains_on_a_cpu(motion, tmp_path):
     log = run_tool('tools/train.py', TINY, '--amp', '--work-dir', tmp_path, *options(motion, max_epochs=1))
     assert 'Epoch(val) [1]' in log
+    assert 'precision: bfloat16, weights in float32 (amp=bfloat16)' in log
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / 'epoch_1.pth').values())
 
 

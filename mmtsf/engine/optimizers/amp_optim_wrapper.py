@@ -53,10 +53,10 @@ class AmpOptimWrapper(Bf16OptimWrapper):
         super().__init__(**kwargs)
         if not (loss_scale == 'dynamic' or isinstance(loss_scale, (int, float, dict))):
             raise ValueError(f"loss_scale is {loss_scale!r}, expected 'dynamic', a number or a dict for GradScaler")
-        kinds: dict[Any, torch.dtype] = {str(kind).split('.')[1]: kind for kind in (torch.float16, torch.bfloat16)}
+        kinds = {str(kind).split('.')[1]: kind for kind in (torch.float16, torch.bfloat16)}
         if dtype not in (*kinds, *kinds.values()):
             raise ValueError(f"dtype is {dtype!r}, expected 'float16' or 'bfloat16'")
-        self.cast_dtype = kinds.get(dtype, dtype)
+        self.cast_dtype = kinds[dtype] if isinstance(dtype, str) else dtype
         self._fixed_scale = float(loss_scale) if isinstance(loss_scale, (int, float)) else None
         options = loss_scale if isinstance(loss_scale, dict) else {}
         options = options if self._fixed_scale is None else dict(init_scale=self._fixed_scale)

@@ -29,6 +29,7 @@ from .check_resume import next_epoch, takes_new_data
 from .checkpoint_files import CheckpointFiles, is_on_disk
 from .job import is_restarted
 from .loops import ResumableTrainLoop
+from .precision import set_precision, set_tf32
 from .run_record import RunRecord
 from .schedule import run_through
 from .sharding import shard, whole_states
@@ -72,14 +73,15 @@ class Runner(mmengine.runner.Runner):
     #: Whether the training has begun: what is in the work dir is its own
     has_begun = False
     cfg: Any
-    #: Why the config's global batch cannot be reached; None if it can
-    refused_batch: ValueError | None = None
+    #: Why the config cannot be trained: its global batch, or its precision; None if it can
+    refused: ValueError | None = None
     #: The config before its references were resolved
     given_cfg: Config | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
-        """Build a runner from a config in any state: its references are resolved, and its global batch reached.
+        """Build a runner from a config in any state: its references are resolved, its global batch reached, and its
+        precision chosen.
 
         What it leaves in the work dir is the config as it was given, which takes the same options as before.
 
@@ -92,17 +94,18 @@ class Runner(mmengine.runner.Runner):
         with suppress(FileNotFoundError):  # the data sets, which are built when they are used, say what is missing
             cfg = settle(cfg)
         resolved = resolve(cfg)
-        batch, refused = None, None
-        try:
-            batch = set_batch(resolved)
-        except ValueError as error:  # which is one for a training alone
-            refused = error
+        said, refused = [], None
+        for choose in (set_batch, set_precision):
+            try:
+                said.append(choose(resolved))
+            except ValueError as error:  # which is one for a training alone
+                refused = refused or error
         runner = super().from_cfg(resolved)
-        runner.refused_batch = refused
+        runner.refused = refused
         if line := taken_lists(cfg):
             runner.logger.info(line)
-        if batch:
-            runner.logger.info(batch)
+        for line in filter(None, said):
+            runner.logger.info(line)
         runner.given_cfg = cfg
         if hasattr(runner, 'cfg'):  # a subclass may build nothing
             runner.dump_config()
@@ -112,11 +115,17 @@ class Runner(mmengine.runner.Runner):
         """MMEngine's.
 
         Raises:
-            ValueError: If the config's global batch cannot be reached.
+            ValueError: If the config's global batch cannot be reached, or its precision is not to be had.
         """
-        if self.refused_batch:
-            raise self.refused_batch
+        if self.refused:
+            raise self.refused
         return super().train()
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """MMEngine's, and the config's ``tf32`` for this process."""
+        super().setup_env(env_cfg)
+        if 'tf32' in self.cfg:
+            set_tf32(self.cfg.tf32)
 
     def dump_config(self) -> None:
         """Write the config into the work dir, with its references."""
