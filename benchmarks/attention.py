@@ -19,6 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mmtsf.models.kernels.attend import _Products, _weights, attend
 
 Kernel = Callable[..., Tensor]
+#: From packed queries, keys and values ``(N, L, 3, heads, c)``
+PackedKernel = Callable[[Tensor], Tensor]
 ROUNDS = 7
 #: Calls that are timed together on a GPU: launching one takes as long as the shortest kernel
 CALLS = 10
@@ -56,17 +58,22 @@ def at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return _weights(q, k.transpose(-2, -1)) @ v
 
 
-def by_backend(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def separate(kernel: Kernel, qkv: Tensor) -> Tensor:
+    """Compute attention by a kernel that takes queries, keys and values ``(N, heads, L, c)``."""
+    return kernel(*qkv.permute(2, 0, 3, 1, 4))
+
+
+def by_backend(backend: SDPBackend, qkv: Tensor) -> Tensor:
     """Compute attention by one of PyTorch's kernels, or raise if it does not take the shape."""
     with sdpa_kernel(backend):
-        return F.scaled_dot_product_attention(q, k, v)
+        return separate(F.scaled_dot_product_attention, qkv)
 
 
 KERNELS = {'fused': F.scaled_dot_product_attention, 'products': at_once, 'products in parts': _Products.apply}
-#: On a GPU; one more kernel is one more entry, a function of queries, keys and values ``(N, heads, L, c)``
-GPU_KERNELS: dict[str, Kernel] = {
-    'ours': attend,
-    'default': F.scaled_dot_product_attention,
+#: On a GPU; one more kernel is one more entry. Each gives ``(N, heads, L, c)``, or raises where it takes no such shape
+GPU_KERNELS: dict[str, PackedKernel] = {
+    'ours': partial(separate, attend),
+    'default': partial(separate, F.scaled_dot_product_attention),
     'flash': partial(by_backend, SDPBackend.FLASH_ATTENTION),
     'cuDNN': partial(by_backend, SDPBackend.CUDNN_ATTENTION),
     'efficient': partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
@@ -74,8 +81,8 @@ GPU_KERNELS: dict[str, Kernel] = {
 }
 
 
-def learns(kernel: Kernel, qkv: Tensor) -> None:
-    mixed = kernel(*qkv.permute(2, 0, 3, 1, 4))
+def learns(kernel: PackedKernel, qkv: Tensor) -> None:
+    mixed = kernel(qkv)
     mixed.backward(torch.ones_like(mixed))
     qkv.grad = None
 
@@ -96,20 +103,22 @@ def on_cpu() -> None:
             with torch.no_grad():
                 forward = medians({key: partial(kernel, q, k, v) for key, kernel in KERNELS.items()}, ROUNDS)
             qkv.requires_grad_()
-            both = medians({key: partial(learns, kernel, qkv) for key, kernel in KERNELS.items()}, ROUNDS)
+            both = medians(
+                {key: partial(learns, partial(separate, kernel), qkv) for key, kernel in KERNELS.items()}, ROUNDS
+            )
             figures = (f'{1e3 * value:.1f}' for value in (*forward.values(), *both.values()))
             print_row(name, str(dtype)[6:], *figures)
 
 
-def usable(qkv: Tensor) -> dict[str, Kernel]:
+def usable(qkv: Tensor) -> dict[str, PackedKernel]:
     """Return the kernels that take a shape and give what float32 does."""
     with torch.no_grad():
-        expected = at_once(*qkv.float().permute(2, 0, 3, 1, 4))
+        expected = separate(at_once, qkv.float())
     kernels = {}
     for name, kernel in GPU_KERNELS.items():
         try:
             learns(kernel, qkv)
-            mixed = kernel(*qkv.permute(2, 0, 3, 1, 4)).detach()
+            mixed = kernel(qkv).detach()
         except RuntimeError:  # PyTorch has no such kernel for the shape, or it does not fit in memory
             continue
         apart = float((mixed.float() - expected).abs().max() / expected.abs().max())

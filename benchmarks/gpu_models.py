@@ -29,6 +29,7 @@ LARGE_BATCH = dict(base=64)
 INFERENCE_BATCH = 64
 #: How far bfloat16 logits may be apart from ours in float32, as a share of the largest
 TOLERANCE = 0.1
+SHORT_OF_MEMORY = 'out of memory'
 #: The longest clip is a multiple of so many frames
 STEP = 8
 
@@ -92,7 +93,7 @@ def peak_gigabytes() -> float | None:
 def reason(error: Exception) -> str:
     """Shorten an error message."""
     if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in str(error).lower():
-        return 'out of memory'
+        return SHORT_OF_MEMORY
     return f'{type(error).__name__}: {(str(error).splitlines() or [""])[0][:100]}'.replace('|', '/')
 
 
@@ -154,12 +155,11 @@ def training(variant: str, name: str, args: argparse.Namespace) -> Iterator[Row]
     for label in (name,) if name == 'ours' else (name, f'{name}, compiled'):
         if label != name:
             compile_blocks(model, name, args)
-        while True:
-            row = measured_step(step, clip, expected, batch, args, f'training {variant}', label)
-            if row.note != 'out of memory' or batch == 1:
-                break
+        row = measured_step(step, clip, expected, batch, args, f'training {variant}', label)
+        while row.note == SHORT_OF_MEMORY and batch > 1:
             model.zero_grad()
             batch //= 2
+            row = measured_step(step, clip, expected, batch, args, f'training {variant}', label)
         yield row
     large = 3 if args.tiny else LARGE_BATCH.get(variant)
     if name == 'ours' and large:

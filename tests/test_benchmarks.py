@@ -1,5 +1,6 @@
 """The benchmarks run at toy sizes, and compute what they say of figures."""
 
+import argparse
 import importlib
 import json
 import os
@@ -110,6 +111,36 @@ def test_all_measurements_of_a_gpu_run_from_a_checkout_that_is_not_installed_wit
     measured = {(row['measured'], row['of']) for row in rows if 'measured' in row}
     assert {('training base', 'MMAction2, compiled'), ('from files', 'ours'), ('checkpoints', 'ours')} <= measured
     assert '*goal: inference base, Hugging Face*' in result.stdout
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_stays_so(benchmark, monkeypatch):
+    module = benchmark('gpu_models')
+    step = module.train_step
+
+    def with_memory_for_one(model, optimizer, clips):
+        if len(clips) > 1:
+            raise torch.OutOfMemoryError
+        return step(model, optimizer, clips)
+
+    monkeypatch.setattr(module, 'train_step', with_memory_for_one)
+    rows = list(module.training('hr', 'MMAction2', argparse.Namespace(device='cpu', tiny=True, references={})))
+    assert [(row.of, row.batch) for row in rows] == [('MMAction2', 1), ('MMAction2, compiled', 1)]
+    assert all(row.figure > 0 for row in rows)
+
+
+def test_what_there_is_no_time_for_is_told_with_its_goals(benchmark):
+    text = run_tool('benchmarks/gpu.py', '--device', 'cpu', '--tiny', '--minutes', 0)
+    assert re.search(r'^\| from_files \|.* not measured \|.* out of time \|$', text, re.MULTILINE)
+    goals = [line for line in text.splitlines() if 'goal' in line]
+    assert len(goals) == len(benchmark('goals').GOALS)
+    assert all('| not measured |' in line for line in goals)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+@pytest.mark.parametrize('script', ['benchmarks/gpu.py', 'benchmarks/attention.py'])
+def test_without_a_gpu_a_script_for_one_says_how_to_try_it(script):
+    text = run_tool(script, '--device', 'cuda', fails=True)
+    assert re.search('--device cuda needs a GPU, and there is none; .*--tiny', text)
 
 
 def test_videos_are_made_of_moving_textures_where_no_real_ones_are(benchmark, monkeypatch, tmp_path):
