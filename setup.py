@@ -16,7 +16,7 @@ VERSION = next(
 #: Tools that need the checkout
 OF_THE_CHECKOUT = ('install.sh', 'quickstart.sh', 'run_tests.sh', 'make_zoo.py')
 #: Of requirements/
-EXTRAS = ('analysis', 'demo', 'export', 'tensorboard', 'dev')
+EXTRAS = ('analysis', 'demo', 'export', 'tensorboard', 'torchcodec', 'dev')
 
 
 class BuildWithConfigs(build_py):

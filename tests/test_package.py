@@ -87,7 +87,7 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
     assert not [name for name in names if '__pycache__' in name or 'install.sh' in name or name.startswith('tests')]
     about = PathDistribution(PathInZip(wheel, 'mmtsf-0.1.0.dist-info/')).metadata
     assert about['Version'] == '0.1.0'
-    assert about.get_all('Provides-Extra') == ['analysis', 'demo', 'export', 'tensorboard', 'dev']
+    assert about.get_all('Provides-Extra') == ['analysis', 'demo', 'export', 'tensorboard', 'torchcodec', 'dev']
 
 
 def test_names_lead_to_the_configs_of_the_wheel(python, tmp_path):

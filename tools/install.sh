@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|analysis|demo|docs|export|tensorboard]
+# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|analysis|demo|docs|export|tensorboard|torchcodec]
 # Name another Python with PYTHON=python3.12, another folder with VENV=/path. Nothing is installed twice.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +18,15 @@ once() {
     "$VENV/bin/pip" install --disable-pip-version-check "${@:2}"
     cp "$1" "$done"
 }
+# Let torchcodec find the FFmpeg in PyAV's wheel, by the names it looks for: with LD_LIBRARY_PATH=.venv/ffmpeg
+link_ffmpeg() {
+    mkdir -p "$VENV/ffmpeg"
+    for library in "$VENV"/lib/python*/site-packages/av.libs/lib{avcodec,avdevice,avfilter,avformat,avutil,sw}*; do
+        if [[ $library =~ /(lib[a-z]+)-[^/]*(\.so\.[0-9]+) ]]; then
+            ln -sfn "$library" "$VENV/ffmpeg/${BASH_REMATCH[1]}${BASH_REMATCH[2]}"
+        fi
+    done
+}
 once requirements.txt -r requirements.txt
 once requirements/replacements.txt --no-deps --force-reinstall -r requirements/replacements.txt
 once setup.py --no-deps -e .
@@ -25,6 +34,11 @@ case "${1:-}" in
 dev)
     once requirements/dev.txt -r requirements/dev.txt
     once requirements/oracles.txt --no-deps -r requirements/oracles.txt
+    link_ffmpeg
+    ;;
+torchcodec)
+    once requirements/torchcodec.txt -r requirements/torchcodec.txt
+    link_ffmpeg
     ;;
 analysis | demo | docs | export | tensorboard) once "requirements/$1.txt" -r "requirements/$1.txt" ;;
 esac

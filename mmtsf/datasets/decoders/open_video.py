@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from .broken import BrokenVideoError
@@ -26,7 +27,7 @@ def open_fastest(path: str, limits: Limits = Limits(), check_time: Callable[[], 
 
     The arguments and errors are those of :class:`.PyAVReader`.
     """
-    if _has_gpu():
+    if _has_gpu(os.getpid()):
         stream = open_stream(path, limits)
         stream.container.close()
         if stream.width * stream.height >= GPU_PIXELS:
@@ -35,7 +36,9 @@ def open_fastest(path: str, limits: Limits = Limits(), check_time: Callable[[], 
     return PyAVReader(path, limits, check_time)
 
 
-def _has_gpu() -> bool:
+@cache
+def _has_gpu(process: int) -> bool:
+    """Whether torchcodec can decode on a GPU in this process, which a fork may change."""
     try:
         check_torchcodec('cuda')
     except (ImportError, ValueError):

@@ -78,7 +78,7 @@ class TorchCodecReader(VideoReader):
             reason = f'torchcodec cannot decode frames {indices.tolist()}; {REMEDY}'
             raise BrokenVideoError(self.path, reason) from error
         frames = batch.data.cpu().numpy()
-        are_these = np.abs(batch.pts_seconds.numpy() - self._begun[indices]) < self._unit / 2
+        are_these = np.abs(batch.pts_seconds.cpu().numpy() - self._begun[indices]) < self._unit / 2
         if frames.shape[1:3] != self._shape or not are_these.all():
             raise BrokenVideoError(self.path, wrong('torchcodec'))
         return frames
