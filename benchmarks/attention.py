@@ -7,6 +7,7 @@ in bfloat16, forward and backward, by each of PyTorch's backends and by ours.
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -70,6 +71,8 @@ def by_backend(backend: SDPBackend, qkv: Tensor) -> Tensor:
 
 
 KERNELS = {'fused': F.scaled_dot_product_attention, 'products': at_once, 'products in parts': _Products.apply}
+#: Ours for short groups, whose members it reads where they lie
+IN_PLACE = 'ours, in place'
 #: On a GPU; one more kernel is one more entry. Each gives ``(N, heads, L, c)``, or raises where it takes no such shape
 GPU_KERNELS: dict[str, PackedKernel] = {
     'ours': partial(separate, attend),
@@ -79,6 +82,22 @@ GPU_KERNELS: dict[str, PackedKernel] = {
     'efficient': partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
     'math': partial(by_backend, SDPBackend.MATH),
 }
+
+
+def in_place(tokens: Tensor, length: int, heads: int) -> Tensor:
+    """Compute attention where tokens ``(1, 1 + N*L, 3*heads*c)`` lie, of which the first one is in no group."""
+    from mmtsf.models.kernels.in_place import attend_in_place, attends_in_place
+
+    if not attends_in_place(tokens, length, tokens.shape[2] // 3 // heads):
+        raise RuntimeError('no tile for it')
+    rows = torch.arange(1, tokens.shape[1], dtype=torch.int32, device=tokens.device).view(-1, length)
+    return attend_in_place(tokens, rows, None, heads)
+
+
+def with_first_token(qkv: Tensor) -> Tensor:
+    """Lay packed queries, keys and values out as :func:`in_place` takes them."""
+    tokens = qkv.detach().flatten(0, 1).flatten(1)
+    return torch.cat([torch.zeros_like(tokens[:1]), tokens])[None].requires_grad_()
 
 
 def learns(kernel: PackedKernel, qkv: Tensor) -> None:
@@ -110,36 +129,42 @@ def on_cpu() -> None:
             print_row(name, str(dtype)[6:], *figures)
 
 
-def usable(qkv: Tensor) -> dict[str, PackedKernel]:
-    """Return the kernels that take a shape and give what float32 does."""
+def usable(qkv: Tensor) -> dict[str, Callable[[], None]]:
+    """Return a forward and backward pass of each kernel that takes a shape and gives what float32 does."""
+    _, length, _, heads, _ = qkv.shape
     with torch.no_grad():
         expected = separate(at_once, qkv.float())
-    kernels = {}
-    for name, kernel in GPU_KERNELS.items():
+    kernels: dict = {name: (kernel, qkv) for name, kernel in GPU_KERNELS.items()}
+    kernels[IN_PLACE] = partial(in_place, length=length, heads=heads), with_first_token(qkv)
+    passes = {}
+    for name, (kernel, operands) in kernels.items():
         try:
-            learns(kernel, qkv)
-            mixed = kernel(qkv).detach()
-        except RuntimeError:  # PyTorch has no such kernel for the shape, or it does not fit in memory
+            learns(kernel, operands)
+            mixed = kernel(operands).detach()
+        except Exception as error:  # PyTorch has no such kernel for the shape, or it does not fit in memory
+            print(f'{name}, {tuple(qkv.shape)}: {(str(error).splitlines() or [""])[0]}', file=sys.stderr)
             continue
+        if name == IN_PLACE:
+            mixed = mixed[0, 1:].view(*qkv.shape[:2], heads, -1).transpose(1, 2)
         apart = float((mixed.float() - expected).abs().max() / expected.abs().max())
         if not apart < 0.02:
             raise RuntimeError(f'{name} is {apart:.1e} of the largest apart from float32')
-        kernels[name] = kernel
-    return kernels
+        passes[name] = partial(learns, kernel, operands)
+    return passes
 
 
 def on_gpu(device: str, is_tiny: bool) -> None:
     """Print the table of a GPU: forward and backward in bfloat16 from packed queries, keys and values."""
     print(f'{torch.cuda.get_device_name() if device == "cuda" else "CPU"}, torch {torch.__version__}; ms\n')
-    print_row('forward + backward', *GPU_KERNELS)
-    print(f'|{"---|" * (len(GPU_KERNELS) + 1)}')
+    names = [*GPU_KERNELS, IN_PLACE]
+    print_row('forward + backward', *names)
+    print(f'|{"---|" * (len(names) + 1)}')
     for name, (groups, heads, length) in GPU_SHAPES.items():
         if is_tiny:
             groups, heads, length = 2, 2, min(length, 24)
         qkv = torch.randn(groups, length, 3, heads, 64, device=device, dtype=torch.bfloat16, requires_grad=True)
-        calls = {key: partial(learns, kernel, qkv) for key, kernel in usable(qkv).items()}
-        seconds = medians(calls, 1 if is_tiny else ROUNDS, CALLS)
-        print_row(name, *(f'{1e3 * seconds[key]:.2f}' if key in seconds else '' for key in GPU_KERNELS))
+        seconds = medians(usable(qkv), 1 if is_tiny else ROUNDS, CALLS)
+        print_row(name, *(f'{1e3 * seconds[key]:.2f}' if key in seconds else '' for key in names))
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config')
     parser.add_argument('--iters', type=int, default=100, help='iterations in all (default: 100)')
     parser.add_argument('--warm-up', type=int, default=10, help='the first of them, not counted (default: 10)')
-    parser.add_argument('--amp', nargs='?', const='bfloat16', choices=['bfloat16', 'float16'])
+    parser.add_argument('--amp', nargs='?', const='bfloat16', choices=['auto', 'bfloat16', 'float16', 'off'])
     parser.add_argument('--json', metavar='FILE', help='write the clocks there')
     parser.add_argument('--checkpoint', type=int, metavar='N', help='write one after N of the iterations that count')
     add_run_arguments(parser)
