@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 #: How the names of files end that are being written
 PART = '.part'
@@ -81,9 +82,32 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def opened(part: Path, mode: str) -> Iterator[IO]:
+    """Open a file that processes forked meanwhile close: they would keep its disk space when it is removed."""
+    with part.open(mode) as file:
+        _OPENED.add(file.fileno())
+        try:
+            yield file
+        finally:
+            _OPENED.discard(file.fileno())
+
+
+_OPENED: set[int] = set()
+
+
+def _close_opened() -> None:
+    while _OPENED:
+        os.close(_OPENED.pop())
+
+
+if hasattr(os, 'register_at_fork'):  # Windows does not fork
+    os.register_at_fork(after_in_child=_close_opened)
+
+
 def commit(part: Path, path: Path) -> None:
     """Sync a temporary file to the disk and rename it to its final name."""
-    with part.open('rb+') as file:
+    with opened(part, 'rb+') as file:
         os.fsync(file.fileno())
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -1,14 +1,15 @@
 """Write checkpoints when they are due, and remove old ones after a new one is on the disk."""
 
+import copy
 import inspect
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmengine import hooks
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
@@ -16,6 +17,9 @@ from mmtsf import compat
 from mmtsf.engine.runner.checkpoint_files import WITHIN, CheckpointFiles, is_on_disk
 from mmtsf.registry import HOOKS
 from mmtsf.utils.files import PART, written_whole
+
+#: What the hook knows of its checkpoints, as if they were written
+KNOWN = ('last_ckpt', 'last_iter', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 
 
 @HOOKS.register_module()
@@ -26,19 +30,32 @@ class CheckpointHook(hooks.CheckpointHook):
     object store. Those with higher numbers are of an earlier run, and stay; of those within an epoch two are kept,
     should the last be damaged.
 
+    Our runner writes a copy in the background, while training goes on; one checkpoint is written before the next is
+    begun, and all before training ends, in whatever way. What cannot be written is told when it is known.
+
     Takes the arguments of :class:`mmengine.hooks.CheckpointHook` as well.
 
     Args:
         minutes (float, optional): Minutes between checkpoints within an epoch, ``iter_N.pth``. Defaults to None: none.
         iterations (int, optional): Iterations between them. Defaults to None: none.
+        background (bool): Whether training goes on while a checkpoint is written, which takes as much memory once more
+            as what is written. Defaults to True.
     """
 
     best_ckpt_path: str | None
     best_ckpt_path_dict: dict[str, str | None]
     last_ckpt: str | None
 
-    def __init__(self, *args: Any, minutes: float | None = None, iterations: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        minutes: float | None = None,
+        iterations: int | None = None,
+        background: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.background = background
         self.minutes = minutes
         self.iterations = iterations
         self.last_time = time.monotonic()
@@ -84,48 +101,98 @@ class CheckpointHook(hooks.CheckpointHook):
 
     def save_within_epoch(self, runner: Runner) -> None:
         """Write ``iter_N.pth``, and keep the one before it."""
+        self.wait(runner)
         step = runner.iter + 1
-        meta = dict(epoch=runner.epoch, iter=step)
-        if self._write(runner, WITHIN.format(step), False, meta) and self.filename_tmpl != WITHIN:
-            self._remove(WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
+
+        def remove_old() -> None:
+            if self.filename_tmpl != WITHIN:
+                self._remove(WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
+
+        self._write(runner, WITHIN.format(step), False, dict(epoch=runner.epoch, iter=step), remove_old)
+
+    def wait(self, runner: Runner) -> None:
+        """Wait, in all processes, until what is being written is on the disk; MMEngine's runner has written it."""
+        if is_ours(runner):
+            runner.wait_for_checkpoints()
+
+    def has_written(self, runner: Runner) -> bool:
+        """Wait, in this process alone; whether the last checkpoint is on the disk."""
+        return not is_ours(runner) or runner.finish_writing()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self.wait(runner)
+        self._write_step(runner, step, meta)
+
+    def _write_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Write the checkpoint of an epoch, or of an iteration where there are no epochs."""
         if not self._is_local:  # which writes whole files or none by itself
             super()._save_checkpoint_with_step(runner, step, meta)
             self.last_iter = meta['iter']
             return
-        told = {}
+        told: dict[str, list[int]] = {}
         if self.max_keep_ckpts > 0:
             earlier = [number for number in self._found(self.filename_tmpl, step) if number != step]
             told['keep_ckpt_ids'] = [*sorted(earlier), step][-self.max_keep_ckpts :]
-        if self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta, **told):
+        done = runner.iter
+
+        def remove_old() -> None:
             if told:
-                self.keep_ckpt_ids = deque(told['keep_ckpt_ids'], self.max_keep_ckpts)
                 self._remove(self.filename_tmpl, step, told['keep_ckpt_ids'])
             if self.by_epoch:
-                self._remove(WITHIN, runner.iter, [])
+                self._remove(WITHIN, done, [])
 
-    def _write(self, runner: Runner, name: str, by_epoch: bool, meta: dict, **told: Any) -> bool:
-        """Write a checkpoint with what the message hub is told of it; whether it is on the disk."""
+        self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta, remove_old, **told)
+
+    def _write(
+        self, runner: Runner, name: str, by_epoch: bool, meta: dict, remove_old: Callable[[], None], **told: Any
+    ) -> None:
+        """Begin to write a checkpoint with what the message hub is told of it; once it is on the disk, it is named."""
         path = self.file_backend.join_path(self.out_dir, name)
-        before = _tell(runner.message_hub, last_ckpt=path, **told)
+        undo = self._tell(runner, last_ckpt=path, **told)
+        self.last_ckpt, self.last_iter = path, meta['iter']
+        if 'keep_ckpt_ids' in told:
+            self.keep_ckpt_ids = deque(told['keep_ckpt_ids'], self.max_keep_ckpts)
+
+        def name_it() -> None:
+            if self._name_last(runner, path):
+                remove_old()
+
+        what = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler, **self.args)
+        self._save(runner, name, name_it, undo, meta=meta, by_epoch=by_epoch, **what)
+        self.last_time = time.monotonic()
+
+    def _save(
+        self, runner: Runner, name: str, then: Callable[[], None], otherwise: Callable[[], None], **what: Any
+    ) -> None:
+        """Have a runner write a checkpoint, then call a function in the main process, or else another one in all."""
+        ours = dict(background=self.background, then=then, otherwise=otherwise) if is_ours(runner) else {}
         runner.save_checkpoint(
             self.out_dir,
             name,
             self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=by_epoch,
             backend_args=self.backend_args,
-            **self.args,
+            **what,
+            **ours,
         )
-        self.last_time = time.monotonic()
-        if why_unsaved(runner):
-            _restore(runner.message_hub, before)
-            return False
-        self.last_ckpt, self.last_iter = path, meta['iter']
-        return not is_main_process() or self._name_last(runner, path)
+        if not ours and is_main_process():
+            then()
+
+    def _tell(self, runner: Runner, **infos: Any) -> Callable[[], None]:
+        """Tell the message hub what is to stand in a checkpoint; what takes that back, and what the hook knows."""
+        hub = runner.message_hub
+        before = {key: hub.runtime_info[key] for key in infos if key in hub.runtime_info}
+        known = {name: copy.copy(vars(self)[name]) for name in KNOWN if name in vars(self)}
+        for key, value in infos.items():
+            hub.update_info(key, value)
+
+        def undo() -> None:
+            for key in infos:
+                hub.runtime_info.pop(key, None)
+            hub.runtime_info.update(before)
+            for name, value in known.items():
+                setattr(self, name, value)
+
+        return undo
 
     def _name_last(self, runner: Runner, path: str) -> bool:
         """Write where the last checkpoint is, for MMEngine's runner and tools; whether that is on the disk."""
@@ -156,53 +223,44 @@ class CheckpointHook(hooks.CheckpointHook):
             return
         if 'auto' in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
+        self.wait(runner)
         better = [
             self._save_if_best(runner, key, rule, metrics[key]) for key, rule in zip(self.key_indicators, self.rules)
         ]
         if any(better) and self.last_ckpt is not None:
             step = runner.epoch if self.by_epoch else runner.iter
-            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+            self._write_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
 
     def _save_if_best(self, runner: Runner, key: str, rule: str, score: Any) -> bool:
         """Write a checkpoint if its score is the best so far, and remove the one before it."""
         end = '' if len(self.key_indicators) == 1 else f'_{key}'
-        hub = runner.message_hub
-        best = hub.runtime_info.get(f'best_score{end}', self.init_value_map[rule])
+        best = runner.message_hub.runtime_info.get(f'best_score{end}', self.init_value_map[rule])
         if score is None or not self.is_better_than[key](score, best):
             return False
         step = runner.epoch if self.by_epoch else runner.iter
         name = f'best_{key}_{self.filename_tmpl.format(step)}'.replace('/', '_')
         path = self.file_backend.join_path(self.out_dir, name)
-        known = _tell(hub, **{f'best_score{end}': score, f'best_ckpt{end}': path})
-        runner.save_checkpoint(
-            self.out_dir,
-            filename=name,
-            file_client_args=self.file_client_args,
-            save_optimizer=False,
-            save_param_scheduler=False,
-            meta=dict(epoch=runner.epoch, iter=runner.iter),
-            by_epoch=False,
-            backend_args=self.backend_args,
-        )
-        if why_unsaved(runner):
-            _restore(hub, known)
-            return False
-        runner.logger.info(f'the best checkpoint so far, with {key} {score:0.4f}, is {name}')
-        self._replace_best(key, path)
-        return True
+        undo = self._tell(runner, **{f'best_score{end}': score, f'best_ckpt{end}': path})
+        before = self._replace_best(key, path)
 
-    def _replace_best(self, key: str, path: str) -> None:
-        """Remember the best checkpoint of a metric, and remove the one before it where it is one of this run's."""
-        single = len(self.key_indicators) == 1
-        before = self.best_ckpt_path if single else self.best_ckpt_path_dict[key]
-        if single:
-            self.best_ckpt_path = path
+        def remove_old() -> None:
+            runner.logger.info(f'the best checkpoint so far, with {key} {score:0.4f}, is {name}')
+            is_of_this_run = before and before != path and Path(before).parent == Path(path).parent
+            if is_of_this_run and self.file_backend.isfile(before):
+                self.file_backend.remove(before)
+
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        weights = dict(save_optimizer=False, save_param_scheduler=False)
+        self._save(runner, name, remove_old, undo, meta=meta, by_epoch=False, **weights)
+        return not why_unsaved(runner)
+
+    def _replace_best(self, key: str, path: str) -> str | None:
+        """Remember the best checkpoint of a metric; the one before it."""
+        if len(self.key_indicators) == 1:
+            before, self.best_ckpt_path = self.best_ckpt_path, path
         else:
-            self.best_ckpt_path_dict[key] = path
-        if not before or before == path or not is_main_process():
-            return
-        if Path(before).parent == Path(path).parent and self.file_backend.isfile(before):
-            self.file_backend.remove(before)
+            before, self.best_ckpt_path_dict[key] = self.best_ckpt_path_dict[key], path
+        return before
 
     def after_train(self, runner: Runner) -> None:
         """Publish checkpoints, and say where the weights are.
@@ -210,6 +268,7 @@ class CheckpointHook(hooks.CheckpointHook):
         Raises:
             RuntimeError: If the last checkpoint could not be written.
         """
+        self.wait(runner)
         super().after_train(runner)
         if unsaved := why_unsaved(runner):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
@@ -221,6 +280,11 @@ def is_between_updates(runner: Runner) -> bool:
     return isinstance(wrapper, OptimWrapperDict) or wrapper.should_update()
 
 
+def is_ours(runner: Runner) -> bool:
+    """Whether a runner can write in the background; MMEngine's cannot."""
+    return hasattr(runner, 'wait_for_checkpoints')
+
+
 def why_unsaved(runner: Runner) -> str | None:
     """Why a runner could not write its last checkpoint; None if it could, or is MMEngine's, which raises."""
     return vars(runner).get('unsaved')
@@ -229,16 +293,3 @@ def why_unsaved(runner: Runner) -> str | None:
 def last_checkpoint(runner: Runner) -> str | None:
     """The last checkpoint that a runner has written or resumed, as its checkpoint hook knows it."""
     return next((hook.last_ckpt for hook in runner.hooks if isinstance(hook, hooks.CheckpointHook)), None)
-
-
-def _tell(hub: MessageHub, **infos: Any) -> dict:
-    """Tell a message hub what is to stand in a checkpoint; what it knew before."""
-    before = dict(hub.runtime_info)
-    for key, value in infos.items():
-        hub.update_info(key, value)
-    return before
-
-
-def _restore(hub: MessageHub, before: dict) -> None:
-    hub.runtime_info.clear()
-    hub.runtime_info.update(before)

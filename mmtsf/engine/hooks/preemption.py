@@ -79,6 +79,7 @@ class PreemptionHook(Hook):
             return
         if is_between_updates(runner) and (code := self._asked_of_anyone()):
             self._checkpoints.save_within_epoch(runner)
+            self._checkpoints.wait(runner)
             if self._group is not None:
                 dist.barrier(self._group)  # the launcher ends all processes when the first one has left
             self._leave(runner, code)
@@ -89,7 +90,8 @@ class PreemptionHook(Hook):
         Raises:
             SystemExit: Where no training would be lost.
         """
-        if self._checkpoints and self.asked and self._checkpoints.last_iter == runner.iter:
+        checkpoints = self._checkpoints
+        if checkpoints and self.asked and checkpoints.last_iter == runner.iter and checkpoints.has_written(runner):
             self._leave(runner, self.asked)
 
     def _leave(self, runner: Runner, code: int) -> None:

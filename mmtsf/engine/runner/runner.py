@@ -1,7 +1,8 @@
 """Train and test with checkpoints that are never half written, and go on from them."""
 
-import errno
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from mmtsf.config import resolve, settle
 from mmtsf.config.data_source import taken_lists
 from mmtsf.datasets.loading import VideoLoader, with_workers
 from mmtsf.registry import RUNNERS
-from mmtsf.utils.files import written_whole
-from mmtsf.utils.text import shorten
-from mmtsf.weights import not_finite, read_checkpoint
+from mmtsf.weights import read_checkpoint
 
 from .batch import set_batch
 from .check_resume import next_epoch, takes_new_data
 from .checkpoint_files import CheckpointFiles, is_on_disk
+from .checkpoint_writer import CheckpointWriter, check_finite, collect, to_host, write_checkpoint
 from .job import is_restarted
 from .loops import ResumableTrainLoop
 from .precision import set_precision, set_tf32
@@ -77,6 +77,10 @@ class Runner(mmengine.runner.Runner):
     refused: ValueError | None = None
     #: The config before its references were resolved
     given_cfg: Config | None = None
+    #: What is to be done if they cannot be written, of the checkpoints that were begun
+    _in_flight: tuple[Callable[[], None] | None, ...] = ()
+    #: The config's values, and its text
+    _formatted: tuple[str, str] | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
@@ -119,7 +123,10 @@ class Runner(mmengine.runner.Runner):
         """
         if self.refused:
             raise self.refused
-        return super().train()
+        try:
+            return super().train()
+        finally:
+            self.finish_writing()  # also after an error
 
     def setup_env(self, env_cfg: dict) -> None:
         """MMEngine's, and the config's ``tf32`` for this process."""
@@ -266,34 +273,81 @@ class Runner(mmengine.runner.Runner):
         return path and str(path)
 
     def save_checkpoint(
-        self, out_dir: str, filename: str, file_client_args: dict | None = None, *args: Any, **kwargs: Any
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+        background: bool = False,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
     ) -> None:
         """Write a checkpoint aside and rename it when it is on the disk; an object store takes it as a whole.
 
         One that cannot be written, because the disk is full, say, is an error in the log, and training goes on. Weights
         that are not finite are not written: every checkpoint is one to go on from.
+
+        Takes the arguments of :meth:`mmengine.runner.Runner.save_checkpoint` as well.
+
+        Args:
+            background (bool): Whether a copy is written by a thread while training goes on, after those that wait
+                already; where one cannot be written, those after it are not, until :meth:`wait_for_checkpoints`. An
+                object store is written to at once. Defaults to False.
+            then (Callable, optional): Called in the main process, by the thread, when the file is on the disk.
+            otherwise (Callable, optional): Called in all processes, in :meth:`wait_for_checkpoints`, if it is not.
         """
         self.call_hook('before_checkpoint')  # in all processes
+        where = dict(file_client_args=file_client_args, backend_args=backend_args)
+        what = dict(
+            save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler, meta=meta, by_epoch=by_epoch
+        )
+        background &= is_on_disk(out_dir, **where)
+        if not background:
+            self.wait_for_checkpoints()
         self.unsaved = None
-        try:
-            with whole_states(self.model, self.optim_wrapper):
-                if is_main_process():
-                    self._save(out_dir, filename, file_client_args, *args, **kwargs)
-        except OSError as error:
-            remedy = 'make room, ' if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''
-            reason = f'{error.strerror or error}; {remedy}earlier checkpoints stay'
-            self.unsaved = f'{Path(out_dir, filename)} cannot be written: {reason}'
-            self.logger.error(self.unsaved)
-        if is_distributed():
-            outcome = [self.unsaved]
-            dist.broadcast_object_list(outcome)  # all processes take the same way from here on
-            self.unsaved = outcome[0]
+        with whole_states(self.model, self.optim_wrapper):
+            if is_main_process():
+                write = self._writes(out_dir, filename, where, what, background)
+                (self._writer.start if background else self._writer.run)(Path(out_dir, filename), write, then)
+        self._in_flight = (*self._in_flight, otherwise)
+        if not background:
+            self.wait_for_checkpoints()
 
-    def _save(self, out_dir: str, filename: str, file_client_args: dict | None, *args: Any, **kwargs: Any) -> None:
-        if broken := not_finite(self.model.state_dict()):
-            raise OSError(f'the weights {shorten(broken)} are not finite')
-        if not is_on_disk(out_dir, file_client_args, kwargs.get('backend_args')):
-            super().save_checkpoint(out_dir, filename, file_client_args, *args, **kwargs)
+    def _writes(self, out_dir: str, filename: str, where: dict, what: dict, background: bool) -> Callable[[], None]:
+        """What writes the checkpoint of now; in the background, one of its own."""
+        if is_on_disk(out_dir, **where):
+            return partial(write_checkpoint, Path(out_dir, filename), *to_host(collect(self, **what), background))
+        check_finite(self.model.state_dict())
+        return partial(super().save_checkpoint, out_dir, filename, **where, **what)
+
+    def finish_writing(self) -> bool:
+        """Wait, in this process alone, until nothing is being written; whether nothing has failed."""
+        return self._writer.wait()
+
+    def wait_for_checkpoints(self) -> None:
+        """Wait, in all processes, until checkpoints in the background are on the disk, or cannot be written."""
+        if not self._in_flight:
             return
-        with written_whole(Path(out_dir, filename)) as part:
-            super().save_checkpoint(str(part.parent), part.name, file_client_args, *args, **kwargs)
+        outcome = [self._writer.finish() if is_main_process() else (0, None)]
+        if is_distributed():
+            dist.broadcast_object_list(outcome)  # all processes take the same way from here on
+        written, self.unsaved = outcome[0]
+        unwritten, self._in_flight = self._in_flight[written:], ()
+        for otherwise in filter(None, reversed(unwritten)):
+            otherwise()
+
+    @cached_property
+    def _writer(self) -> CheckpointWriter:
+        return CheckpointWriter(self.logger)
+
+    @property
+    def cfg_text(self) -> str:
+        """The config as a checkpoint tells it; formatted anew, which takes a tenth of a second, if it has changed."""
+        settings = repr(self.cfg.to_dict())
+        if self._formatted is None or self._formatted[0] != settings:
+            self._formatted = settings, self.cfg.pretty_text
+        return self._formatted[1]

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 from mmengine import hooks
+from mmengine.hooks import Hook
 from mmengine.runner import Runner as PlainRunner
 from mmengine.runner import find_latest_checkpoint
 from toys import toy_runner
 
 from mmtsf.engine.hooks import CheckpointHook
 from mmtsf.engine.runner import Runner
+from mmtsf.utils import files as written
 
 RUNNERS = pytest.mark.parametrize('runner', [Runner, PlainRunner], ids=['our runner', "MMEngine's"])
 
@@ -134,35 +136,73 @@ def test_the_best_of_each_metric_stays(runner, keys, expected, tmp_path):
     assert [info[f'best_ckpt{end}'] for end in ends] == [str(tmp_path / name) for name in expected]
 
 
+class Obstacle(Hook):
+    """Puts a folder where a file is to be written, when the second epoch begins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def before_train_epoch(self, runner: PlainRunner) -> None:
+        if runner.epoch == 1:
+            self.path.mkdir()
+
+
+BACKGROUND = pytest.mark.parametrize('background', [True, False], ids=['background', 'foreground'])
+
+
+@BACKGROUND
 @pytest.mark.parametrize('keys', ['up', ['up', 'down']])
-def test_a_best_checkpoint_that_cannot_be_written_leaves_the_one_before_it(keys, tmp_path, monkeypatch):
-    write = PlainRunner.save_checkpoint
-
-    def full(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        if 'best_up_epoch_2' in filename:
-            raise OSError(28, 'No space left on device')
-        write(self, out_dir, filename, *args, **kwargs)
-
-    monkeypatch.setattr(PlainRunner, 'save_checkpoint', full)
+def test_a_best_checkpoint_that_cannot_be_written_leaves_the_one_before_it(keys, background, tmp_path, capfd):
     rule = ['greater', 'less'] if isinstance(keys, list) else 'greater'
-    made = trained(tmp_path, hook=dict(interval=1, save_best=keys, rule=rule), max_epochs=3, scores=SCORES)
-    assert 'best_up_epoch_1.pth' in files(tmp_path)
-    assert made.message_hub.runtime_info['best_ckpt' if keys == 'up' else 'best_ckpt_up'].endswith(
-        'best_up_epoch_1.pth'
-    )
+    hook = dict(interval=1, save_best=keys, rule=rule, background=background)
+    obstacle = Obstacle(tmp_path / 'best_up_epoch_2.pth')
+    made = trained(tmp_path, hook=hook, max_epochs=3, scores=SCORES, custom_hooks=[obstacle])
+    assert 'best_up_epoch_2.pth cannot be written: Is a directory; earlier checkpoints stay' in capfd.readouterr().out
+    assert (tmp_path / 'best_up_epoch_1.pth').is_file()
+    end = '' if keys == 'up' else '_up'
+    for info in (
+        made.message_hub.runtime_info,
+        torch.load(tmp_path / 'epoch_2.pth')['message_hub']['runtime_info'],
+        torch.load(tmp_path / 'epoch_3.pth')['message_hub']['runtime_info'],
+    ):
+        assert info[f'best_ckpt{end}'] == str(tmp_path / 'best_up_epoch_1.pth')
+        assert info[f'best_score{end}'] == 0.1
     assert not list(tmp_path.glob('*.part'))
 
 
-def test_old_checkpoints_stay_until_the_new_one_and_its_name_are_on_the_disk(tmp_path, monkeypatch):
-    write, seen = PlainRunner.save_checkpoint, {}
+@BACKGROUND
+def test_a_checkpoint_that_cannot_be_written_is_told_to_none_that_follows(background, tmp_path):
+    hook = dict(interval=1, max_keep_ckpts=2, background=background)
+    made = trained(tmp_path, hook=hook, max_epochs=3, custom_hooks=[Obstacle(tmp_path / 'epoch_2.pth')])
+    assert made.message_hub.runtime_info['keep_ckpt_ids'] == [1, 3]
+    info = torch.load(tmp_path / 'epoch_3.pth')['message_hub']['runtime_info']
+    assert info['keep_ckpt_ids'] == [1, 3]
+    assert info['last_ckpt'] == str(tmp_path / 'epoch_3.pth')
+    assert [path.name for path in tmp_path.glob('*.pth') if path.is_file()] == ['epoch_1.pth', 'epoch_3.pth']
 
-    def watched(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        seen[filename.partition('.')[0]] = files(tmp_path)
-        write(self, out_dir, filename, *args, **kwargs)
 
-    monkeypatch.setattr(PlainRunner, 'save_checkpoint', watched)
-    trained(tmp_path, hook=dict(interval=1, max_keep_ckpts=1), max_epochs=3)
-    assert seen == dict(epoch_1=[], epoch_2=['epoch_1.pth'], epoch_3=['epoch_2.pth'])
+@BACKGROUND
+def test_a_last_checkpoint_that_cannot_be_written_ends_the_training_with_an_error(background, tmp_path):
+    with pytest.raises(RuntimeError, match=r'training is at its end, but .*epoch_2\.pth cannot be written: Is a dir'):
+        trained(
+            tmp_path, hook=dict(interval=1, background=background), custom_hooks=[Obstacle(tmp_path / 'epoch_2.pth')]
+        )
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
+
+
+@BACKGROUND
+def test_old_checkpoints_stay_until_the_new_one_and_its_name_are_on_the_disk(background, tmp_path, monkeypatch):
+    commit, seen = written.commit, {}
+
+    def watched(part: Path, path: Path) -> None:
+        seen.setdefault(path.name, []).append(files(tmp_path))
+        commit(part, path)
+
+    monkeypatch.setattr(written, 'commit', watched)
+    trained(tmp_path, hook=dict(interval=1, max_keep_ckpts=1, background=background), max_epochs=3)
+    last = seen.pop('last_checkpoint')
+    assert seen == {'epoch_1.pth': [[]], 'epoch_2.pth': [['epoch_1.pth']], 'epoch_3.pth': [['epoch_2.pth']]}
+    assert last == [['epoch_1.pth'], ['epoch_1.pth', 'epoch_2.pth'], ['epoch_2.pth', 'epoch_3.pth']]
     assert files(tmp_path) == ['epoch_3.pth']
 
 
