@@ -75,11 +75,12 @@ class Table:
 
     Args:
         file (str, optional): JSON file.
+        about (dict): What the file begins with.
     """
 
-    def __init__(self, file: str | None) -> None:
+    def __init__(self, file: str | None, about: dict) -> None:
         self.file = file
-        self.rows: list[dict] = []
+        self.rows = [about]
         self.figures: dict[Key, float | None] = {}
         self.values: dict[str, float] = {}  # of goals
         print(f'| {" | ".join(COLUMNS)} |\n|{"---|" * len(COLUMNS)}')
@@ -137,7 +138,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if args.device == 'cuda' else 'CPU'
     size = 'toy sizes, whose figures say nothing' if args.tiny else 'bfloat16 autocast over float32 weights, fused SGD'
     print(f'{device}, torch {torch.__version__}; {size}\n')
-    table = Table(args.json)
+    table = Table(args.json, dict(device=device, torch=torch.__version__, tiny=args.tiny))
     for parts, measure in plan(args):
         if not set(parts.split()) & set(args.only):
             continue
