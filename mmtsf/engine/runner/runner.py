@@ -249,7 +249,11 @@ class Runner(mmengine.runner.Runner):
         """
         if not self._is_sharded:
             if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
-                model_wrapper_cfg = dict(model_wrapper_cfg or {}, find_unused_parameters=True)
+                # a static graph takes no accumulation: its first batch has to be exchanged, so a resumed run would round
+                # otherwise than one that never stopped
+                counts = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+                finds = dict(static_graph=True) if counts == 1 else dict(find_unused_parameters=True)
+                model_wrapper_cfg = finds | dict(model_wrapper_cfg or {})
             return super().wrap_model(model_wrapper_cfg, model)
         hooks = [*(self.cfg.get('custom_hooks') or []), *(self.cfg.get('default_hooks') or {}).values()]
         if any(isinstance(hook, dict) and hook.get('type') == 'EMAHook' for hook in hooks):
