@@ -1,5 +1,7 @@
 """Classification head."""
 
+import torch
+import torch.nn.functional as F
 from mmaction.models.heads import BaseHead
 from mmengine.model.weight_init import trunc_normal_init
 from torch import Tensor, nn
@@ -66,6 +68,24 @@ class TimeSformerHead(BaseHead):
     def forward(self, feats: Tensor, **_) -> Tensor:
         """Logits ``(B, K)`` of features ``(B, C)``; what the recognizer adds for other heads is not used."""
         return self.fc_cls(self.hidden(feats)).float()  # losses and metrics need more than autocast's bfloat16
+
+    def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """MMAction2's loss and accuracies of the logits ``(B, K)``, without waiting for a GPU as NumPy does."""
+        labels = torch.stack([sample.gt_labels.item for sample in data_samples]).to(
+            cls_scores.device, non_blocking=True
+        )
+        losses = {}
+        if labels.shape != cls_scores.shape:
+            labels = labels.squeeze(1)
+            ranks = cls_scores.detach().topk(min(max(self.topk), self.num_classes)).indices
+            hits = ranks == labels[:, None]
+            losses = {f'top{k}_acc': hits[:, :k].any(dim=1).double().mean() for k in self.topk}
+            if self.label_smooth_eps:
+                labels = F.one_hot(labels, self.num_classes)
+        if self.label_smooth_eps:
+            labels = (1 - self.label_smooth_eps) * labels + self.label_smooth_eps / self.num_classes
+        loss = self.loss_cls(cls_scores, labels)
+        return losses | (loss if isinstance(loss, dict) else dict(loss_cls=loss))
 
     def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
         """Scores ``(videos, K)`` of the logits ``(videos * num_segs, K)`` of their views."""
