@@ -133,3 +133,20 @@ def test_averaged_weights_are_refused(motion, tmp_path):
 def test_a_misspelt_parallel_is_named(motion, tmp_path):
     log = train(1, tmp_path, *options(motion, parallel='fdsp'), fails=True)
     assert "parallel is 'fdsp', expected one of ('ddp', 'fsdp')" in log
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason='two GPUs are needed')
+@pytest.mark.parametrize('parallel', ['ddp', 'fsdp'])
+@pytest.mark.parametrize('amp', ['auto', 'float16', 'off'])
+@pytest.mark.parametrize('batch_size', [4, 2], ids=['one batch', 'accumulated'])
+def test_two_gpus_train_and_resume_by_the_same_command(batch_size, amp, parallel, motion, tmp_path):
+    changes = {**STEADY, 'amp': amp, 'parallel': parallel, 'train_dataloader.batch_size': batch_size}
+    log = train(2, tmp_path / 'run', *options(motion, **changes))
+    assert 'precision: ' in log
+    assert 'Epoch(val) [2]' in log
+    words = [*options(motion, **changes), '--resume', tmp_path / 'run/epoch_1.pth']
+    train(2, tmp_path / 'again', *words)
+    assert (
+        apart(tmp_path / 'run/epoch_2.pth', tmp_path / 'again/epoch_2.pth') < 1e-3
+    )  # of kernels that add in any order

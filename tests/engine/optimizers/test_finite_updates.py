@@ -273,3 +273,54 @@ def test_too_many_skips_end_the_run_at_the_next_look_and_before_a_checkpoint(int
         runner.train()
     assert runner.iter + 1 == last
     assert not list(tmp_path.glob('*.pth'))
+
+
+# On a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('optimizer', OPTIMIZERS[:5], ids=lambda kind: '_'.join(map(str, kind.values())))
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'Bf16OptimWrapper', 'AmpOptimWrapper'])
+def test_an_update_on_a_gpu_waits_for_nothing_and_is_skipped_there(kind, optimizer):
+    layer = nn.Linear(64, 8).cuda()
+    config = dict(type=kind, optimizer=dict(optimizer, fused=True), clip_grad=dict(max_norm=1.0))
+    wrapper = build_optim_wrapper(layer, config)
+    good, bad = torch.rand(4, 64, device='cuda'), torch.full((4, 64), NAN, device='cuda')
+
+    def update(x: Tensor) -> None:
+        with wrapper.optim_context(layer):
+            loss = layer(x).square().mean()
+        wrapper.update_params(loss)
+
+    for _ in range(20):  # the first ones make states, and find the scale
+        update(good)
+    before = {name: value.clone() for name, value in numbers(layer, wrapper).items()}
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        update(bad)
+        found = {name: value.clone() for name, value in numbers(layer, wrapper).items()}
+        update(good)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    assert all(torch.equal(found[name], before[name]) for name in before)
+    assert not torch.equal(layer.weight, before['weight'])
+
+
+@pytest.mark.gpu
+def test_an_ordinary_iteration_of_a_run_on_a_gpu_waits_for_nothing(tmp_path):
+    runner = long_run(tmp_path, interval=10)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    run_iter = runner.train_loop.run_iter
+
+    def watched(index: int, batch: Any) -> None:
+        ordinary = index + 1 in (5, 6, 7, 12, 13, 22, 23)
+        batch = {name: value.cuda() for name, value in batch.items()} if ordinary else batch
+        torch.cuda.set_sync_debug_mode('error' if ordinary else 'default')
+        try:
+            run_iter(index, batch)
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+
+    runner.train_loop.run_iter = watched
+    runner.train()
+    assert runner.iter == 32
