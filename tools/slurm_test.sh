@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test under Slurm, one task a GPU: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=12 SRUN_ARGS=...]
 #   bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGUMENTS OF test.py]
-# A task decodes its videos on its own CPUs: fewer than the config's num_workers + 2 leave the GPU waiting for data.
+# A task decodes its videos on its own CPUs, one worker each up to 16: too few leave the GPU waiting for data.
 set -euo pipefail
 USAGE="usage: bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGUMENTS OF test.py]"
 PARTITION=${1:?"$USAGE"}

@@ -4,7 +4,7 @@
 # In a batch job, `#SBATCH --requeue --signal=USR1@120` makes a run that must leave go on later.
 # Leaves with 75 where a signal asked the run to leave and it left a checkpoint.
 # All tasks leave by themselves when one does, within a minute: killed, they would hide the code that asks for a restart.
-# A task decodes its videos on its own CPUs: fewer than the config's num_workers + 2 leave the GPU waiting for data.
+# A task decodes its videos on its own CPUs, one worker each up to 16: too few leave the GPU waiting for data.
 set -euo pipefail
 USAGE="usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [ARGUMENTS OF train.py]"
 PARTITION=${1:?"$USAGE"}

@@ -2,7 +2,7 @@
 
 from .sampler import SeededSampler
 from .seeds import SeededIndex, SeededItems
-from .sent_ahead import sent_ahead
+from .send_ahead import sent_ahead
 from .stacked_batch import StackedBatch, stacked
 from .video_loader import VideoLoader
 from .worker_table import WorkerTable

@@ -16,7 +16,7 @@ from mmtsf import compat
 
 from .sampler import SeededSampler
 from .seeds import SeededItems
-from .sent_ahead import sent_ahead
+from .send_ahead import sent_ahead
 
 #: Seconds between looks at the workers while a batch is waited for
 LOOK = 1
