@@ -2,6 +2,7 @@
 
 import re
 import sys
+from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mmtsf.datasets.loading import VideoLoader
 from mmtsf.datasets.transforms import OpenVideo
 
 INDICES = np.array([7, 0, 3, 3, 11])
+devices = pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
 
 
 def write_pixels(path: Path, size: tuple[int, int], pixels: str, space: int | None, colours: int | None) -> str:
@@ -65,6 +67,35 @@ def test_number_rate_and_times_are_those_of_pyav(tmp_path):
     assert np.array_equal(ours.times, theirs.times)
     for indices in ([19, 0], [9, 10], list(range(20))):
         assert np.array_equal(ours.read(np.array(indices)), theirs.read(np.array(indices)))
+
+
+def write_growing(path: Path) -> str:
+    """Twice twenty frames of H.264, of which the second ones are larger."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.height, stream.width, stream.pix_fmt = 144, 176, 'yuv420p'
+        packets = []
+        for size in ((144, 176), (288, 352)):
+            encoder = av.CodecContext.create('libx264', 'w')
+            encoder.height, encoder.width, encoder.pix_fmt, encoder.framerate = *size, 'yuv420p', 25
+            encoder.time_base, encoder.options = Fraction(1, 25), {'x264-params': 'repeat-headers=1:bframes=0'}
+            for frame in moving_texture(20, *size):
+                packets += encoder.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24'))
+            packets += encoder.encode()
+        for number, packet in enumerate(packets):
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 25), number, number
+            container.mux(packet)
+    return str(path)
+
+
+@needs_torchcodec
+@devices
+def test_frames_that_change_their_size_are_refused_where_they_do(device, tmp_path):
+    reader = open_video(write_growing(tmp_path / 'video.mkv'), 'torchcodec', device=device)
+    assert reader.read(np.array([2, 5])).shape == (2, 144, 176, 3)
+    for indices in ([28], [2, 28]):
+        with pytest.raises(BrokenVideoError, match=r"torchcodec cannot decode frames \[.*28\]; set decoder='pyav'"):
+            reader.read(np.array(indices))
 
 
 @needs_torchcodec
@@ -131,7 +162,7 @@ def samples(pipeline: list[dict], folder: Path, num_workers: int, **more: str) -
 
 
 @needs_torchcodec
-@pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+@devices
 def test_workers_that_are_spawned_decode_as_the_process_itself(device, tmp_path):
     for number in range(4):
         write_greys(tmp_path / f'{number}.mp4', 20, 256, 256)
@@ -162,10 +193,13 @@ def test_a_process_that_was_forked_from_one_with_cuda_names_the_remedy():
 
 @pytest.mark.gpu
 @needs_torchcodec
+@pytest.mark.parametrize('rotation', [0, 90, 180])
 @pytest.mark.parametrize('codec', ['libx264', 'libx265'])
-def test_frames_of_a_gpu_are_close_to_those_of_pyav(codec, tmp_path):
+def test_frames_of_a_gpu_are_close_to_those_of_pyav(codec, rotation, tmp_path):
     """torchcodec's own tests allow 2 levels between its devices; decoders of GPUs are not exact to the bit."""
-    path = write_video(tmp_path / 'video.mp4', moving_texture(30, 256, 320), codec=codec, gop_size=10, max_b_frames=2)
+    closed = {'x265-params': 'open-gop=0'} if codec == 'libx265' else {}
+    how = dict(codec=codec, gop_size=10, max_b_frames=2, rotation=rotation, encoder_options=closed)
+    path = write_video(tmp_path / 'video.mp4', moving_texture(30, 256, 320), **how)
     ours, theirs = open_video(path), open_video(path, 'torchcodec', device='cuda')
     assert (ours.num_frames, ours.times.tolist()) == (theirs.num_frames, theirs.times.tolist())
     for indices in ([29, 0, 12], list(range(30))):
