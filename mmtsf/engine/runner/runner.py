@@ -249,8 +249,8 @@ class Runner(mmengine.runner.Runner):
         """
         if not self._is_sharded:
             if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
-                # a static graph takes no accumulation: its first batch has to be exchanged, so a resumed run would round
-                # otherwise than one that never stopped
+                # a static graph has its first batch exchanged, also where batches accumulate: then a resumed run would
+                # round otherwise than one that never stopped
                 counts = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
                 finds = dict(static_graph=True) if counts == 1 else dict(find_unused_parameters=True)
                 model_wrapper_cfg = finds | dict(model_wrapper_cfg or {})

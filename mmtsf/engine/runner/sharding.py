@@ -23,6 +23,7 @@ def shard(model: Any, optimizer: Optimizer) -> None:
     """
     names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
     mesh = init_device_mesh(next(model.parameters()).device.type, (dist.get_world_size(),))
+    model.backbone.ends_at_cls = model.backbone.can_end_at_cls()
     for block in model.backbone.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)

@@ -70,6 +70,9 @@ class TimeSformer(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
     """
 
+    #: What can_end_at_cls said before blocks were shared out among processes, which gives them hooks and another class
+    ends_at_cls: bool | None = None
+
     def __init__(
         self,
         attention: dict,
@@ -149,13 +152,19 @@ class TimeSformer(BaseModule):
 
         Of a last block of known modules that are plain (:func:`is_plain`) no more than the classification token is
         computed."""
-        modules = tuple(self.blocks[-1].modules())
-        plain = is_untouched(*modules) if torch.compiler.is_compiling() else is_plain(clips, *modules)
-        only_cls = plain and all(map(_is_per_token, modules))
+        only_cls = self.can_end_at_cls(clips) if self.ends_at_cls is None else self.ends_at_cls
         cls = self.encode(clips, only_cls)[0][:, 0]
         if not self.mixes_time:
             cls = cls.unflatten(0, (clips.shape[0], clips.shape[2])).mean(dim=1)
         return self.norm(cls)
+
+    def can_end_at_cls(self, clips: Tensor | None = None) -> bool:
+        """Whether the last block may compute the classification token alone, as far as its modules say, and what looks
+        at ``clips``."""
+        modules = tuple(self.blocks[-1].modules())
+        by_modules = clips is None or torch.compiler.is_compiling()
+        plain = is_untouched(*modules) if by_modules else is_plain(clips, *modules)  # type: ignore[arg-type]
+        return plain and all(map(_is_per_token, modules))
 
     def encode(self, clips: Tensor, only_cls: bool = False) -> tuple[Tensor, Grid]:
         """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
