@@ -222,9 +222,22 @@ def has_global_hooks() -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module has hooks of its own, forward or back, or was compiled by itself. Seen in PyTorch 2.13.0."""
+    """Whether a module has hooks of its own, forward or back. Seen in PyTorch 2.13.0."""
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
-    return any(hooks) or module._compiled_call_impl is not None
+    return any(hooks)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module was compiled by itself (``module.compile()``). Seen in PyTorch 2.13.0."""
+    return module._compiled_call_impl is not None
+
+
+def mark_dynamic(tensor: Tensor, axis: int) -> None:
+    """Have compiled code take any length of an axis from the first call on, but 1.
+
+    PyTorch documents it with names that begin with an underscore. Seen in PyTorch 2.13.0.
+    """
+    torch._dynamo.maybe_mark_dynamic(tensor, axis)
 
 
 def version(tensor: Tensor) -> int:
@@ -322,3 +335,12 @@ def flash_attention_backward(gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, 
     """Gradients of queries, keys and values of :func:`flash_attention`. Seen in PyTorch 2.13.0."""
     name = '_scaled_dot_product_flash_attention_for_cpu_backward'
     return getattr(torch.ops.aten, name)(gradient, q, k, v, mixed, logs, 0.0, False)
+
+
+def fused_attentions() -> set[Any]:
+    """PyTorch's operations of fused attention, as compiled code knows them.
+
+    ``F.scaled_dot_product_attention`` is public, what it becomes is not. Seen in PyTorch 2.13.0.
+    """
+    kinds = ('flash_attention', 'efficient_attention', 'cudnn_attention', 'flash_attention_for_cpu')
+    return {getattr(torch.ops.aten, f'_scaled_dot_product_{kind}').default for kind in kinds}

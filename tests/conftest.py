@@ -1,6 +1,7 @@
 """Set-up of every test."""
 
 import gc
+import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
+if not torch.cuda.is_available():
+    os.environ['TRITON_INTERPRET'] = '1'  # kernels of Triton, which is imported where they are, run on the CPU
 format_once()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported

@@ -31,6 +31,8 @@ def prepare(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if not is_cuda_available():
         keep_freed_memory()
+    # beside Triton's: the usual place of PyTorch is emptied when the machine starts
+    os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', str(Path.home() / '.cache/mmtsf/compiled'))
     if _met_on_cpus(args.launcher):
         config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     return config

@@ -17,7 +17,7 @@ ATTENTIONS = {
 #: What Hugging Face calls them
 ATTENTION_TYPES = {'divided': 'divided_space_time', 'joint': 'joint_space_time', 'space': 'space_only'}
 #: Words of a backbone that say how it runs or starts, not what it is: they are left in the file
-LEFT_OUT = ('init_cfg', 'compiled', 'with_cp')
+LEFT_OUT = ('init_cfg', 'compiled', 'residual_dtype', 'with_cp')
 #: Words of Hugging Face's config and ours
 HUGGING_FACE_NAMES = {
     'num_frames': 'num_frames',

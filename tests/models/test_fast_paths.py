@@ -16,7 +16,7 @@ from mmtsf.config import load_config
 from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.engine.hooks import FuseHook
 from mmtsf.models.kernels.attend import attend
-from mmtsf.models.kernels.linear import linear
+from mmtsf.models.kernels.linear import linear, patches_by_product
 from mmtsf.models.kernels.through import through
 from mmtsf.models.layers import MLP, DropPath, GatedMLP
 from mmtsf.registry import MODELS
@@ -50,7 +50,7 @@ def test_a_fused_recognizer_takes_pixels_and_gives_the_same_scores(to_rgb: bool)
     clips = [torch.randint(0, 256, (3, 3, 8, 48, 48), dtype=torch.uint8) for _ in range(2)]
     samples = [ActionDataSample(), ActionDataSample()]
     expected = [scores.clone() for scores in scores_of(recognizer, clips, samples)]
-    FuseHook().before_test(SimpleNamespace(model=recognizer))
+    FuseHook().before_test(SimpleNamespace(model=recognizer, test_dataloader=[]))
     data = recognizer.data_preprocessor(dict(inputs=clips, data_samples=samples))
     assert data['inputs'].dtype == torch.uint8
     for got, value in zip(scores_of(recognizer, clips, samples), expected, strict=True):
@@ -178,3 +178,28 @@ def test_no_matrix_of_all_tokens_by_all_tokens_is_made(attention: str, dtype: to
 
 def resident_megabytes(kind: str) -> float:
     return int(Path('/proc/self/status').read_text().split(f'{kind}:')[1].split()[0]) / 1e3
+
+
+def test_a_product_of_pixels_is_the_patch_embedding() -> None:
+    patch = nn.Conv2d(3, 8, 4, 4)
+    frames = torch.randn(2, 3, 8, 12)
+    expected = patch(frames).permute(0, 2, 3, 1)
+    assert_close(patches_by_product(frames, patch), expected)
+
+
+@torch.no_grad()
+def test_tokens_between_blocks_are_bfloat16_where_that_was_asked_for() -> None:
+    model = tiny_backbone('DividedAttention', residual_dtype='bfloat16').train()
+    clips = tiny_clips()
+    seen = []
+    model.blocks[1].register_forward_pre_hook(lambda module, given: seen.append(given[0].dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        low = model(clips)
+    assert seen == [torch.bfloat16]
+    with pytest.raises(RuntimeError, match='residual_dtype is bfloat16, which takes training under bfloat16 autocast'):
+        model(clips)
+    full = model.eval()(clips)
+    assert seen[1:] == [torch.float32]
+    assert float((low - full).abs().max() / full.abs().max()) < 0.1
+    with pytest.raises(ValueError, match="residual_dtype is 'float16', expected one of"):
+        tiny_backbone('DividedAttention', residual_dtype='float16')

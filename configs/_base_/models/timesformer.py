@@ -1,5 +1,5 @@
 # TimeSformer over ViT-B/16 with divided space-time attention
-compiled = False  # torch.compile
+compiled = 'auto'  # torch.compile of the blocks: on a GPU; or True, False
 batch_size = 8  # videos that a process trains on at once, at most
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
 model = dict(

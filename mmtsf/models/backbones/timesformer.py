@@ -8,7 +8,9 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtsf import compat
 from mmtsf.models.attentions import AttentionScheme
+from mmtsf.models.kernels.compile_blocks import COMPILED, compile_blocks, is_due
 from mmtsf.models.kernels.plain import is_plain, is_untouched, normalises_tokens
 from mmtsf.models.layers import (
     GEGLU,
@@ -31,6 +33,7 @@ FUSED_WEIGHTS = (
     'these are weights of a model that was fused for prediction (mmtsf.deploy.fuse), which no plain model takes; give '
     'the checkpoint that the fused model was made from'
 )
+RESIDUALS = ('float32', 'bfloat16')
 #: Modules that do the same to the classification token whether the patches are there or not
 PER_TOKEN = {AttentionStep, ClsKeyStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
 PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
@@ -63,8 +66,10 @@ class TimeSformer(BaseModule):
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
-        compiled (bool): Whether ``torch.compile`` takes the forward and backward pass; the first ones take a minute.
-            Defaults to False.
+        compiled (bool | str): Whether ``torch.compile`` takes the blocks, one piece of code for all, at the first
+            forward pass; ``'auto'``: in training on a GPU. Defaults to ``'auto'``.
+        residual_dtype (str): ``'bfloat16'``: under bfloat16 autocast the tokens between blocks are bfloat16, too, which
+            takes less memory and time, and sums residuals less exactly. Defaults to ``'float32'``.
         with_cp (bool): Whether to keep only the blocks' inputs for the backward pass and recompute the rest.
             Defaults to False.
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
@@ -89,7 +94,8 @@ class TimeSformer(BaseModule):
         position_init: str = 'image',
         token_shift: bool = False,
         norm_eps: float = 1e-6,
-        compiled: bool = False,
+        compiled: bool | str = 'auto',
+        residual_dtype: str = 'float32',
         with_cp: bool = False,
         init_cfg: dict | None = None,
         **unknown: Any,
@@ -129,8 +135,13 @@ class TimeSformer(BaseModule):
         self.init_std = init_std
         self.register_load_state_dict_pre_hook(_refuse_other_kind)
         self.with_cp = with_cp
-        if compiled:
-            self.compile()
+        if compiled not in COMPILED:
+            raise ValueError(f'compiled is {compiled!r}, expected one of {COMPILED}')
+        self.compiled = compiled
+        self.runs_long = False  # whether so much will be predicted that compiling pays without training
+        if residual_dtype not in RESIDUALS:
+            raise ValueError(f'residual_dtype is {residual_dtype!r}, expected one of {RESIDUALS}')
+        self.residual_dtype = residual_dtype
 
     def init_weights(self) -> None:
         """Truncated normal for every linear layer, zero for ``temporal_fc``, then ``init_cfg``."""
@@ -174,13 +185,31 @@ class TimeSformer(BaseModule):
         if not self.mixes_time:
             clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
         tokens, grid = self.embedding(clips)
+        if self.residual_dtype == 'bfloat16':
+            tokens = self._in_bfloat16(tokens)
+        if not compat.is_compiled(self.blocks[0]) and is_due(self.compiled, tokens, self.training or self.runs_long):
+            compile_blocks(self.blocks, tokens.device)
         for block in self.blocks:
+            if compat.is_compiled(block):
+                compat.mark_dynamic(tokens, 0)  # so that an epoch's last batch compiles nothing anew
             arguments = (tokens, grid, only_cls and block is self.blocks[-1])
             if self.with_cp and self.training:
                 tokens = checkpoint(block, *arguments, use_reentrant=False)
             else:
                 tokens = block(*arguments)
         return tokens, grid
+
+    def _in_bfloat16(self, tokens: Tensor) -> Tensor:
+        """Tokens in bfloat16 under bfloat16 autocast; without it, as in a validation in float32, as they are."""
+        device = tokens.device.type
+        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
+            return tokens.bfloat16()
+        if self.training:
+            raise RuntimeError(
+                'residual_dtype is bfloat16, which takes training under bfloat16 autocast; add --amp bfloat16, or set '
+                'residual_dtype float32'
+            )
+        return tokens
 
 
 def _is_per_token(module: nn.Module) -> bool:

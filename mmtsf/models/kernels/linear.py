@@ -1,13 +1,15 @@
-"""The product of a linear layer."""
+"""Products of linear layers, and of a convolution that is one."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtsf import compat
+
+from .plain import is_plain
 
 
 class Repeat:
@@ -53,6 +55,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Repeat 
             None: it is kept.
     """
     device = x.device.type
+    if torch.compiler.is_compiling():
+        return F.linear(x, weight, bias)
     if torch.is_autocast_enabled(device):
         x, weight, bias = (_lower(value, torch.get_autocast_dtype(device)) for value in (x, weight, bias))
     if not _fit(x, weight, bias):
@@ -63,6 +67,32 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, again: Repeat 
     if again is not None and weight.requires_grad:
         compat.replace_saved(y, 0, _repeat(again, device, x.dtype))
     return y.view(*x.shape[:-1], -1)  # of a function's own output no view may be changed in place
+
+
+def embed_patches(frames: Tensor, patch: nn.Module) -> Tensor:
+    """``patch(frames)``, channels last, ``(N, h, w, C)``.
+
+    On GPUs it is a product of all patches' pixels, where ``patch`` is a plain convolution of windows side by side.
+
+    Args:
+        frames (Tensor): ``(N, 3, H, W)``.
+        patch (nn.Module): Maps them to ``(N, C, h, w)``.
+    """
+    if frames.device.type == 'cpu' or type(patch) is not nn.Conv2d or not is_plain(frames, patch):
+        return patch(frames).permute(0, 2, 3, 1)
+    if patch.stride != patch.kernel_size or patch.padding != (0, 0) or patch.dilation != (1, 1) or patch.groups != 1:
+        return patch(frames).permute(0, 2, 3, 1)
+    return patches_by_product(frames, patch)
+
+
+def patches_by_product(frames: Tensor, patch: nn.Conv2d) -> Tensor:
+    """:func:`embed_patches` of a plain convolution of windows side by side."""
+    device = frames.device.type
+    if torch.is_autocast_enabled(device):
+        frames = _lower(frames, torch.get_autocast_dtype(device))
+    height, width = patch.kernel_size
+    windows = frames.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (N, 3, h, p, w, p)
+    return linear(windows.permute(0, 2, 4, 1, 3, 5).flatten(3), patch.weight.flatten(1), patch.bias)
 
 
 def _fit(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

@@ -62,6 +62,7 @@ def _is_untouched(module: nn.Module) -> bool:
     kind = type(module)
     return not (
         compat.has_hooks(module)
+        or (kind in FORWARDS and compat.is_compiled(module))  # which is called; a block is called in any case
         or 'forward' in vars(module)
         or kind.forward is not FORWARDS.get(kind, kind.forward)
         or _is_special(module, 'weight')

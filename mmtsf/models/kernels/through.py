@@ -1,6 +1,6 @@
 """Modules one after the other, in less memory and time where they are plain."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeGuard
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .linear import Repeat, linear
-from .plain import FORWARDS, is_plain, normalises_tokens
+from .plain import FORWARDS, is_plain, is_untouched, normalises_tokens
 
 #: Modules so cheap that the backward pass repeats them. Others say so of themselves, if they have no weights: with
 #: ``is_cheap = True`` in the class
@@ -47,6 +47,28 @@ def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
             (x, again), done = _called(first, x), 1
         chain = chain[done:]
     return x
+
+
+def project(x: Tensor, first: nn.Module, factor: Tensor | None, second: nn.Module | None) -> Tensor:
+    """``second(factor * first(x))``, as one product where both are plain linear layers.
+
+    Args:
+        x (Tensor): ``(B, N, C)``.
+        first (nn.Module): The first layer.
+        factor (Tensor, optional): Of each row, ``(B, N, 1)``. None for 1.
+        second (nn.Module, optional): The second layer. None for none.
+    """
+
+    def scaled(y: Tensor) -> Tensor:
+        return y if factor is None else (y * factor).to(y.dtype)
+
+    if second is None:
+        return scaled(through(x, first))
+    is_compiling = torch.compiler.is_compiling()
+    is_usual = is_untouched(first, second) if is_compiling else is_plain(x, first, second)
+    if type(first) is nn.Linear and type(second) is nn.Linear and is_usual:
+        return _one_product(x, first, scaled, second)
+    return through(scaled(through(x, first)), second)
 
 
 def _flat(x: Tensor, modules: Sequence[nn.Module | None]) -> Iterator[nn.Module]:
@@ -88,7 +110,7 @@ def _again(module: nn.Module, x: Tensor) -> Repeat:
     return Repeat(partial(type(module).forward, module), x)
 
 
-def _one_product(x: Tensor, first: nn.Linear, between: nn.Module, second: nn.Linear) -> Tensor:
+def _one_product(x: Tensor, first: nn.Linear, between: Callable[[Tensor], Tensor], second: nn.Linear) -> Tensor:
     """``second(between(first(x)))``, where what is between only scales whole rows of the batch."""
     weight = second.weight @ first.weight
     bias = None if first.bias is None else second.weight @ first.bias

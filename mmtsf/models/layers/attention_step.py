@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from mmtsf.models.kernels.attend import attend
-from mmtsf.models.kernels.through import through
+from mmtsf.models.kernels.in_place import attend_in_place, attends_in_place
+from mmtsf.models.kernels.through import project, through
 from mmtsf.models.old_names import rename_keys
 
 from .drop_path import DropPath
@@ -57,11 +60,36 @@ class AttentionStep(nn.Module):
         """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
 
         With ``only_cls`` it is the classification token's alone, ``(B, 1, C)``, and no more is computed."""
+        if not only_cls and type(self) is AttentionStep and self._has_kernel(tokens, grid):
+            return self._in_place(tokens, grid)
         q, k, v = self.queries_keys_values(tokens, grid)  # Equations 2 to 4
         mixed = attend(q[:, :, :1] if only_cls else q, k, v)  # Equations 5 to 7
         residual = through(join_heads(mixed), self.proj, self.drop_path, self.temporal_fc)  # Equation 8
         del q, k, v, mixed  # four fifths of this step's memory in inference
         return self.grouping.unfold(residual, grid, only_cls)
+
+    def _has_kernel(self, tokens: Tensor, grid: Grid) -> bool:
+        return attends_in_place(tokens, self.grouping.num_members(grid), self.proj.in_features // self.num_heads)
+
+    def _in_place(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """The same residual by a kernel that reads the members of groups where they lie.
+
+        Of the classification token one row is enough on both sides of the kernel: its copies have the same query, key
+        and value, and averaging them commutes with the projection."""
+        grouping, num_groups = self.grouping, self.grouping.num_groups(grid)
+        ones = tokens.new_ones(len(tokens) * num_groups, 1, 1, dtype=torch.float32)
+        kept = self.drop_path(ones)  # factor of each group
+        share = None
+        if grouping.with_cls:
+            of_clip = kept.view(-1, num_groups)
+            share = (of_clip / of_clip.sum(dim=1, keepdim=True).clamp(min=1e-6)).flatten()
+        qkv = through(tokens, self.norm, self.qkv)
+        mixed = attend_in_place(qkv, grouping.rows(grid, tokens.device), share, self.num_heads)
+        factor = None
+        if kept is not ones:
+            factor = grouping.unfold(kept.expand(-1, grouping.num_members(grid), -1), grid)
+        residual = project(mixed, self.proj, factor, self.temporal_fc)
+        return residual if grouping.with_cls else F.pad(residual[:, 1:], (0, 0, 1, 0))
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
         """Queries, keys and values of all groups, ``(B*G, heads, L, head_dims)`` each; the classification token comes

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtsf.models.kernels.linear import embed_patches
+
 from .tokens import Grid
 
 POSITIONS = ('none', 'space', 'space_time', 'rotary')
@@ -76,8 +78,8 @@ class ClipEmbedding(nn.Module):
             )
         grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
         frames = clips.transpose(1, 2).flatten(0, 1)
-        patches = self.patch(frames.to(self.cls.dtype))  # (B*T, C, h, w)
-        patches = patches.unflatten(0, (batch, num_frames)).permute(0, 1, 3, 4, 2)  # (B, T, h, w, C)
+        patches = embed_patches(frames.to(self.cls.dtype), self.patch)  # (B*T, h, w, C)
+        patches = patches.unflatten(0, (batch, num_frames))
         cls: Tensor = self.cls
         if self.space is not None and self.cls_position is not None:
             patches = patches + resize_space(self.space, grid.h, grid.w).unsqueeze(1)

@@ -1,5 +1,6 @@
 """Stochastic depth (Huang et al., arXiv 1603.09382)."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -11,16 +12,36 @@ class DropPath(nn.Module):
     """
 
     scales_rows = True  # for kernels.through
+    #: Probability that a row is kept, as a tensor, so that compiled code is the same whatever the rate
+    kept: Tensor | None = None
 
     def __init__(self, rate: float) -> None:
         super().__init__()
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f'drop path rate is {rate}, expected a number in [0, 1)')
-        self.rate = rate
+        self._rate = rate
+        if self.kept is not None:
+            self.share_code(self.kept.device)
+
+    def share_code(self, device: torch.device) -> None:
+        """Keep the rate as a tensor on the device, so that blocks of different rates share compiled code."""
+        self.kept = torch.tensor(1 - self.rate, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop rows of ``x`` ``(N, L, C)``."""
-        if not self.training or self.rate == 0:
+        if not self.training:
+            return x
+        if self.kept is not None and torch.compiler.is_compiling():
+            return x * (torch.rand(x.shape[0], 1, 1, device=x.device) < self.kept) / self.kept
+        if self.rate == 0:
             return x
         keep = x.new_empty(x.shape[0], 1, 1).bernoulli_(1 - self.rate)
         return x * keep / (1 - self.rate)

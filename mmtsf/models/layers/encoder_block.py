@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from mmtsf.models.kernels.recompute import recomputing
 from mmtsf.models.kernels.through import through
 
 from .drop_path import DropPath
@@ -28,6 +29,7 @@ class EncoderBlock(nn.Module):
         self.mlp = mlp
         self.drop_path = DropPath(drop_path_rate)
 
+    @recomputing
     def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
         """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
         tokens = self.attention(tokens, grid, only_cls)  # Equation 8, with its residual

@@ -64,7 +64,7 @@ class LucidrainsStep(AttentionStep):
         qkv = self.split_heads(qkv)
         if self.rotary is None:
             return qkv
-        angles = self.grouping.fold(self.rotary.angles(grid, axes=self.grouping.members)[None], grid)
+        angles = self.grouping.fold(self.rotary.angles(grid, self.grouping.members, qkv.device)[None], grid)
         return torch.cat([self.rotary(qkv[:2], angles), qkv[2:]])
 
 

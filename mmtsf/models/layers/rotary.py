@@ -27,15 +27,31 @@ class RotaryPosition(nn.Module):
             raise ValueError(f'rotary positions need heads of a multiple of 4 channels, not {head_dims}')
         self.head_dims = head_dims
         self.max_frequency = max_frequency
+        self._made: dict[tuple[Grid, str, torch.device], Tensor] = {}
 
     def forward(self, x: Tensor, angles: Tensor) -> Tensor:
         """Turn ``(..., B*G, heads, L, head_dims)`` by angles ``(G, L, head_dims)``."""
-        angles = angles.to(x.device).repeat(x.shape[-4] // len(angles), 1, 1).unsqueeze(1)
+        angles = angles.repeat(x.shape[-4] // len(angles), 1, 1).unsqueeze(1)
         turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
         return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
 
-    def angles(self, grid: Grid, axes: str) -> Tensor:
-        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added."""
+    def angles(self, grid: Grid, axes: str, device: torch.device) -> Tensor:
+        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added.
+
+        They are made once for each grid and device, but in compiled code, which makes them where they are used."""
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self._angles(grid, axes, device)
+        key = (grid, axes, device)
+        if key not in self._made:
+            with torch.inference_mode(False):
+                self._made[key] = self._angles(grid, axes, device)
+        return self._made[key]
+
+    def _angles(self, grid: Grid, axes: str, device: torch.device) -> Tensor:
+        with device:
+            return self._sum(grid, axes)
+
+    def _sum(self, grid: Grid, axes: str) -> Tensor:
         angles = torch.zeros(*grid, self.head_dims)
         if 't' in axes:
             frequencies = 10000 ** (-torch.arange(0, self.head_dims, 2) / self.head_dims)

@@ -97,6 +97,16 @@ class Grouping:
         lengths = self.axis_lengths(grid)
         return math.prod([lengths[axis] for axis in self.groups.split()])
 
+    def num_members(self, grid: Grid) -> int:
+        """Tokens of a group, with the classification token."""
+        lengths = self.axis_lengths(grid)
+        return math.prod([lengths[axis] for axis in self.members.split()]) + int(self.with_cls)
+
+    def rows(self, grid: Grid, device: torch.device) -> Tensor:
+        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32."""
+        patches = self._numbers(grid, by_group=True, device=device).view(self.num_groups(grid), -1) + 1
+        return F.pad(patches, (int(self.with_cls), 0)).int()
+
     def fold(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Cut the tokens ``(B, 1 + T*H*W, C)`` into groups ``(B*G, L, C)``, the classification token first."""
         groups = self._folded(tokens[:, 1:], grid)
@@ -138,11 +148,11 @@ class Grouping:
         half of two frames, as 1 for ever. ONNX has no such guards, and lacks the operations."""
         return bool(self.cut) and torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export()
 
-    def _numbers(self, grid: Grid, by_group: bool) -> Tensor:
+    def _numbers(self, grid: Grid, by_group: bool, device: torch.device | None = None) -> Tensor:
         """Numbers of all patches as they lie among the tokens, group by group; or the inverse."""
         lengths, orders = self.axis_lengths(grid), [self.patches.split(), f'{self.groups} {self.members}'.split()]
         numbered, wanted = reversed(orders) if by_group else orders
-        rest, places = torch.arange(grid.num_patches), {}
+        rest, places = torch.arange(grid.num_patches, device=device), {}
         for axis in reversed(numbered):
             places[axis], rest = rest % lengths[axis], rest // lengths[axis]
         number = torch.zeros_like(rest)

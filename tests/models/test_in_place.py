@@ -1,0 +1,136 @@
+"""The kernels that read short groups where they lie: run by Triton's interpreter on a CPU, or on a GPU."""
+
+import pytest
+import torch
+from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
+from torch import Tensor
+
+from mmtsf.models.kernels import attend as attend_module
+from mmtsf.models.kernels.attend import attend
+from mmtsf.models.kernels.in_place import attend_by_operations, attend_in_place, attends_in_place
+from mmtsf.models.layers import Grid, Grouping, attention_step
+
+pytest.importorskip('triton')
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+ON_GPU = DEVICE == 'cuda'
+#: Groups of a clip, members with the classification token, channels of a head, whether the token joins
+SHAPES = [
+    (9, 8, 64, False),
+    (5, 15, 64, True),
+    (2, 96, 64, False),
+    (3, 37, 16, True),
+    (2, 64, 128, True),
+    (2, 65, 32, True),
+    (7, 8, 24, False),
+    (2, 1, 16, False),
+    (2, 197, 64, True),
+    (1, 256, 32, False),
+]
+
+
+def groups(num_groups: int, members: int, with_cls: bool) -> Tensor:
+    """Groups of the tokens of a clip in random order."""
+    patches = 1 + torch.randperm(num_groups * (members - with_cls)).view(num_groups, -1)
+    return torch.nn.functional.pad(patches, (int(with_cls), 0)).int()
+
+
+def outcome(function, qkv: Tensor, gradient: Tensor, *arguments) -> list[Tensor]:
+    """What a function gives, and the gradient of its operand."""
+    qkv = qkv.clone().requires_grad_()
+    mixed = function(qkv, *arguments)
+    mixed.backward(gradient.to(mixed.dtype))
+    return [mixed.detach().double().cpu(), qkv.grad.double().cpu()]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(('num_groups', 'members', 'width', 'with_cls'), SHAPES)
+def test_kernels_attend_as_the_equations_do(num_groups, members, width, with_cls, dtype) -> None:
+    if ON_GPU and not attends_in_place(torch.empty(1, device=DEVICE, dtype=dtype), members, width):
+        pytest.skip('this GPU has no tile of that size')
+    heads, rows = 2, groups(num_groups, members, with_cls)
+    share = torch.rand(2 * num_groups) if with_cls else None
+    qkv = torch.randn(2, 1 + int(rows.max()), 3 * heads * width).to(dtype)
+    gradient = torch.randn(*qkv.shape[:2], heads * width).to(dtype)
+    moved = [x if x is None else x.to(DEVICE) for x in (qkv, gradient, rows, share)]
+    actual = outcome(attend_in_place, *moved, heads)
+    shares = share if share is None else share.double()
+    expected = outcome(attend_by_operations, qkv.double(), gradient, rows, shares, heads)
+    exact = 2e-3 if ON_GPU else 1e-6  # a GPU rounds float32 to tf32 where that was asked for
+    for one, other in zip(actual, expected, strict=True):
+        apart = (one - other).abs().max() / other.abs().max()
+        assert apart < (exact if dtype == torch.float32 else 1e-2)
+
+
+def test_places_of_the_members_are_those_that_folding_takes() -> None:
+    grid = Grid(4, 2, 6)
+    tokens = torch.randn(2, 1 + grid.num_patches, 3)
+    for axes in [('h w', 't', False), ('t', 'h w', True), ('t w', 'h', True), ('', 't h w', True)]:
+        grouping = Grouping(*axes[:2], with_cls=axes[2])
+        rows = grouping.rows(grid, torch.device('cpu'))
+        assert rows.shape == (grouping.num_groups(grid), grouping.num_members(grid))
+        assert_close(tokens[:, rows.long()].flatten(0, 1), grouping.fold(tokens, grid), atol=0)
+
+
+@pytest.fixture
+def in_place(monkeypatch) -> None:
+    """Models take the kernels, whatever the device."""
+    monkeypatch.setattr(attention_step, 'attends_in_place', lambda *_: True)
+
+
+@pytest.mark.parametrize('drop_path_rate', [0.0, 0.5])
+@pytest.mark.parametrize('attention', [*SCHEMES, dict(type='DividedAttention', order='parallel')], ids=str)
+def test_a_model_with_kernels_is_the_model(attention, drop_path_rate, monkeypatch) -> None:
+    model = tiny_backbone(attention, drop_path_rate=drop_path_rate, num_layers=3).to(DEVICE).train()
+    clips = tiny_clips(2).to(DEVICE)
+    found = []
+    for has_kernel in (False, True):
+        monkeypatch.setattr(attention_step, 'attends_in_place', lambda *_, has_kernel=has_kernel: has_kernel)
+        torch.manual_seed(1)  # the same groups are dropped
+        features = model(clips)
+        weights = [p for p in model.parameters() if p.requires_grad]
+        found.append([features, *torch.autograd.grad(features.square().sum(), weights, allow_unused=True)])
+    for plain, kernel in zip(*found, strict=True):
+        assert (plain is None) == (kernel is None)
+        if plain is not None:
+            assert (plain - kernel).abs().max() <= (1e-2 if ON_GPU else 1e-5) * plain.abs().max().clamp(min=1)
+
+
+@pytest.mark.usefixtures('in_place')
+@pytest.mark.parametrize('attention', SCHEMES)
+def test_a_compiled_model_with_kernels_breaks_no_graph(attention) -> None:
+    torch.compiler.reset()
+    model = tiny_backbone(attention, num_layers=1).to(DEVICE)
+    clips = tiny_clips(2).to(DEVICE)
+    expected = model(clips)
+    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    assert_close(compiled(clips).detach(), expected.detach(), atol=1e-2 if ON_GPU else 1e-5)
+
+
+@pytest.mark.usefixtures('in_place')
+def test_second_derivatives_are_those_of_the_equations() -> None:
+    rows, share = groups(2, 5, True), torch.rand(2)
+    qkv = torch.randn(1, 9, 3 * 16).double()
+    hessians = []
+    for function in (attend_by_operations, attend_in_place):
+        x = qkv.float().requires_grad_()
+        (first,) = torch.autograd.grad(function(x, rows, share, 1).pow(3).sum(), x, create_graph=True)
+        hessians.append(torch.autograd.grad(first.square().sum(), x)[0])
+    assert_close(*hessians, atol=1e-3 * float(hessians[0].abs().max()))
+
+
+def test_short_groups_of_a_gpu_are_packed_and_many_are_cut(monkeypatch) -> None:
+    q, k, v = torch.randn(3, 7, 2, 5, 16)
+    expected, asked_less = attend(q, k, v), attend(q[:, :, 1:], k, v)
+    monkeypatch.setattr(attend_module, 'attends_in_place', lambda *_: True)
+    assert_close(attend_module._on_gpu(q, k, v), expected)
+    assert_close(attend_module._on_gpu(q[:, :, 1:], k, v), asked_less)
+    monkeypatch.setattr(attend_module, 'attends_in_place', lambda *_: False)
+    monkeypatch.setattr(attend_module, 'MAX_GROUPS', 3)
+    assert_close(attend_module._on_gpu(q, k, v), expected)
+
+
+@pytest.mark.gpu
+def test_more_groups_than_a_grid_has_places_are_attended_to_on_a_gpu() -> None:
+    qkv = torch.randn(3, 70_000, 1, 300, 16, device='cuda', dtype=torch.bfloat16)
+    mixed = attend(*qkv)
+    assert_close(mixed[-1:].float(), attend(*qkv[:, -1:]).float(), atol=1e-2)
