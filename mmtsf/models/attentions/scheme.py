@@ -111,6 +111,6 @@ class AttentionScheme(nn.Module):
             residual = sum(step(tokens, grid, only_cls) for step in self.steps.values())
         else:
             for step in others:
-                tokens = tokens + step(tokens, grid)
+                tokens = (tokens + step(tokens, grid)).to(tokens.dtype)  # a residual may be wider than low tokens
             residual = last(tokens, grid, only_cls)
-        return (tokens[:, :1] if only_cls else tokens) + residual
+        return ((tokens[:, :1] if only_cls else tokens) + residual).to(tokens.dtype)
