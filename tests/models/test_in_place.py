@@ -1,11 +1,14 @@
 """The kernels that read short groups where they lie: run by Triton's interpreter on a CPU, or on a GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
 from torch import Tensor
 
 from mmtsf.models.kernels import attend as attend_module
+from mmtsf.models.kernels import in_place as in_place_module
 from mmtsf.models.kernels.attend import attend
 from mmtsf.models.kernels.in_place import attend_by_operations, attend_in_place, attends_in_place
 from mmtsf.models.layers import Grid, Grouping, attention_step
@@ -106,7 +109,23 @@ def test_a_compiled_model_with_kernels_breaks_no_graph(attention) -> None:
     assert_close(compiled(clips).detach(), expected.detach(), atol=1e-2 if ON_GPU else 1e-5)
 
 
-@pytest.mark.usefixtures('in_place')
+def test_what_a_gpu_has_is_asked_once_and_outside_of_compiled_code(monkeypatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(in_place_module, 'lacking', lambda device: asked.append(1))
+    fits = SimpleNamespace(fits=lambda members, *_: members <= 128)
+    monkeypatch.setattr(in_place_module, '_tiles', lambda: fits)
+    in_place_module._has_tile.cache_clear()
+
+    def chosen(x: Tensor, members: int) -> Tensor:
+        return x + 1 if in_place_module.has_tile(members, 64, x.dtype, x.device) else x - 1
+
+    compiled = torch.compile(chosen, fullgraph=True, backend='eager')
+    for _ in range(2):
+        assert [float(compiled(torch.zeros(()), members)) for members in (8, 197)] == [1, -1]
+    in_place_module._has_tile.cache_clear()
+    assert len(asked) == 2
+
+
 def test_second_derivatives_are_those_of_the_equations() -> None:
     rows, share = groups(2, 5, True), torch.rand(2)
     qkv = torch.randn(1, 9, 3 * 16).double()

@@ -58,9 +58,13 @@ def attends_in_place(tokens: Tensor, members: int, width: int, dtype: torch.dtyp
 
 
 @torch.compiler.assume_constant_result
-@cache
 def has_tile(members: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a GPU has kernels for groups of so many members, with heads of so many channels, in numbers of a type."""
+    return _has_tile(members, width, dtype, device)
+
+
+@cache
+def _has_tile(members: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
     return dtype in DTYPES and not lacking(device) and _tiles().fits(members, width, dtype, device)
 
 

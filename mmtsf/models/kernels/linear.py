@@ -140,7 +140,7 @@ class _Linear(torch.autograd.Function):
             grad_weight = product(gradient.T, x.T)
         del x
         if wants_x:
-            grad_x = product(gradient, weight.T.contiguous())
+            grad_x = product(gradient, weight.T)
         return grad_x, grad_weight, gradient.sum(dim=0) if wants_bias else None
 
 

@@ -1,5 +1,6 @@
 """Triton kernels for attention within short groups, whose members are read where they lie."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def _weights(q, k, scale, local_q, local_k, OPERANDS: tl.constexpr, PRECISION: t
     return weights / tl.sum(weights, axis=1)[:, None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['num_groups'])  # which comes with the batch
 def _forward(
     qkv,
     rows,
@@ -104,7 +105,7 @@ def _forward(
         tl.store(of_cls + group_q.to(tl.int64)[:, None] * wide + head * width + channel, out, mask=mask_q & is_cls)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['num_groups'])
 def _backward(
     qkv,
     rows,
@@ -186,7 +187,8 @@ def forward(qkv: Tensor, rows: Tensor, share: Tensor | None, heads: int) -> Tens
     mixed = qkv.new_empty(*qkv.shape[:2], sizes.wide)
     of_cls = sizes.copies(qkv, share, sizes.wide)
     grid, arguments, options = sizes.launch(qkv, share, back=False)
-    _forward[(grid[0], heads, grid[1])](qkv, rows, mixed, of_cls, *arguments, **options)
+    with _current(qkv.device):
+        _forward[(grid[0], heads, grid[1])](qkv, rows, mixed, of_cls, *arguments, **options)
     if share is None:
         mixed[:, 0] = 0
     else:
@@ -201,7 +203,8 @@ def backward(qkv: Tensor, rows: Tensor, share: Tensor | None, gradient: Tensor, 
     of_cls = sizes.copies(qkv, share, 3 * sizes.wide)
     grid, arguments, options = sizes.launch(qkv, share, back=True)
     shares = qkv if share is None else share
-    _backward[(grid[0], heads)](qkv, rows, shares, gradient, grad_qkv, of_cls, *arguments, **options)
+    with _current(qkv.device):
+        _backward[(grid[0], heads)](qkv, rows, shares, gradient, grad_qkv, of_cls, *arguments, **options)
     grad_qkv[:, 0] = 0 if share is None else of_cls.view(len(qkv), len(rows), -1).sum(dim=1)
     return grad_qkv
 
@@ -250,6 +253,11 @@ def constants(tile: int, width: int, groups: int, with_cls: bool, dtype: str, ba
         PRECISION='tf32' if low else 'ieee',
         num_warps=WARPS[tile][back],
     )
+
+
+def _current(device: torch.device) -> Any:
+    """Where Triton launches, which asks for PyTorch's current GPU."""
+    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
 
 
 def _tile(members: int) -> int:

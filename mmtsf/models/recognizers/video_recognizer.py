@@ -53,6 +53,7 @@ class VideoRecognizer(Recognizer3D):
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+            self.backbone.runs_long = mode  # for TimeSformer: a training of the head is one
         return self
 
     def extract_feat(
