@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ['TRITON_INTERPRET'] = '1'  # before anything imports Triton: its kernels run on the CPU
+
 from fork_server import format_once
 from helpers import MOTION_CLASSES
 from mmaction.models import BaseRecognizer
@@ -20,8 +24,6 @@ from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
-if not torch.cuda.is_available():
-    os.environ['TRITON_INTERPRET'] = '1'  # kernels of Triton, which is imported where they are, run on the CPU
 format_once()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported

@@ -1,16 +1,21 @@
 """The kernels that read short groups where they lie: run by Triton's interpreter on a CPU, or on a GPU."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
 from torch import Tensor
 
 from mmtsf.models.kernels import attend as attend_module
-from mmtsf.models.kernels import in_place as in_place_module
 from mmtsf.models.kernels.attend import attend
-from mmtsf.models.kernels.in_place import attend_by_operations, attend_in_place, attends_in_place
+from mmtsf.models.kernels.in_place import (
+    LITTLE_ROOM,
+    ROOM,
+    ROOMS,
+    attend_by_operations,
+    attend_in_place,
+    attends_in_place,
+    has_tile,
+)
 from mmtsf.models.layers import Grid, Grouping, attention_step
 
 pytest.importorskip('triton')
@@ -109,21 +114,20 @@ def test_a_compiled_model_with_kernels_breaks_no_graph(attention) -> None:
     assert_close(compiled(clips).detach(), expected.detach(), atol=1e-2 if ON_GPU else 1e-5)
 
 
-def test_what_a_gpu_has_is_asked_once_and_outside_of_compiled_code(monkeypatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(in_place_module, 'lacking', lambda device: asked.append(1))
-    fits = SimpleNamespace(fits=lambda members, *_: members <= 128)
-    monkeypatch.setattr(in_place_module, '_tiles', lambda: fits)
-    in_place_module._has_tile.cache_clear()
-
+def test_compiled_code_looks_up_what_a_gpu_was_found_to_have(monkeypatch) -> None:
     def chosen(x: Tensor, members: int) -> Tensor:
-        return x + 1 if in_place_module.has_tile(members, 64, x.dtype, x.device) else x - 1
+        return x + 1 if has_tile(members, 64, x.dtype, torch.device('cuda:3')) else x - 1
 
-    compiled = torch.compile(chosen, fullgraph=True, backend='eager')
-    for _ in range(2):
-        assert [float(compiled(torch.zeros(()), members)) for members in (8, 197)] == [1, -1]
-    in_place_module._has_tile.cache_clear()
-    assert len(asked) == 2
+    def found(room: int, dtype: torch.dtype) -> list[bool]:
+        monkeypatch.setitem(ROOMS, 3, room)
+        torch.compiler.reset()
+        compiled = torch.compile(chosen, fullgraph=True, backend='eager')
+        return [float(compiled(torch.zeros((), dtype=dtype), members)) == 1 for members in (8, 128, 197, 257)]
+
+    assert found(ROOM, torch.bfloat16) == [True, True, True, False]
+    assert found(ROOM, torch.float32) == [True, True, False, False]
+    assert found(LITTLE_ROOM, torch.float16) == [True, True, False, False]
+    assert found(LITTLE_ROOM, torch.float32) == found(0, torch.float16) == found(ROOM, torch.float64) == [False] * 4
 
 
 def test_second_derivatives_are_those_of_the_equations() -> None:

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from mmtsf import compat
 from mmtsf.models.attentions import AttentionScheme
 from mmtsf.models.kernels.compile_blocks import COMPILED, compile_blocks, is_due
+from mmtsf.models.kernels.in_place import ask_gpu
 from mmtsf.models.kernels.plain import is_plain, is_untouched, normalises_tokens
 from mmtsf.models.layers import (
     GEGLU,
@@ -185,6 +186,8 @@ class TimeSformer(BaseModule):
         if not self.mixes_time:
             clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
         tokens, grid = self.embedding(clips)
+        if not torch.compiler.is_compiling():
+            ask_gpu(tokens.device)
         if self.residual_dtype == 'bfloat16':
             tokens = self._in_bfloat16(tokens)
         if not compat.is_compiled(self.blocks[0]) and is_due(self.compiled, tokens, self.training or self.runs_long):

@@ -6,7 +6,6 @@ members of a group side by side. These kernels (:mod:`mmtsf.models.kernels.tiles
 
 import os
 import shutil
-from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,8 +16,16 @@ from mmtsf import compat
 
 from .plain import TENSORS
 
-#: Types of numbers that the kernels compute in
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+#: Types of numbers that the kernels compute in, and their bytes
+SIZES = {torch.bfloat16: 2, torch.float16: 2, torch.float32: 4}
+#: Rows of a tile; the longest group has as many members as the largest tile has rows
+TILES = (64, 128, 256)
+#: Bytes of a tile's keys that a program has room for, by the GPU's number: of Hopper and of Blackwell in data centres,
+#: and of others. Compiled for each, kernels of this size spill no more than some bytes of their registers
+ROOM, LITTLE_ROOM = 32768, 16384
+ROOMS: dict[int, int] = {}
+#: Numbers that there must be room for: those of other GPUs have two bytes
+SMALLEST = 8192
 HAS_TRITON = find_spec('triton') is not None
 
 
@@ -31,6 +38,14 @@ def lacking(device: torch.device) -> str | None:
     if torch.cuda.get_device_capability(device) < (7, 0):
         return f'Triton knows no {torch.cuda.get_device_name(device)}'
     return None
+
+
+def ask_gpu(device: torch.device) -> None:
+    """Find out what kernels a GPU has, once, and outside of compiled code, which looks up what was found."""
+    if device.type == 'cuda' and device.index not in ROOMS:
+        generation = torch.cuda.get_device_capability(device)[0]
+        room = ROOM if generation in (9, 10) else LITTLE_ROOM if generation >= 8 else 0
+        ROOMS[device.index] = 0 if lacking(device) else room
 
 
 def attends_in_place(tokens: Tensor, members: int, width: int, dtype: torch.dtype | None = None) -> bool:
@@ -47,25 +62,33 @@ def attends_in_place(tokens: Tensor, members: int, width: int, dtype: torch.dtyp
     device = tokens.device
     if device.type != 'cuda' or torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False
-    if not torch.compiler.is_compiling() and (
-        compat.is_dispatched() or compat.is_transformed(tokens) or type(tokens) not in TENSORS
-    ):
-        return False
+    if not torch.compiler.is_compiling():
+        if compat.is_dispatched() or compat.is_transformed(tokens) or type(tokens) not in TENSORS:
+            return False
+        ask_gpu(device)
     if dtype is None:
         low = torch.is_autocast_enabled(device.type) and tokens.dtype != torch.float64
         dtype = torch.get_autocast_dtype(device.type) if low else tokens.dtype
     return has_tile(members, width, dtype, device)
 
 
-@torch.compiler.assume_constant_result
 def has_tile(members: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether a GPU has kernels for groups of so many members, with heads of so many channels, in numbers of a type."""
-    return _has_tile(members, width, dtype, device)
+    """Whether a GPU that was asked (:func:`ask_gpu`) has kernels for groups of so many members, with heads of so many
+    channels, in numbers of a type."""
+    size, room = SIZES.get(dtype, 0), ROOMS.get(device.index, 0)
+    if not 0 < size * SMALLEST <= room or members > TILES[-1] or not 8 <= width <= 128:
+        return False
+    return tile_of(members) * padded(width) * size <= room
 
 
-@cache
-def _has_tile(members: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    return dtype in DTYPES and not lacking(device) and _tiles().fits(members, width, dtype, device)
+def tile_of(members: int) -> int:
+    """Rows of the tile for groups of so many members."""
+    return next(rows for rows in TILES if members <= rows)
+
+
+def padded(width: int) -> int:
+    """Channels that a program takes for a head."""
+    return max(16, 1 << (width - 1).bit_length())
 
 
 def attend_in_place(qkv: Tensor, rows: Tensor, share: Tensor | None, heads: int) -> Tensor:

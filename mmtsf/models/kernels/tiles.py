@@ -8,28 +8,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-#: Rows of a tile; the longest group has as many members as the largest tile has rows
-TILES = (64, 128, 256)
+from .in_place import padded, tile_of
+
 #: Queries of a tile at a time, forward and back, so that scores fit into registers beside what is accumulated
 QUERIES = {64: (64, 64), 128: (128, 64), 256: (64, 32)}
 #: Warps, forward and back
 WARPS = {64: (4, 4), 128: (8, 8), 256: (4, 8)}
-#: Bytes of the keys of a tile for which a program has room: on Hopper and Blackwell of data centres, and on others.
-#: Compiled for each, kernels of this size spill no more than some bytes of their registers
-ROOM, LITTLE_ROOM = 32768, 16384
 #: Triton's names of the types of numbers
 NAMES = {torch.bfloat16: 'bf16', torch.float16: 'fp16', torch.float32: 'fp32'}
-
-
-def fits(members: int, width: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether groups of so many members, with heads of so many channels, have a tile on a GPU."""
-    if members > TILES[-1] or not 8 <= width <= 128:
-        return False
-    needed = _tile(members) * _padded(width) * dtype.itemsize
-    generation = torch.cuda.get_device_capability(device)[0]
-    if generation in (9, 10):
-        return needed <= ROOM
-    return generation >= 8 and dtype.itemsize == 2 and needed <= LITTLE_ROOM
 
 
 @triton.jit
@@ -216,7 +202,7 @@ class _Sizes:
         self.tokens, self.heads, self.wide = qkv.shape[1], heads, qkv.shape[2] // 3
         self.groups_a_clip, self.members = rows.shape
         self.groups = len(qkv) * self.groups_a_clip
-        self.tile = _tile(self.members)
+        self.tile = tile_of(self.members)
 
     def copies(self, qkv: Tensor, share: Tensor | None, wide: int) -> Tensor:
         """Room for the classification token's copies, one a group; any tensor where there are none."""
@@ -248,7 +234,7 @@ def constants(tile: int, width: int, groups: int, with_cls: bool, dtype: str, ba
         GROUPS=groups,
         ROWS=tile,
         QUERIES=QUERIES[tile][back],
-        WIDTH=_padded(width),
+        WIDTH=padded(width),
         OPERANDS=tl.float32 if IS_INTERPRETED else tl.dtype(dtype),
         PRECISION='tf32' if low else 'ieee',
         num_warps=WARPS[tile][back],
@@ -258,11 +244,3 @@ def constants(tile: int, width: int, groups: int, with_cls: bool, dtype: str, ba
 def _current(device: torch.device) -> Any:
     """Where Triton launches, which asks for PyTorch's current GPU."""
     return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
-
-
-def _tile(members: int) -> int:
-    return next(size for size in TILES if members <= size)
-
-
-def _padded(width: int) -> int:
-    return max(16, triton.next_power_of_2(width))
