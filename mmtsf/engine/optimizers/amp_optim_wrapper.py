@@ -12,6 +12,9 @@ from mmtsf.registry import OPTIM_WRAPPERS
 
 from .finite_updates import OptimWrapper, step_unless
 
+#: Of a loss: a scale of 0, to which overflows without end would halve it, makes finite gradients NaN
+LEAST_SCALE = 2.0**-10
+
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
@@ -35,7 +38,8 @@ class AmpOptimWrapper(Bf16OptimWrapper):
     """Updates under autocast with a scaled loss, whose gradients would vanish in float16.
 
     An update whose gradient overflows is skipped in all processes and halves the scale: which is usual, and so not
-    named. Works where the model is whole in every process and where it is shared out.
+    named. Where the scale is below 1 already, or stays, it counts as not finite. Works where the model is whole in every
+    process and where it is shared out.
 
     Args:
         loss_scale (str | float | dict): ``'dynamic'``; a number that stays; or arguments of
@@ -59,6 +63,7 @@ class AmpOptimWrapper(Bf16OptimWrapper):
         self.cast_dtype = kinds[dtype] if isinstance(dtype, str) else dtype
         self._fixed_scale = float(loss_scale) if isinstance(loss_scale, (int, float)) else None
         options = loss_scale if isinstance(loss_scale, dict) else {}
+        self._least_scale = min(LEAST_SCALE, options.get('init_scale', LEAST_SCALE))
         options = options if self._fixed_scale is None else dict(init_scale=self._fixed_scale)
         self.loss_scaler = torch.amp.GradScaler(self._spoilt.device.type, **options)
 
@@ -69,11 +74,17 @@ class AmpOptimWrapper(Bf16OptimWrapper):
     def step(self, **kwargs: Any) -> None:
         """Undo the scale, clip, and step unless a loss was not finite or a gradient of any process overflowed."""
         self.loss_scaler.unscale_(self.optimizer)
-        skip = torch.maximum(self._spoilt, compat.found_inf(self.loss_scaler, self.optimizer))
-        if self.clip_grad_kwargs:
-            self._clip_grad(skip)
+        overflown = compat.found_inf(self.loss_scaler, self.optimizer)
+        skip = torch.maximum(self._spoilt, overflown)
+        scale = self.loss_scaler.scale(torch.ones_like(overflown))
+        is_usual = scale >= 1 if self._fixed_scale is None else torch.zeros_like(scale)
+        self.not_finite = torch.where(is_usual > 0, self.not_finite, torch.maximum(self.not_finite, overflown))
+        self._clip_grad(skip)
         step_unless(skip, self.optimizer, **kwargs)
         self.loss_scaler.update(self._fixed_scale)
+        if self._fixed_scale is None:
+            scale = self.loss_scaler.scale(torch.ones_like(overflown))
+            self.loss_scaler.update(scale.clamp(min=self._least_scale))
 
     def state_dict(self) -> dict:
         """MMEngine's, with the scaler's state as MMEngine has it."""

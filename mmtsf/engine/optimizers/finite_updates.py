@@ -23,7 +23,7 @@ class OptimWrapper(optim.OptimWrapper):
     """MMEngine's wrapper, which skips an update if its gradient, or a loss in any process, is not finite.
 
     Where gradients are accumulated it is skipped with all its batches. PyTorch's fused optimizers skip it on the device
-    and nobody waits (:func:`step_unless`). Gradients are looked at where they are clipped.
+    and nobody waits (:func:`step_unless`). The gradient's norm, before any clipping, tells whether it is finite.
 
     Takes the arguments of :class:`mmengine.optim.OptimWrapper`.
     """
@@ -52,19 +52,20 @@ class OptimWrapper(optim.OptimWrapper):
 
     def step(self, **kwargs: Any) -> None:
         """Clip, and step unless the loss or the gradient's norm is not finite."""
-        norm = self._clip_grad(self._spoilt) if self.clip_grad_kwargs else None
-        if norm is not None:
-            overflown = (~norm.isfinite()).float()
-            self.not_finite = torch.where(self._spoilt > 0, self.not_finite, overflown)
-            self._spoilt = torch.maximum(self._spoilt, overflown)
+        overflown = (~self._clip_grad(self._spoilt).isfinite()).float()
+        self.not_finite = torch.where(self._spoilt > 0, self.not_finite, overflown)
+        self._spoilt = torch.maximum(self._spoilt, overflown)
         step_unless(self._spoilt, self.optimizer, **kwargs)
 
-    def _clip_grad(self, skip: Tensor) -> Tensor | None:
-        """Clip parameters that may be shared out among processes, and log the norm unless ``skip`` is 1."""
+    def _clip_grad(self, skip: Tensor) -> Tensor:
+        """Clip, if asked to, parameters that may be shared out among processes; log the norm unless ``skip`` is 1."""
         parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
-        norm = self.clip_func(parameters, **self.clip_grad_kwargs)
-        if norm is None:  # which clip_grad_value_ does not tell
-            return None
+        if self.clip_grad_kwargs and self.clip_func is nn.utils.clip_grad_norm_:
+            norm = self.clip_func(parameters, **self.clip_grad_kwargs)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if self.clip_grad_kwargs:
+                self.clip_func(parameters, **self.clip_grad_kwargs)
         whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
         log_later(self.message_hub, 'train/grad_norm', whole, unless=skip)
         return whole

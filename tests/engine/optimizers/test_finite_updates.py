@@ -14,12 +14,14 @@ from mmengine.runner import Runner as PlainRunner
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from toys import ToyData, toy_runner
+from toys import ToyData, ToyModel, toy_runner
 
 from mmtsf.engine.hooks import FiniteLossHook
+from mmtsf.engine.optimizers.amp_optim_wrapper import LEAST_SCALE
 from mmtsf.engine.scalars import LaterHistory, log_later
 
 NAN = float('nan')
+SCALE = dict(AmpOptimWrapper=dict(loss_scale=8.0))
 OPTIMIZERS = [
     dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.1, dampening=0.5),
     dict(type='SGD', lr=0.1, momentum=0.9, nesterov=True),
@@ -79,6 +81,81 @@ def test_an_overflow_of_float16_is_skipped_and_halves_the_scale_without_a_word(f
     layer, wrapper = trained(optimizer, [1.0] * 20, type='AmpOptimWrapper', loss_scale=dict(init_scale=2.0**24))
     assert wrapper.loss_scaler.get_scale() > 1
     assert not torch.equal(layer.weight, start['weight'])
+
+
+class Broken(torch.autograd.Function):
+    """Nothing to the loss, and a gradient that is no number."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 0
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * NAN
+
+
+class BrokenGradients(ToyModel):
+    """A toy whose first gradients are no numbers while its losses are."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def forward(self, inputs: Tensor, data_samples: Tensor | None = None, mode: str = 'tensor') -> Any:
+        out = super().forward(inputs, data_samples, mode)
+        if mode == 'loss' and self.left > 0:
+            self.left -= 1
+            out['loss'] = Broken.apply(out['loss']) + out['loss']
+        return out
+
+
+def test_overflows_of_float16_without_end_are_counted_and_end_the_run(tmp_path):
+    model = BrokenGradients(1000)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    runner = long_run(tmp_path, model=model, type='AmpOptimWrapper', interval=1)
+    with pytest.raises(RuntimeError, match='11 updates were not finite'):
+        runner.train()
+    assert runner.iter + 1 == 17 + 11  # from 2 ** 16 to below 1, which is usual
+    assert all(torch.equal(value, before[name]) for name, value in runner.model.state_dict().items())
+
+
+def test_an_overflow_under_a_scale_that_stays_is_counted(tmp_path):
+    model = BrokenGradients(1)
+    runner = long_run(tmp_path, model=model, type='AmpOptimWrapper', interval=1, loss_scale=8.0, max_skips=0)
+    with pytest.raises(RuntimeError, match='1 updates were not finite'):
+        runner.train()
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_after_a_burst_of_overflows_the_scale_is_not_0_and_weights_are_numbers(fused):
+    layer, wrapper = trained(dict(type='SGD', lr=0.1, fused=fused), [], type='AmpOptimWrapper')
+    before = layer.weight.clone()
+    for number in range(200):
+        with wrapper.optim_context(layer):
+            loss = layer(torch.ones(1, 3)).square().sum()
+        wrapper.update_params(loss + (Broken.apply(loss) if number < 180 else 0))
+        assert wrapper.loss_scaler.get_scale() >= LEAST_SCALE
+    assert wrapper.loss_scaler.get_scale() == LEAST_SCALE
+    assert not wrapper.skipped
+    assert layer.weight.isfinite().all()
+    assert not torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'Bf16OptimWrapper', 'AmpOptimWrapper'])
+@pytest.mark.parametrize('clip', [None, dict(type='value', clip_value=0.5)], ids=str)
+@pytest.mark.parametrize('value', [NAN, float('inf')])
+def test_a_gradient_is_looked_at_however_it_is_clipped(value, clip, kind):
+    layer, wrapper = trained(OPTIMIZERS[0], [1.0], type=kind, clip_grad=clip, **SCALE.get(kind, {}))
+    before = {name: number.clone() for name, number in numbers(layer, wrapper).items()}
+    for bad in (True, False):
+        with wrapper.optim_context(layer):
+            out = layer(torch.ones(1, 3))
+        if bad:
+            out.register_hook(lambda gradient: gradient * value)
+        wrapper.update_params(out.square().sum())
+        assert wrapper.skipped == bad
+        assert all(torch.equal(number, before[name]) for name, number in numbers(layer, wrapper).items()) == bad
 
 
 def test_the_state_of_the_scaler_is_saved_and_loaded():
@@ -162,7 +239,14 @@ class LongData(ToyData):
         return len(self.inputs)
 
 
-def long_run(folder: Any, interval: int = 10, broken: int | None = None, max_skips: int = 10, **changes: Any) -> Any:
+def long_run(
+    folder: Any,
+    interval: int = 10,
+    broken: int | None = None,
+    max_skips: int = 10,
+    model: nn.Module | None = None,
+    **changes: Any,
+) -> Any:
     """A toy of 32 iterations with our hooks of an iteration."""
     sampler = dict(type='DefaultSampler', shuffle=False)
     loader = dict(batch_size=2, dataset=LongData(broken), sampler=sampler, collate_fn=dict(type='default_collate'))
@@ -177,7 +261,13 @@ def long_run(folder: Any, interval: int = 10, broken: int | None = None, max_ski
     optimizer = dict(type='SGD', lr=0.01, momentum=0.9, fused=True)
     wrapper = dict(type='OptimWrapper', optimizer=optimizer, clip_grad=dict(max_norm=10.0)) | changes
     return toy_runner(
-        folder, max_epochs=1, train_dataloader=loader, default_hooks=hooks, optim_wrapper=wrapper, log_level='WARNING'
+        folder,
+        max_epochs=1,
+        model=model or ToyModel(),
+        train_dataloader=loader,
+        default_hooks=hooks,
+        optim_wrapper=wrapper,
+        log_level='WARNING',
     )
 
 
