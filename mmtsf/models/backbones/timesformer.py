@@ -158,6 +158,11 @@ class TimeSformer(BaseModule):
         with DefaultScope.overwrite_default_scope('mmtsf'):  # init_cfg's 'Pretrained' is ours in scripts, too
             super().init_weights()
 
+    def train(self, mode: bool = True) -> 'TimeSformer':
+        """Training mode."""
+        ask_gpu(next(self.parameters()).device)  # before torch.compile takes the whole model
+        return super().train(mode)
+
     def forward(self, clips: Tensor) -> Tensor:
         """Embed clips ``(B, 3, T, H, W)``, normalised, as features ``(B, C)``: the classification token after the last
         norm.

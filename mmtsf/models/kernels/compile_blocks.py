@@ -1,5 +1,6 @@
 """Compile the blocks of a backbone by ``torch.compile``: one piece of code that all of them share."""
 
+import inspect
 import logging
 from collections.abc import Iterable
 from functools import cache
@@ -13,6 +14,9 @@ from .in_place import lacking
 
 #: What ``compiled`` may be
 COMPILED = (True, False, 'auto')
+#: Pieces of code that all modules which are compiled by themselves may have together: PyTorch's 8 are too few for
+#: models of several sizes in one process
+RECOMPILES = 64
 
 
 def is_due(compiled: bool | str, tokens: Tensor, runs_long: bool) -> bool:
@@ -24,8 +28,10 @@ def is_due(compiled: bool | str, tokens: Tensor, runs_long: bool) -> bool:
         tokens (Tensor): On the device.
         runs_long (bool): Whether this is a training, or as long as one.
     """
-    if compiled != 'auto' or torch.compiler.is_compiling():
-        return compiled is True and not torch.compiler.is_compiling()
+    if compiled is False or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    if compiled is True:
+        return True
     if not runs_long or tokens.device.type != 'cuda':
         return False
     if missing := lacking(tokens.device):
@@ -51,5 +57,7 @@ def compile_blocks(blocks: Iterable[nn.Module], device: torch.device, **options:
     if any(module.rate for module in drops):
         for module in drops:
             module.share_code(device)
+    if 'recompile_limit' in inspect.signature(torch.compile).parameters:
+        options = dict(recompile_limit=RECOMPILES) | options
     for block in blocks:
         block.compile(**options)

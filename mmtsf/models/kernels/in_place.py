@@ -6,6 +6,7 @@ members of a group side by side. These kernels (:mod:`mmtsf.models.kernels.tiles
 
 import os
 import shutil
+import sysconfig
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,16 +17,14 @@ from mmtsf import compat
 
 from .plain import TENSORS
 
-#: Types of numbers that the kernels compute in, and their bytes
-SIZES = {torch.bfloat16: 2, torch.float16: 2, torch.float32: 4}
+#: Types of numbers that the kernels compute in, and how much room they take; exact products of float32 take the most
+SIZES = {torch.bfloat16: 1, torch.float16: 1, torch.float32: 4}
 #: Rows of a tile; the longest group has as many members as the largest tile has rows
 TILES = (64, 128, 256)
-#: Bytes of a tile's keys that a program has room for, by the GPU's number: of Hopper and of Blackwell in data centres,
-#: and of others. Compiled for each, kernels of this size spill no more than some bytes of their registers
-ROOM, LITTLE_ROOM = 32768, 16384
+#: Numbers of a tile's keys that a program has room for, by the GPU's number: of Hopper and of Blackwell in data
+#: centres, and of others. Compiled for each, kernels of this size spill no more than some bytes of their registers
+ROOM, LITTLE_ROOM = 16384, 8192
 ROOMS: dict[int, int] = {}
-#: Numbers that there must be room for: those of other GPUs have two bytes
-SMALLEST = 8192
 HAS_TRITON = find_spec('triton') is not None
 
 
@@ -35,6 +34,10 @@ def lacking(device: torch.device) -> str | None:
         return 'there is no Triton; install the package triton'
     if not (os.environ.get('CC') or any(map(shutil.which, ('gcc', 'clang', 'cc')))):
         return 'there is no C compiler, which Triton needs; install gcc'
+    if not os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h')):
+        return 'there is no Python.h, which Triton needs; install python3-dev'
+    if torch.version.hip:
+        return 'its kernels were made for GPUs of NVIDIA'
     if torch.cuda.get_device_capability(device) < (7, 0):
         return f'Triton knows no {torch.cuda.get_device_name(device)}'
     return None
@@ -76,7 +79,7 @@ def has_tile(members: int, width: int, dtype: torch.dtype, device: torch.device)
     """Whether a GPU that was asked (:func:`ask_gpu`) has kernels for groups of so many members, with heads of so many
     channels, in numbers of a type."""
     size, room = SIZES.get(dtype, 0), ROOMS.get(device.index, 0)
-    if not 0 < size * SMALLEST <= room or members > TILES[-1] or not 8 <= width <= 128:
+    if not size or members > TILES[-1] or not 8 <= width <= 128:
         return False
     return tile_of(members) * padded(width) * size <= room
 
@@ -101,6 +104,9 @@ def attend_in_place(qkv: Tensor, rows: Tensor, share: Tensor | None, heads: int)
         share (Tensor, optional): Weights ``(B*G,)`` float32 by which what the first token's copies give is added.
             Defaults to None: it is in no group, and its row is zero.
         heads (int): Number of heads.
+
+    A token that is not finite may spoil others of its tile, also of another clip. Compiled code has no second
+    derivatives, see ``compiled=False`` of :class:`TimeSformer`.
     """
     return _attend(qkv, rows, share, heads)
 

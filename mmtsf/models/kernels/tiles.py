@@ -171,6 +171,8 @@ def forward(qkv: Tensor, rows: Tensor, share: Tensor | None, heads: int) -> Tens
     """Mix values ``(B, N, heads*c)``; see :func:`mmtsf.models.kernels.in_place.attend_in_place`."""
     sizes = _Sizes(qkv, rows, heads)
     mixed = qkv.new_empty(*qkv.shape[:2], sizes.wide)
+    if not len(qkv):
+        return mixed
     of_cls = sizes.copies(qkv, share, sizes.wide)
     grid, arguments, options = sizes.launch(qkv, share, back=False)
     with _current(qkv.device):
@@ -178,7 +180,7 @@ def forward(qkv: Tensor, rows: Tensor, share: Tensor | None, heads: int) -> Tens
     if share is None:
         mixed[:, 0] = 0
     else:
-        mixed[:, 0] = (of_cls * share[:, None]).view(len(qkv), len(rows), -1).sum(dim=1)
+        mixed[:, 0] = (of_cls * share[:, None]).view(len(qkv), len(rows), sizes.wide).sum(dim=1)
     return mixed
 
 
@@ -186,12 +188,14 @@ def backward(qkv: Tensor, rows: Tensor, share: Tensor | None, gradient: Tensor, 
     """Gradient of ``qkv`` of the gradient of :func:`forward`'s result."""
     sizes = _Sizes(qkv, rows, heads)
     grad_qkv = torch.empty_like(qkv)
+    if not len(qkv):
+        return grad_qkv
     of_cls = sizes.copies(qkv, share, 3 * sizes.wide)
     grid, arguments, options = sizes.launch(qkv, share, back=True)
     shares = qkv if share is None else share
     with _current(qkv.device):
         _backward[(grid[0], heads)](qkv, rows, shares, gradient, grad_qkv, of_cls, *arguments, **options)
-    grad_qkv[:, 0] = 0 if share is None else of_cls.view(len(qkv), len(rows), -1).sum(dim=1)
+    grad_qkv[:, 0] = 0 if share is None else of_cls.view(len(qkv), len(rows), 3 * sizes.wide).sum(dim=1)
     return grad_qkv
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmtsf.models.kernels.attend import attend
 from mmtsf.models.kernels.in_place import attend_in_place, attends_in_place
+from mmtsf.models.kernels.plain import is_untouched
 from mmtsf.models.kernels.through import project, through
 from mmtsf.models.old_names import rename_keys
 
@@ -47,6 +48,7 @@ class AttentionStep(nn.Module):
             raise ValueError(f'embed_dims {embed_dims} is not divisible by num_heads {num_heads}')
         head_dims = head_dims or embed_dims // num_heads
         self.num_heads = num_heads
+        self.head_dims = head_dims
         self.grouping = grouping
         self.key_grouping = grouping  # of keys and values
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
@@ -69,7 +71,14 @@ class AttentionStep(nn.Module):
         return self.grouping.unfold(residual, grid, only_cls)
 
     def _has_kernel(self, tokens: Tensor, grid: Grid) -> bool:
-        return attends_in_place(tokens, self.grouping.num_members(grid), self.proj.in_features // self.num_heads)
+        """Whether a kernel reads this step's groups in place, and its layers allow it: drop path is that of groups, and
+        the mean of the classification token's copies may be taken before the projection."""
+        if tokens.device.type == 'cpu' or type(self.drop_path) is not DropPath:
+            return False
+        averaged = (self.proj,) if self.grouping.with_cls else ()
+        if any(type(layer) is not nn.Linear for layer in averaged) or not is_untouched(self.drop_path, *averaged):
+            return False
+        return attends_in_place(tokens, self.grouping.num_members(grid), self.head_dims)
 
     def _in_place(self, tokens: Tensor, grid: Grid) -> Tensor:
         """The same residual by a kernel that reads the members of groups where they lie.
@@ -81,7 +90,7 @@ class AttentionStep(nn.Module):
         kept = self.drop_path(ones)  # factor of each group
         share = None
         if grouping.with_cls:
-            of_clip = kept.view(-1, num_groups)
+            of_clip = kept.view(len(tokens), num_groups)
             share = (of_clip / of_clip.sum(dim=1, keepdim=True).clamp(min=1e-6)).flatten()
         qkv = through(tokens, self.norm, self.qkv)
         mixed = attend_in_place(qkv, grouping.rows(grid, tokens.device), share, self.num_heads)

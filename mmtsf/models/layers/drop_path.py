@@ -33,14 +33,16 @@ class DropPath(nn.Module):
 
     def share_code(self, device: torch.device) -> None:
         """Keep the rate as a tensor on the device, so that blocks of different rates share compiled code."""
-        self.kept = torch.tensor(1 - self.rate, device=device)
+        with torch.inference_mode(False):
+            self.kept = torch.tensor(1 - self.rate, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop rows of ``x`` ``(N, L, C)``."""
         if not self.training:
             return x
         if self.kept is not None and torch.compiler.is_compiling():
-            return x * (torch.rand(x.shape[0], 1, 1, device=x.device) < self.kept) / self.kept
+            kept = self.kept.to(x.device)
+            return x * (torch.rand(x.shape[0], 1, 1, device=x.device) < kept) / kept
         if self.rate == 0:
             return x
         keep = x.new_empty(x.shape[0], 1, 1).bernoulli_(1 - self.rate)

@@ -6,6 +6,7 @@ outside this file knows that order.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -103,7 +104,16 @@ class Grouping:
         return math.prod([lengths[axis] for axis in self.members.split()]) + int(self.with_cls)
 
     def rows(self, grid: Grid, device: torch.device) -> Tensor:
-        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32."""
+        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32.
+
+        They are made once for each grid and device, but in compiled code, which makes them where they are used."""
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self.find_rows(grid, device)
+        with torch.inference_mode(False):
+            return _made_rows(self, grid, device)
+
+    def find_rows(self, grid: Grid, device: torch.device) -> Tensor:
+        """What :meth:`rows` gives, made anew."""
         patches = self._numbers(grid, by_group=True, device=device).view(self.num_groups(grid), -1) + 1
         return F.pad(patches, (int(self.with_cls), 0)).int()
 
@@ -159,6 +169,11 @@ class Grouping:
         for axis in wanted:
             number = number * lengths[axis] + places[axis]
         return number
+
+
+@lru_cache(maxsize=64)
+def _made_rows(grouping: Grouping, grid: Grid, device: torch.device) -> Tensor:
+    return grouping.find_rows(grid, device)
 
 
 def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:
