@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, islice, repeat
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -20,6 +19,7 @@ from mmtsf.datasets.loading import number_of_workers
 from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.batch import set_batch
 from mmtsf.engine.runner.precision import WRAPPERS, set_precision
+from mmtsf.utils.control_groups import memory_limits
 from mmtsf.utils.cores import local_processes, num_cores
 
 from .profiling import Iterations, measure, peak_memory, without_traces
@@ -136,23 +136,6 @@ def total_memory(owner: str) -> float:
     if owner == 'GPU':
         return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 1e6
     return min([os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'), *memory_limits()]) / 1e6
-
-
-def memory_limits(proc: Path = Path('/proc/self/cgroup'), mount: Path = Path('/sys/fs/cgroup')) -> Iterator[int]:
-    """Limits of the control groups that this process is in (version 1 or 2) and of those above them, bytes.
-
-    Args:
-        proc (Path): Lists the groups; only Linux has it. Defaults to this process's.
-        mount (Path): Where groups are folders.
-    """
-    for line in proc.read_text().splitlines() if proc.is_file() else []:
-        _, kind, group = line.split(':', 2)
-        if kind in ('', 'memory'):
-            folder = mount / kind / group.lstrip('/')
-            for level in (folder, *folder.parents):
-                for file in (level / 'memory.max', level / 'memory.limit_in_bytes'):
-                    if file.is_file() and (limit := file.read_text().strip()) != 'max':
-                        yield int(limit)
 
 
 def memory_share(workers: list[float]) -> float:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from mmtsf.engine import dry_run
-from mmtsf.engine.dry_run import Forecast, advice, forecast_of, is_out_of_memory, memory_advice, memory_limits, pace_of
+from mmtsf.engine.dry_run import Forecast, advice, forecast_of, is_out_of_memory, memory_advice, pace_of
 from mmtsf.engine.profiling import Iterations, resident_memory, worker_memory
 
 
@@ -103,25 +103,6 @@ def test_short_memory_of_a_cpu_ends_a_dry_run_with_advice(monkeypatch) -> None:
     monkeypatch.setattr(dry_run.Runner, 'from_cfg', lambda _: torch.ones(2) @ torch.ones(3))
     with pytest.raises(RuntimeError, match='inconsistent tensor size'):
         list(dry_run.dry_run(config))
-
-
-@pytest.mark.parametrize(
-    ('line', 'files', 'limits'),
-    [
-        ('0::/job/step', {'memory.max': '500', 'job/memory.max': '300', 'job/step/memory.max': 'max'}, [300, 500]),
-        ('0::/outside', {'memory.max': '500'}, [500]),
-        ('4:memory:/job', {'memory/job/memory.limit_in_bytes': '300'}, [300]),
-        ('5:cpu:/job', {'job/memory.max': '300'}, []),
-    ],
-    ids=['version 2', 'in a container', 'version 1', 'not of memory'],
-)
-def test_limits_of_memory_are_those_of_the_groups_and_of_all_above(line, files, limits, tmp_path) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f'{text}\n')
-    (tmp_path / 'cgroup').write_text(f'{line}\n')
-    assert list(memory_limits(tmp_path / 'cgroup', tmp_path)) == limits
-    assert not list(memory_limits(tmp_path / 'none', tmp_path))
 
 
 def test_a_limit_below_the_machines_memory_is_the_memory(monkeypatch) -> None:
