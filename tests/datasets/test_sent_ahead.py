@@ -142,6 +142,15 @@ def test_memory_of_a_batch_is_not_taken_while_it_is_computed_with():
 
 
 @pytest.mark.gpu
+def test_all_epochs_share_the_stream_of_a_gpu(monkeypatch):
+    made, usual = [], torch.cuda.Stream
+    monkeypatch.setattr(torch.cuda, 'Stream', lambda device: made.append(device) or usual(device))
+    for device in ('cuda', 'cuda:0', 'cuda'):
+        list(sent_ahead([batch_of(1)], torch.device(device)))
+    assert len(made) <= 1
+
+
+@pytest.mark.gpu
 def test_the_runner_pins_batches_and_sends_them_to_its_gpu(noise):
     dataset = loader_of(noise, 0, None).dataset
     config = dict(dataset=dataset, batch_size=3, sampler=dict(type='SeededSampler', shuffle=True))

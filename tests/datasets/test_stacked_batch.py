@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from videos import clip_pipeline, write_greys, write_video
 
 from mmtsf.datasets import SeededSampler, VideoListDataset
-from mmtsf.datasets.loading import StackedBatch, VideoLoader
+from mmtsf.datasets.loading import StackedBatch, VideoLoader, sent_ahead
 from mmtsf.datasets.transforms import flat_collate
 from mmtsf.registry import MODELS
 
@@ -68,6 +68,68 @@ def test_what_is_sent_to_another_process_stays_as_it_is_in_this_one():
     batch = flat_collate(samples())
     pickle.dumps(batch)
     assert_same(batch, pseudo_collate(samples()))
+
+
+def with_other_clips(batch: dict) -> None:
+    batch['inputs'] = [clip.float() + 100 for clip in batch['inputs']]
+
+
+def with_fewer(batch: dict) -> None:
+    del batch['inputs'][2:], batch['data_samples'][2:]
+
+
+def with_one_tensor(batch: dict) -> None:
+    batch['inputs'] = batch.clips
+
+
+def with_other_labels(batch: dict) -> None:
+    for told in batch['data_samples']:
+        told.set_gt_labels(7)
+
+
+def in_another_order(batch: dict) -> None:
+    batch['data_samples'].reverse()
+
+
+def without_clips(batch: dict) -> None:
+    del batch['inputs']
+
+
+def as_other_numbers(batch: dict) -> None:
+    batch['inputs'] = [clip.view(torch.int8) for clip in batch['inputs']]
+
+
+CHANGES = (with_other_clips, with_fewer, with_one_tensor, with_other_labels, in_another_order, without_clips)
+
+
+@pytest.mark.parametrize('change', [*CHANGES, as_other_numbers])
+def test_what_a_users_collation_puts_into_a_stacked_batch_stays_there(change):
+    def collate(given: list) -> dict:
+        batch = flat_collate(given)
+        assert batch.is_whole()
+        change(batch)
+        return batch
+
+    expected, [sent] = collate(samples()), VideoLoader(samples(), 4, num_workers=1, collate_fn=collate)
+    pinned = expected.pin_memory()
+    assert not expected.is_whole()
+    for got in (sent, pinned, *sent_ahead([collate(samples())], torch.device('cpu'))):
+        assert got.keys() == expected.keys()
+        assert type(got.get('inputs')) is type(expected.get('inputs'))
+        assert all(map(torch.equal, got.get('inputs', ()), expected.get('inputs', ())))
+        assert [clip.dtype for clip in got.get('inputs', ())] == [clip.dtype for clip in expected.get('inputs', ())]
+        labels = [[told.gt_labels.item.item() for told in batch['data_samples']] for batch in (got, expected)]
+        assert labels[0] == labels[1]
+
+
+def test_what_is_changed_in_place_stays_changed():
+    batch = flat_collate(samples())
+    batch['inputs'][1].zero_()
+    batch['data_samples'][2].gt_labels.item.fill_(9)
+    got = pickle.loads(pickle.dumps(batch))
+    assert got.is_whole()
+    assert not got['inputs'][1].any()
+    assert got.labels.flatten().tolist() == [0, 1, 9, 3]
 
 
 def test_several_labels_of_a_video_and_several_clips_of_a_video_are_stacked():

@@ -1,6 +1,7 @@
 """Send batches to a GPU while it computes with the ones before."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def sent_ahead(batches: Iterable, device: torch.device) -> Iterator:
     Yields:
         Any: The batches.
     """
-    stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
+    stream = _stream(torch.empty(0, device=device).device) if device.type == 'cuda' else None
     ahead: list[tuple] = []
     error, rest = None, iter(batches)
     while True:
@@ -40,9 +41,15 @@ def sent_ahead(batches: Iterable, device: torch.device) -> Iterator:
         ahead = following
 
 
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream that copies batches to a device: each keeps memory of its own, so all epochs share one."""
+    return torch.cuda.Stream(device)
+
+
 def _sent(batch: Any, device: torch.device, stream: torch.cuda.Stream | None) -> tuple[Any, torch.cuda.Event | None]:
     """A batch on its way to a device, and what happens when it is there; None where there is nothing to wait for."""
-    if not isinstance(batch, StackedBatch):
+    if not isinstance(batch, StackedBatch) or not batch.is_whole():
         return batch, None
     with torch.cuda.stream(stream):
         return batch.to(device), None if stream is None else stream.record_event()

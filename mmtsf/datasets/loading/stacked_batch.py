@@ -11,7 +11,8 @@ class StackedBatch(dict):
     """A batch whose clips are views of one tensor, and whose labels are views of another.
 
     For preprocessors, hooks and metrics it is the dict of lists that it was made of. But a worker puts each of the two
-    tensors into shared memory once, and it is pinned and sent to a device as a whole.
+    tensors into shared memory once, and it is pinned and sent to a device as a whole. Where other clips or labels were
+    put into it, it goes on as a plain dict.
 
     Args:
         batch (dict): What the batch holds; a list of ``inputs`` gives way to the clips, labels of its samples to these.
@@ -31,15 +32,26 @@ class StackedBatch(dict):
         """The clips, and the labels if they are stacked."""
         return [self.clips] if self.labels is None else [self.clips, self.labels]
 
+    def is_whole(self) -> bool:
+        """Whether clips and labels are still the views that they were; a user's collation may put others there."""
+        return _are_views(self.get('inputs'), self.clips) and (
+            self.labels is None
+            or _are_views([_label_of(sample) for sample in self.get('data_samples', ())], self.labels)
+        )
+
     def to(self, device: torch.device) -> 'StackedBatch':
         """The batch on a device, which may still be on its way there where this one is pinned."""
         return StackedBatch(self, *(tensor.to(device, non_blocking=True) for tensor in self.tensors))
 
-    def pin_memory(self) -> 'StackedBatch':
-        """The batch in pinned memory; PyTorch's data loader asks for it."""
+    def pin_memory(self) -> dict:
+        """The batch in pinned memory; PyTorch's data loader asks for it. One that is not whole stays where it is."""
+        if not self.is_whole():
+            return dict(self)
         return StackedBatch(self, *(tensor.pin_memory() for tensor in self.tensors))
 
     def __reduce__(self) -> tuple:
+        if not self.is_whole():
+            return dict, (dict(self),)
         rest = {key: value for key, value in self.items() if key != 'inputs'}
         if self.labels is not None:
             rest['data_samples'] = [_without_label(sample) for sample in rest['data_samples']]
@@ -64,6 +76,14 @@ def _are_alike(values: Any) -> bool:
     """Whether values are a list of tensors that can be stacked."""
     are_tensors = isinstance(values, list) and all(isinstance(value, Tensor) for value in values)
     return are_tensors and len({(value.shape, value.dtype, value.layout, value.device) for value in values}) == 1
+
+
+def _are_views(values: Any, whole: Tensor) -> bool:
+    """Whether values are a list of the parts of a tensor along its first axis."""
+    return (isinstance(values, list) and len(values) == len(whole)) and all(
+        isinstance(value, Tensor) and value.dtype == whole.dtype and value.is_set_to(part)
+        for value, part in zip(values, whole)
+    )
 
 
 def _label_of(sample: Any) -> Any:
