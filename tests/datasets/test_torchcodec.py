@@ -115,7 +115,7 @@ def test_time_limits_are_looked_at_before_each_reading(tmp_path):
         next(frames)
 
 
-@pytest.mark.parametrize('device', ['gpu', 'cuda:', 'cuda:x'])
+@pytest.mark.parametrize('device', ['gpu', 'cuda:', 'cuda:x', None])
 def test_a_device_that_there_is_not_is_refused(device):
     words = f"the device of the decoder is {device!r}, expected 'cpu', 'cuda' or 'cuda:N'"
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'):

@@ -67,7 +67,7 @@ def check_decoder(decoder: str, device: str = 'cpu') -> None:
     """
     if decoder not in DECODERS:
         raise ValueError(f'decoder is {decoder!r}, expected one of {tuple(DECODERS)}')
-    if not re.fullmatch(r'cpu|cuda(:\d+)?', device):
+    if not isinstance(device, str) or not re.fullmatch(r'cpu|cuda(:\d+)?', device):
         raise ValueError(f"the device of the decoder is {device!r}, expected 'cpu', 'cuda' or 'cuda:N'")
     if device != 'cpu' and decoder != 'torchcodec':
         raise ValueError(

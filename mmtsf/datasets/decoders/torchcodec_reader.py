@@ -29,9 +29,10 @@ class TorchCodecReader(VideoReader):
 
     PyAV opens the file first, and torchcodec reads those alone that can be told from their packets (see
     :func:`.read_plain_index`), in pixels of 8 bits, where the container flags as key frames those at which decoding may
-    start. It is told when each frame is shown, and each frame that it gives must be of that time. On a CPU frames are
-    those of PyAV, bit for bit with the same FFmpeg; on a GPU colours differ a little. A frame that becomes larger in
-    mid-stream is decoded before it is refused.
+    start. It is told when each frame is shown, and each frame that it gives must be of that time. On a CPU frames of a
+    file without damage are those of PyAV, bit for bit with the same FFmpeg; on a GPU colours differ a little. Damage
+    that headers of packets do not tell gives wrong frames without an error: ``check_videos.py --full`` finds it. A
+    frame that becomes larger in mid-stream is decoded before it is refused.
 
     Args:
         path (str): Path of a video file.
