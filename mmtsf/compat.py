@@ -34,6 +34,16 @@ def data_workers(iterator: Any) -> list[BaseProcess]:
     return getattr(iterator, '_workers', [])
 
 
+def pins(iterator: Any) -> bool:
+    """Whether batches of a data loader's iterator still come through: its thread that pins them lives, or it has none.
+
+    PyTorch looks at that thread, but not where a loader has a timeout: then a dead one is the same as slow workers.
+    Seen in PyTorch 2.13.0.
+    """
+    thread = getattr(iterator, '_pin_memory_thread', None)
+    return thread is None or thread.is_alive()
+
+
 def end_data_workers(iterator: Any) -> None:
     """Kill the workers of a data loader's iterator, whatever they do, and free what belongs to them.
 

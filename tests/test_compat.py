@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner as PlainRunner
 from runs import ROOT
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from toys import toy_runner
 
 import mmtsf
@@ -53,6 +55,21 @@ def test_workers_of_a_data_loader_are_found_and_ended():
         time.sleep(0.01)
     assert [worker.is_alive() for worker in workers] == [False, False]
     assert compat.data_workers(iter(DataLoader(range(100)))) == []
+
+
+def test_a_thread_that_pins_is_alive_or_not_there():
+    iterator = iter(DataLoader(range(100), num_workers=1))
+    assert compat.pins(iterator)
+    iterator._pin_memory_thread = threading.Thread()
+    assert not compat.pins(iterator)
+
+
+def test_pytorch_itself_does_not_tell_a_dead_thread_that_pins_from_slow_workers():
+    source = inspect.getsource(_MultiProcessingDataLoaderIter)
+    assert 'self._pin_memory_thread = pin_memory_thread' in source
+    with_timeout, without = inspect.getsource(_MultiProcessingDataLoaderIter._get_data).split('elif', 1)
+    assert 'is_alive' not in with_timeout
+    assert 'self._pin_memory_thread.is_alive()' in without
 
 
 ENDED = """

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mmtsf.config import load_config
 from mmtsf.datasets.loading import number_of_workers, with_workers, workers
 from mmtsf.engine.dry_run import Forecast, advice
 from mmtsf.engine.runner import Runner
+from mmtsf.utils import cores
 
 CONFIG = 'configs/timesformer_base_k400.py'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -21,8 +23,9 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def machine(monkeypatch):
     """Sets the cores of this process, and the processes on its machine."""
 
-    def set_to(cores: int, processes: int | None = None) -> None:
-        monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(cores)))
+    def set_to(number: int, processes: int | None = None) -> None:
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(number)))
+        monkeypatch.setattr(cores, 'cpu_limits', lambda: iter(()))
         if processes is None:
             monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
         else:
@@ -40,9 +43,19 @@ def test_auto_is_the_share_of_the_cores_of_a_process_within_bounds(cores, proces
     assert number_of_workers(3) == 3
 
 
-def test_another_word_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match="num_workers is 'many', expected a number or 'auto'; set .*num_workers=8"):
-        with_workers(dict(num_workers='many'))
+@pytest.mark.parametrize('given', ['many', None, 2.5, -1, True])
+def test_what_is_no_number_is_refused_with_the_remedy(given):
+    words = f"num_workers is {given!r}, expected a number or 'auto'; set train_dataloader.num_workers=8"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        with_workers(dict(num_workers=given))
+
+
+@pytest.mark.parametrize('given', ['auto', 0, -1, 2.5])
+def test_batches_ahead_that_are_no_number_are_refused(given):
+    for number in (2, 'auto'):
+        with pytest.raises(ValueError, match=f'prefetch_factor is {given!r}, expected a number of at least 1, or None'):
+            with_workers(dict(num_workers=number, prefetch_factor=given))
+    assert with_workers(dict(num_workers=2, prefetch_factor=None))['prefetch_factor'] is None
 
 
 @pytest.mark.parametrize(('cores', 'ahead'), [(1, 4), (2, 2), (16, 2)])

@@ -45,7 +45,7 @@ class SeededItems(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         seed_sample(index)
-        return self.dataset[int(index)]
+        return self.dataset[int(index) if isinstance(index, SeededIndex) else index]
 
     def __getattr__(self, name: str) -> Any:
         if name == 'dataset' or name.startswith('__'):  # while it is unpickled; items are read one by one

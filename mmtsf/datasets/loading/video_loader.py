@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from multiprocessing.connection import wait
 from typing import Any
@@ -24,6 +26,15 @@ LOOK = 1
 LOSSES = 10
 #: How PyTorch's error begins when these seconds are over
 LOOKING = 'DataLoader timed out'
+#: What it raises without
+PINNING = (
+    'the thread of PyTorch that pins batches has ended, its own error stands above; where too many files are open, '
+    'raise their number (ulimit -n), or set pin_memory=False of the data loader'
+)
+OVERTAKEN = (
+    'another iteration over this data loader was begun within this one, and has its workers; build a second loader to '
+    'look at batches meanwhile'
+)
 #: What a worker's death, or its silence, may raise where its batch is waited for
 LOST = (RuntimeError, OSError, EOFError)
 
@@ -36,34 +47,42 @@ class VideoLoader(DataLoader):
     workers are started anew behind the last batch that was handed out. A video gets a second chance; then its data set
     is told to leave it out.
 
-    Takes the arguments of :class:`torch.utils.data.DataLoader`, for a data set with indices, of which batches are made.
-    Workers of data sets of mmtsf live on after an epoch, and those of any data set under a :class:`SeededSampler`.
+    Takes the arguments of :class:`torch.utils.data.DataLoader`, for a data set with indices, of which batches are made
+    in order. Workers of data sets of mmtsf live on after an epoch, and those of any data set under a
+    :class:`SeededSampler`, unless :attr:`keeps_workers` is False. One iteration is under way at a time: an older one
+    that is asked for more raises.
     """
 
     #: Batches that the next iteration leaves out
     first_batch = 0
     #: Where stacked batches are sent, each one while the one before is computed with; None: they stay where they are
     device: torch.device | None = None
+    #: Whether workers live on after an epoch, if their data set allows it
+    keeps_workers = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.batch_sampler is None:
             raise ValueError('batch_size is None, expected a number: VideoLoader makes batches')
+        if not self.in_order:
+            raise ValueError('in_order is False, expected True: batches are handed out, and resumed, in their order')
+        self.keeps_workers = kwargs.get('persistent_workers', True)
         self._watched = list(watched(self.dataset))
         self._batches = _Batches(self.batch_sampler)
         self._loader: DataLoader | None = None
         self._last: Any = None  # iterator of the loader
+        self._newest: object = None  # of the iterations
         self._process = os.getpid()
 
     @classmethod
-    def of(cls, loader: DataLoader, device: torch.device | None = None) -> DataLoader:
+    def of(cls, loader: DataLoader, device: torch.device | None = None, keeps_workers: bool = True) -> DataLoader:
         """The same loader as one of these, with a :attr:`device`; as it is if its data set has no indices, or it makes
         no batches."""
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             return loader
         names = ['batch_sampler'] if loader.batch_size is None else ['batch_size', 'sampler', 'drop_last']
         ours = cls(loader.dataset, **_arguments(loader), **{name: getattr(loader, name) for name in names})
-        ours.device = device
+        ours.device, ours.keeps_workers = device, keeps_workers
         return ours
 
     def __iter__(self) -> Iterator:  # type: ignore[override]
@@ -76,7 +95,11 @@ class VideoLoader(DataLoader):
         self.first_batch, losses = 0, 0
         suspects: set[str] = set()
         iterator = self._begin()
+        self._newest = this = object()
+        asked = time.monotonic()
         while True:
+            if self._newest is not this:
+                raise RuntimeError(OVERTAKEN)
             try:
                 batch = next(iterator)
             except StopIteration:
@@ -86,6 +109,7 @@ class VideoLoader(DataLoader):
                     raise
                 lost = self._lost(iterator, error)
                 if not lost and str(error).startswith(LOOKING):
+                    self._check_wait(iterator, asked)
                     continue
                 self._end(iterator)
                 losses += any(video is None for video, _ in lost)
@@ -96,7 +120,16 @@ class VideoLoader(DataLoader):
                 continue
             self._batches.arrived()
             yield batch
-            losses = 0
+            losses, asked = 0, time.monotonic()
+
+    def _check_wait(self, iterator: Any, asked: float) -> None:
+        """Raise if a batch, for which no worker is to blame, cannot come or is waited for as long as was allowed."""
+        reason = '' if compat.pins(iterator) else PINNING
+        if 0 < self.timeout <= time.monotonic() - asked:
+            reason = reason or f'no batch came within timeout={self.timeout:g} s of the data loader'
+        if reason:
+            self._end(iterator)
+            raise RuntimeError(reason)
 
     def _begin(self) -> Any:
         """Iterate over the batches that have not arrived."""
@@ -119,7 +152,7 @@ class VideoLoader(DataLoader):
         if self.num_workers and self._watched:
             arguments |= dict(timeout=LOOK)
         if self.num_workers and (self._watched or isinstance(self.sampler, SeededSampler)):
-            arguments |= dict(persistent_workers=True)
+            arguments |= dict(persistent_workers=self.keeps_workers)
         self._loader = DataLoader(SeededItems(self.dataset), batch_sampler=self._batches, **arguments)
         return self._loader
 
@@ -128,10 +161,10 @@ class VideoLoader(DataLoader):
         compat.end_data_workers(iterator)
         self._loader = self._last = None
 
-    def __del__(self) -> None:
+    def __del__(self, is_exiting: Callable[[], bool] = sys.is_finalizing) -> None:
         """End the workers at once, but not from within one of them: where the loader is in a circle of garbage, PyTorch
-        waits five seconds for each."""
-        if self.__dict__.get('_process') == os.getpid():
+        waits five seconds for each. When the interpreter exits, they are ended already, and names may be gone."""
+        if not is_exiting() and self.__dict__.get('_process') == os.getpid():
             compat.end_data_workers(self._last)
 
     def _lost(self, iterator: Any, error: Exception) -> list[tuple[str | None, str]]:
@@ -205,5 +238,5 @@ def watched(dataset: Any) -> Iterator[Any]:
 def _arguments(loader: DataLoader) -> dict[str, Any]:
     """Arguments that a loader was made with, but those about its batches."""
     names = ['num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn', 'multiprocessing_context']
-    names += ['generator', 'prefetch_factor', 'persistent_workers', 'pin_memory_device']
+    names += ['generator', 'prefetch_factor', 'persistent_workers', 'pin_memory_device', 'in_order']
     return {name: getattr(loader, name) for name in names}

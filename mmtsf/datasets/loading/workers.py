@@ -19,13 +19,18 @@ def number_of_workers(given: int | str) -> int:
     """The number of workers that a config asks for: a number, or ``'auto'`` for this process's share of the cores.
 
     Raises:
-        ValueError: If it is another word.
+        ValueError: If it is anything else.
     """
     if given == AUTO:
         return min(max(num_cores() // local_processes(), 1), MOST)
-    if isinstance(given, str):
+    if not _is_number(given):
         raise ValueError(f'num_workers is {given!r}, expected a number or {AUTO!r}; set train_dataloader.num_workers=8')
-    return given
+    return int(given)
+
+
+def _is_number(value: Any, least: int = 0) -> bool:
+    """Whether a value is a whole number, and at least another one."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def with_workers(loader: dict) -> dict[str, Any]:
@@ -34,11 +39,14 @@ def with_workers(loader: dict) -> dict[str, Any]:
     What the config says itself stays.
 
     Raises:
-        ValueError: See :func:`number_of_workers`.
+        ValueError: If the number of workers, or of batches that each has ahead, is none.
     """
     chosen: dict[str, Any] = dict(pin_memory=torch.cuda.is_available()) | loader
     given = chosen.get('num_workers', 0)
     chosen['num_workers'] = workers = number_of_workers(given)
+    ahead = chosen.get('prefetch_factor')
+    if ahead is not None and not _is_number(ahead, least=1):
+        raise ValueError(f'prefetch_factor is {ahead!r}, expected a number of at least 1, or None for 2 of each worker')
     if given == AUTO:
         chosen.setdefault('prefetch_factor', max(2, READY // workers))
         print_log(

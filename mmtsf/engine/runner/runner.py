@@ -148,7 +148,8 @@ class Runner(mmengine.runner.Runner):
             return dataloader
         loader = mmengine.runner.Runner.build_dataloader(with_workers(dataloader), *args, **kwargs)
         sends = loader.pin_memory and torch.cuda.is_available()
-        return VideoLoader.of(loader, torch.device('cuda') if sends else None)
+        keeps_workers = dataloader.get('persistent_workers', True)
+        return VideoLoader.of(loader, torch.device('cuda') if sends else None, keeps_workers)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """MMEngine's, for which a loop without a type is over epochs, and one that can begin in the middle of one."""
