@@ -7,6 +7,7 @@ members of a group side by side. These kernels (:mod:`mmtsf.models.kernels.tiles
 import os
 import shutil
 import sysconfig
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +29,7 @@ ROOMS: dict[int, int] = {}
 HAS_TRITON = find_spec('triton') is not None
 
 
+@cache
 def lacking(device: torch.device) -> str | None:
     """What a GPU lacks to run kernels that are compiled when they are used; None if nothing."""
     if not HAS_TRITON:
