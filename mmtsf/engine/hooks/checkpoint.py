@@ -4,7 +4,8 @@ import copy
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmtsf import compat
 from mmtsf.engine.runner.checkpoint_files import WITHIN, CheckpointFiles, is_on_disk
+from mmtsf.engine.runner.work_dir import LOCK
 from mmtsf.registry import HOOKS
 from mmtsf.utils.files import PART, written_whole
 
@@ -106,7 +108,7 @@ class CheckpointHook(hooks.CheckpointHook):
 
         def remove_old() -> None:
             if self.filename_tmpl != WITHIN:
-                self._remove(WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
+                self._remove(runner, WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
 
         self._write(runner, WITHIN.format(step), False, dict(epoch=runner.epoch, iter=step), remove_old)
 
@@ -116,8 +118,15 @@ class CheckpointHook(hooks.CheckpointHook):
             runner.wait_for_checkpoints()
 
     def has_written(self, runner: Runner) -> bool:
-        """Wait, in this process alone; whether the last checkpoint is on the disk."""
-        return not is_ours(runner) or runner.finish_writing()
+        """Whether the last checkpoint is on the disk, without the other processes.
+
+        The main process waits for it; others look whether it is named, if they see the main one's work dir.
+        """
+        if not is_ours(runner) or is_main_process() or not runner.is_writing:
+            return not is_ours(runner) or runner.finish_writing()
+        folder = Path(runner.work_dir)
+        named = folder / 'last_checkpoint'
+        return not (folder / LOCK).exists() or (named.is_file() and named.read_text() == self.last_ckpt)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         self.wait(runner)
@@ -126,8 +135,13 @@ class CheckpointHook(hooks.CheckpointHook):
     def _write_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Write the checkpoint of an epoch, or of an iteration where there are no epochs."""
         if not self._is_local:  # which writes whole files or none by itself
+            hub = runner.message_hub.runtime_info
+            undo = self._tell(runner, **{key: hub.get(key) for key in ('last_ckpt', 'keep_ckpt_ids') if key in hub})
             super()._save_checkpoint_with_step(runner, step, meta)
             self.last_iter = meta['iter']
+            if why_unsaved(runner):
+                undo()
+                self._name_before(runner)
             return
         told: dict[str, list[int]] = {}
         if self.max_keep_ckpts > 0:
@@ -137,9 +151,9 @@ class CheckpointHook(hooks.CheckpointHook):
 
         def remove_old() -> None:
             if told:
-                self._remove(self.filename_tmpl, step, told['keep_ckpt_ids'])
+                self._remove(runner, self.filename_tmpl, step, told['keep_ckpt_ids'])
             if self.by_epoch:
-                self._remove(WITHIN, done, [])
+                self._remove(runner, WITHIN, done, [])
 
         self._write(runner, self.filename_tmpl.format(step), self.by_epoch, meta, remove_old, **told)
 
@@ -204,6 +218,13 @@ class CheckpointHook(hooks.CheckpointHook):
             return False
         return True
 
+    def _name_before(self, runner: Runner) -> None:
+        """Name the checkpoint before the one that could not be written, which MMEngine has named."""
+        if is_main_process() and self.last_ckpt is not None:
+            self._name_last(runner, self.last_ckpt)
+        elif is_main_process():
+            Path(runner.work_dir, 'last_checkpoint').unlink(missing_ok=True)
+
     def _found(self, template: str, last: int) -> dict[int, Path]:
         """Checkpoints of a template up to a number."""
         if not self._is_local:
@@ -211,11 +232,12 @@ class CheckpointHook(hooks.CheckpointHook):
         found = CheckpointFiles(Path(self.out_dir)).numbered(template)
         return {number: path for number, path in found.items() if number <= last}
 
-    def _remove(self, template: str, last: int, kept: list[int]) -> None:
+    def _remove(self, runner: Runner, template: str, last: int, kept: list[int]) -> None:
         """Remove checkpoints of a template up to a number, but those to keep."""
         for number, path in self._found(template, last).items() if is_main_process() else ():
             if number not in kept:
-                path.unlink()
+                with told_if_not_removed(runner, path):
+                    path.unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Write the best checkpoint of each metric; then the epoch's checkpoint is told of it."""
@@ -246,8 +268,10 @@ class CheckpointHook(hooks.CheckpointHook):
         def remove_old() -> None:
             runner.logger.info(f'the best checkpoint so far, with {key} {score:0.4f}, is {name}')
             is_of_this_run = before and before != path and Path(before).parent == Path(path).parent
-            if is_of_this_run and self.file_backend.isfile(before):
-                self.file_backend.remove(before)
+            if is_of_this_run:
+                with told_if_not_removed(runner, str(before)):
+                    if self.file_backend.isfile(before):
+                        self.file_backend.remove(before)
 
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         weights = dict(save_optimizer=False, save_param_scheduler=False)
@@ -272,6 +296,15 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train(runner)
         if unsaved := why_unsaved(runner):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
+
+
+@contextmanager
+def told_if_not_removed(runner: Runner, path: str | Path) -> Iterator[None]:
+    """Remove an old checkpoint inside: where that fails, the log says so, and training goes on."""
+    try:
+        yield
+    except OSError as error:
+        runner.logger.error(f'{path} cannot be removed: {error.strerror or error}; training goes on')
 
 
 def is_between_updates(runner: Runner) -> bool:

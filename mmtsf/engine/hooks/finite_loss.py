@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from mmtsf.engine.scalars import fetch
 from mmtsf.registry import HOOKS
 
 from .broken_videos import sample_infos
-from .checkpoint import last_checkpoint
+from .checkpoint import is_ours, last_checkpoint
 
 Videos = list[str | None]
 #: Iterations that may wait, however seldom the log is written
@@ -68,11 +69,12 @@ class FiniteLossHook(Hook):
         self.interval = 1
         self.waiting: list[Iteration] = []
         self.videos: Videos = []  # since the last update
-        self.good: str | None = None  # checkpoint from which an update was made
+        self.good: list[str] = []  # checkpoints from which updates were made
 
     def before_train(self, runner: Runner) -> None:
         """Take the checkpoint that is resumed for good: its weights were looked at."""
-        self.good = compat.resumed_checkpoint(runner)
+        resumed = compat.resumed_checkpoint(runner)
+        self.good = [resumed] if resumed else []
         if isinstance(runner, OurRunner):
             loggers = [hook.interval for hook in runner.hooks if isinstance(hook, hooks.LoggerHook)]
             self.interval = min([*loggers, MOST])
@@ -86,7 +88,7 @@ class FiniteLossHook(Hook):
             RuntimeError: See :meth:`look`.
         """
         wrapper, videos = runner.optim_wrapper, [info.get('filename') for info in sample_infos(data_batch)]
-        loss = (outputs or {}).get('loss', torch.zeros(())).detach()
+        loss = torch.as_tensor((outputs or {}).get('loss', 0.0)).detach()  # a step of one's own may give a number
         self.videos = self.videos + videos
         is_update = not hasattr(wrapper, 'not_finite') or wrapper.should_update()
         not_finite = getattr(wrapper, 'not_finite', None)
@@ -124,15 +126,19 @@ class FiniteLossHook(Hook):
             if iteration.not_finite is None and not math.isfinite(loss):
                 raise RuntimeError(
                     f'the loss of iteration {iteration.number} is {loss}, of {iteration.videos}, and the weights are '
-                    f"spoilt; {self._where()}; optim_wrapper.type='mmtsf.OptimWrapper' skips such updates"
+                    f"spoilt; {self._where(runner)}; optim_wrapper.type='mmtsf.OptimWrapper' skips such updates"
                 )
             if skipped:
                 self._name(runner, iteration, loss)
-            elif iteration.is_update:
-                self.good = iteration.checkpoint
+            elif iteration.is_update and iteration.checkpoint and iteration.checkpoint not in self.good[-1:]:
+                self.good.append(iteration.checkpoint)
 
-    def _where(self) -> str:
-        return f'the last good checkpoint is {self.good}' if self.good else 'there is no good checkpoint'
+    def _where(self, runner: Runner) -> str:
+        """The last good checkpoint that is on the disk, once nothing is being written."""
+        if is_ours(runner):
+            runner.finish_writing()  # in this process alone: the others may have no error
+        written = [path for path in self.good if '://' in path or Path(path).is_file()]
+        return f'the last good checkpoint is {written[-1]}' if written else 'there is no good checkpoint'
 
     def _name(self, runner: Runner, iteration: Iteration, loss: float) -> None:
         self.skips += 1
@@ -143,7 +149,9 @@ class FiniteLossHook(Hook):
         for loss, videos in found:
             runner.logger.warning(f'iteration {iteration.number} is skipped: loss {loss}, a gradient of {videos}')
         if self.skips > self.max_skips:
+            if is_ours(runner):
+                runner.wait_for_checkpoints()  # all processes are here
             raise RuntimeError(
                 f'{self.skips} updates were not finite, more than the {self.max_skips} of finite_loss.max_skips; '
-                f'{self._where()}; a lower learning rate or clip_grad may help'
+                f'{self._where(runner)}; a lower learning rate or clip_grad may help'
             )

@@ -38,8 +38,8 @@ class AmpOptimWrapper(Bf16OptimWrapper):
     """Updates under autocast with a scaled loss, whose gradients would vanish in float16.
 
     An update whose gradient overflows is skipped in all processes and halves the scale: which is usual, and so not
-    named. Where the scale is below 1 already, or stays, it counts as not finite. Works where the model is whole in every
-    process and where it is shared out.
+    named. Where the scale is below 1 already, or stays, it counts as not finite. Works where the model is whole in
+    every process and where it is shared out.
 
     Args:
         loss_scale (str | float | dict): ``'dynamic'``; a number that stays; or arguments of

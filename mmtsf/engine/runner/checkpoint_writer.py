@@ -3,7 +3,7 @@
 import copy
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from logging import Logger
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import mmengine
 import torch
+from mmengine.fileio import FileClient, join_path
 from mmengine.utils import get_git_hash
 from torch import Tensor
 
@@ -70,6 +71,9 @@ class CheckpointWriter:
             self._unsaved = f'{path} cannot be written: {error.strerror or error}; {remedy}earlier checkpoints stay'
             self.logger.error(self._unsaved)
             return False
+        except Exception as error:  # raised in finish(), which a training that fails meanwhile does not come to
+            self.logger.error(f'{path} cannot be written: {error!r}')
+            raise
         if then:
             then()
         return True
@@ -162,13 +166,13 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def check_finite(weights: Mapping[str, Tensor]) -> None:
-    """Refuse weights that no training can go on from.
+def check_finite(checkpoint: dict) -> None:
+    """Refuse weights that no training can go on from, averaged or not.
 
     Raises:
         OSError: If they are not finite.
     """
-    if broken := not_finite(weights):
+    if broken := not_finite({**checkpoint['state_dict'], **checkpoint.get('ema_state_dict', {})}):
         raise OSError(f'the weights {shorten(broken)} are not finite')
 
 
@@ -179,10 +183,26 @@ def write_checkpoint(path: Path, checkpoint: dict, wait_for_copy: Callable[[], N
         OSError: If it cannot be written, or its weights are not finite.
     """
     wait_for_copy()
-    check_finite({**checkpoint['state_dict'], **checkpoint.get('ema_state_dict', {})})
+    check_finite(checkpoint)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part, opened(part, 'wb') as file:
         save(checkpoint, file)
+
+
+def store_checkpoint(
+    out_dir: str, name: str, checkpoint: dict, file_client_args: dict | None = None, backend_args: dict | None = None
+) -> None:
+    """Write a checkpoint into an object store, which takes it as a whole; takes MMEngine's arguments.
+
+    Raises:
+        OSError: If it cannot be written, or its weights are not finite.
+    """
+    check_finite(checkpoint)
+    if file_client_args is None:
+        path = join_path(out_dir, name, backend_args=backend_args)
+    else:
+        path = FileClient.infer_client(file_client_args, out_dir).join_path(out_dir, name)
+    mmengine.runner.save_checkpoint(checkpoint, path, file_client_args=file_client_args, backend_args=backend_args)
 
 
 def save(checkpoint: dict, file: IO) -> None:

@@ -26,7 +26,7 @@ from mmtsf.weights import read_checkpoint
 from .batch import set_batch
 from .check_resume import next_epoch, takes_new_data
 from .checkpoint_files import CheckpointFiles, is_on_disk
-from .checkpoint_writer import CheckpointWriter, check_finite, collect, to_host, write_checkpoint
+from .checkpoint_writer import CheckpointWriter, collect, store_checkpoint, to_host, write_checkpoint
 from .job import is_restarted
 from .loops import ResumableTrainLoop
 from .precision import set_precision, set_tf32
@@ -250,16 +250,24 @@ class Runner(mmengine.runner.Runner):
         """
         if not self._is_sharded:
             if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
-                # a static graph has its first batch exchanged, also where batches accumulate: then a resumed run would
-                # round otherwise than one that never stopped
-                counts = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-                finds = dict(static_graph=True) if counts == 1 else dict(find_unused_parameters=True)
-                model_wrapper_cfg = finds | dict(model_wrapper_cfg or {})
+                model_wrapper_cfg = self._without_cls(model_wrapper_cfg)
             return super().wrap_model(model_wrapper_cfg, model)
         hooks = [*(self.cfg.get('custom_hooks') or []), *(self.cfg.get('default_hooks') or {}).values()]
         if any(isinstance(hook, dict) and hook.get('type') == 'EMAHook' for hook in hooks):
             raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
         return model.to(get_device())
+
+    def _without_cls(self, model_wrapper_cfg: dict | None) -> dict:
+        """Config of a wrapper for a model whose parameters are not all of use; what the config says itself stays."""
+        asked = dict(model_wrapper_cfg or dict(broadcast_buffers=False))  # of MMEngine where a config says nothing
+        if model_wrapper_cfg is None and 'find_unused_parameters' in self.cfg:
+            asked['find_unused_parameters'] = self.cfg.find_unused_parameters
+        # a static graph has its first batch exchanged, also where batches accumulate: then a resumed run would round
+        # otherwise than one that never stopped
+        counts = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        if asked.get('find_unused_parameters') or asked.get('static_graph'):
+            return asked
+        return (dict(static_graph=True) if counts == 1 else dict(find_unused_parameters=True)) | asked
 
     def _newest_whole(self, files: CheckpointFiles) -> str | None:
         found: list = [None, {}]
@@ -324,10 +332,16 @@ class Runner(mmengine.runner.Runner):
 
     def _writes(self, out_dir: str, filename: str, where: dict, what: dict, background: bool) -> Callable[[], None]:
         """What writes the checkpoint of now; in the background, one of its own."""
+        checkpoint, wait_for_copy = to_host(collect(self, **what), background)
         if is_on_disk(out_dir, **where):
-            return partial(write_checkpoint, Path(out_dir, filename), *to_host(collect(self, **what), background))
-        check_finite(self.model.state_dict())
-        return partial(super().save_checkpoint, out_dir, filename, **where, **what)
+            return partial(write_checkpoint, Path(out_dir, filename), checkpoint, wait_for_copy)
+        wait_for_copy()
+        return partial(store_checkpoint, out_dir, filename, checkpoint, **where)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint was begun, in any process, that was not waited for in all of them."""
+        return bool(self._in_flight)
 
     def finish_writing(self) -> bool:
         """Wait, in this process alone, until nothing is being written; whether nothing has failed."""

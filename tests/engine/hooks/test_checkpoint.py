@@ -2,19 +2,22 @@
 
 import inspect
 import re
+import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mmengine import hooks
+from mmengine.fileio import BaseStorageBackend, FileClient, register_backend
 from mmengine.hooks import Hook
 from mmengine.runner import Runner as PlainRunner
 from mmengine.runner import find_latest_checkpoint
-from toys import toy_runner
+from toys import ToyModel, toy_runner
 
 from mmtsf.engine.hooks import CheckpointHook
-from mmtsf.engine.runner import Runner
+from mmtsf.engine.runner import Runner, checkpoint_writer
 from mmtsf.utils import files as written
 
 RUNNERS = pytest.mark.parametrize('runner', [Runner, PlainRunner], ids=['our runner', "MMEngine's"])
@@ -223,3 +226,107 @@ def test_a_resume_before_training_finds_the_newest_checkpoint(tmp_path):
     assert (runner.epoch, runner.iter) == (1, 4)
     runner.train()
     assert runner.iter == 8
+
+
+@RUNNERS
+def test_an_old_checkpoint_that_cannot_be_removed_stays_and_training_goes_on(runner, tmp_path, monkeypatch, capfd):
+    unlink = Path.unlink
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        if self.name == 'epoch_1.pth':
+            raise PermissionError(1, 'Operation not permitted', str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, 'unlink', refused)
+    made = trained(tmp_path, runner, dict(interval=1, max_keep_ckpts=1), max_epochs=4)
+    assert made.epoch == 4
+    assert files(tmp_path) == ['epoch_1.pth', 'epoch_4.pth']
+    assert 'epoch_1.pth cannot be removed: Operation not permitted; training goes on' in capfd.readouterr().out
+
+
+# An object store
+
+
+@FileClient.register_backend('store', prefixes='store')
+@register_backend('store', prefixes='store')
+class Store(BaseStorageBackend):
+    """Keeps what it is given, by paths."""
+
+    kept: dict[str, bytes] = {}
+
+    def get(self, filepath: str) -> bytes:
+        return self.kept[filepath]
+
+    def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
+        return self.kept[filepath].decode(encoding)
+
+    def put(self, obj: Any, filepath: str) -> None:
+        self.kept[filepath] = obj.getvalue() if hasattr(obj, 'getvalue') else obj
+
+    def join_path(self, filepath: str, *filepaths: str) -> str:
+        return '/'.join([str(filepath), *map(str, filepaths)])
+
+
+class Spoil(Hook):
+    """Makes weights, or averages of them, NaN in the second epoch."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, averages: bool) -> None:
+        self.averages = averages
+
+    def after_train_iter(self, runner: PlainRunner, *_: Any, **__: Any) -> None:
+        average = next((hook for hook in runner.hooks if isinstance(hook, hooks.EMAHook)), None)
+        if runner.epoch == 1:
+            weights = average.ema_model if self.averages else runner.model
+            next(iter(weights.parameters())).data.fill_(torch.nan)
+
+
+@pytest.mark.parametrize('averages', [False, True])
+def test_an_object_store_gets_no_weights_that_are_not_finite_and_the_last_good_checkpoint_stays_named(
+    averages, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(Store, 'kept', {})
+    work_dir, extra = tmp_path / 'run', [dict(type='EMAHook')] if averages else []
+    hook = dict(interval=1, out_dir='store://bucket', backend_args=dict(backend='store'))
+    with pytest.raises(RuntimeError, match='training is at its end, but .* are not finite; earlier checkpoints stay'):
+        trained(work_dir, hook=hook, custom_hooks=[*extra, Spoil(averages)])
+    assert list(Store.kept) == ['store://bucket/run/epoch_1.pth']
+    assert (work_dir / 'last_checkpoint').read_text() == 'store://bucket/run/epoch_1.pth'
+    checkpoint = torch.load(BytesIO(Store.kept['store://bucket/run/epoch_1.pth']), weights_only=True)
+    assert checkpoint['message_hub']['runtime_info']['last_ckpt'] == 'store://bucket/run/epoch_1.pth'
+    assert {'meta', 'state_dict', 'optimizer'} <= set(checkpoint)
+    assert 'cannot be written' in capfd.readouterr().out
+
+
+# The last good checkpoint
+
+
+class Diverge(ToyModel):
+    """A toy whose losses are NaN from an iteration on."""
+
+    left = 13
+
+    def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        self.left -= mode == 'loss'
+        found = super().forward(inputs, data_samples, mode)
+        return dict(loss=found['loss'] * torch.nan) if mode == 'loss' and self.left < 0 else found
+
+
+@BACKGROUND
+def test_the_last_good_checkpoint_that_is_named_is_on_the_disk(background, tmp_path):
+    obstacles = [Obstacle(tmp_path / f'epoch_{number}.pth') for number in (2, 3)]
+    obstacles[0].before_train_epoch = lambda runner: runner.epoch == 1 and [o.path.mkdir() for o in obstacles]
+    finite = dict(type='FiniteLossHook', max_skips=2)
+    hook = dict(interval=1, background=background)
+    with pytest.raises(RuntimeError, match=f'the last good checkpoint is {tmp_path}/epoch_1.pth'):
+        trained(tmp_path, hook=hook, max_epochs=5, model=Diverge(), custom_hooks=[obstacles[0], finite])
+
+
+def test_a_checkpoint_that_is_being_written_is_named_once_it_is_on_the_disk(tmp_path, monkeypatch):
+    write = checkpoint_writer.save
+    monkeypatch.setattr(checkpoint_writer, 'save', lambda *args: time.sleep(0.5) or write(*args))
+    finite = dict(type='FiniteLossHook', max_skips=0)
+    with pytest.raises(RuntimeError, match=f'the last good checkpoint is {tmp_path}/epoch_3.pth'):
+        trained(tmp_path, hook=dict(interval=1), max_epochs=5, model=Diverge(), custom_hooks=[finite])
+    assert (tmp_path / 'epoch_3.pth').is_file()

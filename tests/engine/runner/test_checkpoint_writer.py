@@ -18,7 +18,7 @@ from mmengine.runner import Runner as PlainRunner
 from torch import nn
 from toys import ToyModel, toy_runner
 
-from mmtsf.engine.runner import Runner
+from mmtsf.engine.runner import Runner, checkpoint_writer
 from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
 from mmtsf.engine.runner.checkpoint_writer import CheckpointWriter, save, to_host, write_checkpoint
 from mmtsf.utils.files import opened
@@ -333,3 +333,39 @@ def test_a_writer_that_has_nothing_to_do_has_no_thread():
     assert writer.wait()
     assert writer.finish() == (0, None)
     assert threading.active_count() == before
+
+
+def test_what_a_writer_raises_is_in_the_log_where_training_fails_as_well(tmp_path, monkeypatch, capfd):
+    class Fail(Hook):
+        def before_train_epoch(self, runner: Runner) -> None:
+            if runner.epoch == 1:
+                raise InterruptedError
+
+    def refuse(*_: Any) -> None:
+        raise TypeError('no such type')
+
+    monkeypatch.setattr(checkpoint_writer, 'save', refuse)
+    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    runner = toy_runner(tmp_path, default_hooks=hooks, custom_hooks=[Fail()])
+    with pytest.raises(InterruptedError):
+        runner.train()
+    assert "cannot be written: TypeError('no such type')" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('config', 'given', 'expected'),
+    [
+        ({}, None, dict(broadcast_buffers=False, static_graph=True)),
+        ({}, dict(type='Own'), dict(type='Own', static_graph=True)),
+        ({}, dict(find_unused_parameters=True), dict(find_unused_parameters=True)),
+        (dict(find_unused_parameters=True), None, dict(broadcast_buffers=False, find_unused_parameters=True)),
+        (
+            dict(optim_wrapper=dict(accumulative_counts=2)),
+            None,
+            dict(broadcast_buffers=False, find_unused_parameters=True),
+        ),
+    ],
+)
+def test_what_a_config_says_of_unused_parameters_stays(config, given, expected, tmp_path):
+    runner = toy_runner(tmp_path, cfg=config)
+    assert runner._without_cls(given) == expected

@@ -256,3 +256,22 @@ def test_weights_are_tested_on_classes_of_their_own_names_alone(named, classes, 
     words = "class . of the data set is '(jump|sit)', and '(run|jump)' in the checkpoint; .*data.classes=.*data.source="
     with pytest.raises(ValueError, match=words) if refused else nullcontext():
         runner.val()
+
+
+class TwoSteps(ToyModel):
+    """A toy with a step of its own, for two optimizers, that gives its loss as a number."""
+
+    def train_step(self, data: dict, optim_wrapper: Any) -> dict:
+        loss = self(data['inputs'], data['data_samples'], 'loss')['loss']
+        optim_wrapper['one'].update_params(loss)
+        return dict(loss=loss.item())
+
+
+def test_a_step_of_ones_own_may_give_its_loss_as_a_number(tmp_path):
+    model = TwoSteps()
+    wrapper = OptimWrapperDict(one=MMEngineWrapper(torch.optim.SGD(model.parameters(), lr=0.1)))
+    runner = toy_runner(
+        tmp_path, model=model, optim_wrapper=wrapper, custom_hooks=[dict(type='FiniteLossHook')], param_scheduler=None
+    )
+    runner.train()
+    assert runner.iter == 8
