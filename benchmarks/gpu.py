@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run all measurements on one GPU in four minutes: python benchmarks/gpu.py
+"""Run all measurements on one GPU in about four minutes: python benchmarks/gpu.py
 
 The most important comes first, each row is printed as it is measured, and goals follow the figures that they are about.
 Training in bfloat16 of ours as a user gets it, Hugging Face's and MMAction2's, eager and with compiled blocks, beside
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout that is not ins
 import torch
 from goals import GOALS, MACS, PRODUCT, Goal, Key, share_of_product, shown
 from gpu_loop import from_files
-from gpu_models import Row, attempt, eager, free, inference, longest, products, training
+from gpu_models import OUT_OF_TIME, Row, attempt, eager, free, inference, longest, products, training
 from implementations import SCHEMES, available
 
 NAMES = ('ours', 'Hugging Face', 'MMAction2')
@@ -37,7 +37,12 @@ COLUMNS = ('measured', 'of', 'batch', 'result', 'of the product', 'peak, GB', 'n
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=4, help='no measurement begins later (default: 4)')
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        default=4,
+        help='no measurement begins, and no training from files goes on, later (default: 4)',
+    )
     parser.add_argument('--only', nargs='+', choices=PARTS, default=PARTS, help='these parts, and the products')
     parser.add_argument('--json', metavar='FILE', help='write all rows there, too')
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
@@ -46,6 +51,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda needs a GPU, and there is none; --device cpu --tiny tries the script without')
+    if args.json and not Path(args.json).resolve().parent.is_dir():
+        parser.error(f'--json is {args.json!r}, expected a file in a folder that there is; make the folder first')
     return args
 
 
@@ -114,7 +121,8 @@ class Table:
 
     def _share(self, row: Row) -> float | None:
         """Share of the card's product, of a training rate."""
-        variant, teraflops = row.measured.removeprefix('training '), self.figures.get(PRODUCT)
+        variant = row.measured.removeprefix('training ').split(',')[0]  # behind which may be its batch
+        teraflops = self.figures.get(PRODUCT)
         if variant not in MACS or row.figure is None or teraflops is None:
             return None
         return share_of_product(variant, row.figure, teraflops)
@@ -134,7 +142,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
     torch.set_float32_matmul_precision('high')
-    deadline = time.monotonic() + 60 * args.minutes
+    args.deadline = time.monotonic() + 60 * args.minutes
     device = torch.cuda.get_device_name() if args.device == 'cuda' else 'CPU'
     size = 'toy sizes, whose figures say nothing' if args.tiny else 'bfloat16 autocast over float32 weights, fused SGD'
     print(f'{device}, torch {torch.__version__}; {size}\n')
@@ -143,8 +151,8 @@ def main() -> None:
         if not set(parts.split()) & set(args.only):
             continue
         name = ' '.join(part for part in (measure.func.__name__, *measure.args) if isinstance(part, str))
-        if time.monotonic() > deadline:
-            table.add(Row(name, '', None, note='out of time'))
+        if time.monotonic() > args.deadline:
+            table.add(Row(name, '', None, note=OUT_OF_TIME))
             continue
         free()
         torch.compiler.reset()

@@ -36,6 +36,10 @@ TINY = {
 }
 
 
+#: Seconds after which a training from files is ended, if the time of all measurements is not over before
+LONGEST_RUN = 150
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much is measured.
@@ -113,7 +117,10 @@ def make_videos(folder: Path, sizes: Sizes, size: tuple[int, int]) -> None:
 
 
 def train(folder: Path, cache: Path, args: argparse.Namespace, *words: str) -> dict:
-    """Train from files in a process of its own, and return its clocks; ``first_step`` in seconds from its start."""
+    """Train from files in a process of its own, and return its clocks; ``first_step`` in seconds from its start.
+
+    It is ended at ``args.deadline``.
+    """
     sizes, clocks = sizes_of(args), folder / 'clocks.json'
     changes = {
         'data.source': 'list',
@@ -136,7 +143,7 @@ def train(folder: Path, cache: Path, args: argparse.Namespace, *words: str) -> d
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=150,
+        timeout=min(LONGEST_RUN, args.deadline - time.monotonic()),
     )
     if run.returncode:
         raise RuntimeError(f'benchmarks/train.py: {run.stdout.strip().splitlines()[-1]}')

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ BLOCKS = {
 TIME_TABLES = ('time', 'time_embeddings', 'time_embed')
 #: Clips of a training step: one batch, as each size that is tried costs a compilation; halved where memory is short
 BATCHES = dict(base=32, hr=4, l=4)
-#: Ours is measured with this one, too, for its memory, by the model that was compiled for the other
+#: Ours is measured with this one, too, for its memory, by the model that was compiled for the other; the rate is a row
+#: of its own, as no other implementation is measured so
 LARGE_BATCH = dict(base=64)
 INFERENCE_BATCH = 64
 #: How far bfloat16 logits may be apart from ours in float32, as a share of the largest
 TOLERANCE = 0.1
 SHORT_OF_MEMORY = 'out of memory'
+OUT_OF_TIME = 'out of time'
 #: The longest clip is a multiple of so many frames
 STEP = 8
 
@@ -94,6 +97,8 @@ def reason(error: Exception) -> str:
     """Shorten an error message."""
     if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in str(error).lower():
         return SHORT_OF_MEMORY
+    if isinstance(error, subprocess.TimeoutExpired):
+        return OUT_OF_TIME
     return f'{type(error).__name__}: {(str(error).splitlines() or [""])[0][:100]}'.replace('|', '/')
 
 
@@ -163,7 +168,7 @@ def training(variant: str, name: str, args: argparse.Namespace) -> Iterator[Row]
         yield row
     large = 3 if args.tiny else LARGE_BATCH.get(variant)
     if name == 'ours' and large:
-        row = measured_step(step, clip, expected, large, args, f'training {variant}', label)
+        row = measured_step(step, clip, expected, large, args, f'training {variant}, batch {large}', label)
         yield row
         yield Row(f'memory {variant}', label, row.gigabytes, 'GB', large)
 

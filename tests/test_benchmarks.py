@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,7 @@ def test_all_measurements_of_a_gpu_run_from_a_checkout_that_is_not_installed_wit
     environment = dict(os.environ, PYTHONPATH=path, PYTHON=warm.python(), OMP_NUM_THREADS='1')
     # -S: a package that is installed from its checkout is not found
     command = [sys.executable, '-S', ROOT / 'benchmarks/gpu.py', '--device', 'cpu', '--tiny', '--json', 'rows.json']
+    command += ['--minutes', '6']
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stderr[-3000:]
     rows = json.loads(Path(tmp_path, 'rows.json').read_text())
@@ -123,9 +125,42 @@ def test_a_batch_that_does_not_fit_is_halved_and_stays_so(benchmark, monkeypatch
         return step(model, optimizer, clips)
 
     monkeypatch.setattr(module, 'train_step', with_memory_for_one)
-    rows = list(module.training('hr', 'MMAction2', argparse.Namespace(device='cpu', tiny=True, references={})))
+    rows = list(module.training('hr', 'MMAction2', tiny()))
     assert [(row.of, row.batch) for row in rows] == [('MMAction2', 1), ('MMAction2, compiled', 1)]
     assert all(row.figure > 0 for row in rows)
+
+
+def tiny(**more) -> argparse.Namespace:
+    return argparse.Namespace(device='cpu', tiny=True, references={}, **more)
+
+
+def test_ours_with_another_batch_than_its_peers_counts_for_its_memory_alone(benchmark):
+    rows = list(benchmark('gpu_models').training('base', 'ours', tiny()))
+    names = ['training base', 'training base, batch 3', 'memory base']
+    assert [(row.measured, row.batch) for row in rows] == list(zip(names, (2, 3, 3)))
+    table = benchmark('gpu').Table(None, {})
+    table.add(benchmark('gpu_models').Row('product', 'torch.mm', 700.0, 'TFLOP/s'))
+    for row, rate in zip(rows[:2], (100.0, 200.0)):
+        row.figure = rate
+        table.add(row)
+    assert table.figures['training base', 'ours'] == 100
+    assert [row['measured'] for row in table.rows if row.get('share_of_product')] == names[:2]
+
+
+def test_a_training_from_files_ends_when_the_time_of_all_is_over(benchmark, tmp_path):
+    (tmp_path / 'train_list.txt').write_text('')
+    start = time.monotonic()
+    run = benchmark('gpu_loop').loop(tmp_path, tmp_path / 'cache', tiny(deadline=start + 0.5))
+    (row,) = benchmark('gpu_models').attempt(run, 'from files', 'ours')
+    assert (row.measured, row.figure, row.note) == ('from files', None, 'out of time')
+    assert time.monotonic() - start < 30
+
+
+def test_a_file_in_a_folder_that_there_is_not_is_refused_at_once(tmp_path):
+    file = tmp_path / 'none/rows.json'
+    text = run_tool('benchmarks/gpu.py', '--device', 'cpu', '--tiny', '--json', file, fails=True)
+    assert re.search('--json is .*rows.json.*, expected a file in a folder that there is', text)
+    assert 'measured' not in text
 
 
 def test_what_there_is_no_time_for_is_told_with_its_goals(benchmark):
