@@ -70,8 +70,15 @@ def dry_run(config: Config) -> Iterator[str]:
 
     Yields:
         str: Lines to print.
+
+    Raises:
+        ValueError: If the training is not one of so many epochs.
     """
     config = resolve(config)
+    if 'max_epochs' not in (config.get('train_cfg') or {}):
+        raise ValueError(
+            f'train_cfg is {config.get("train_cfg")!r}, but --dry-run needs max_epochs; name a loop over epochs'
+        )
     said = [set_batch(config), set_precision(config)]
     epochs = config.train_cfg.max_epochs
     # gradients that wait take memory: two batches an update show it, however many there are

@@ -105,6 +105,12 @@ def test_short_memory_of_a_cpu_ends_a_dry_run_with_advice(monkeypatch) -> None:
         list(dry_run.dry_run(config))
 
 
+@pytest.mark.parametrize('loop', [dict(type='IterBasedTrainLoop', max_iters=10), None])
+def test_a_training_without_epochs_is_named(loop) -> None:
+    with pytest.raises(ValueError, match='but --dry-run needs max_epochs; name a loop over epochs'):
+        list(dry_run.dry_run(config_of(train_cfg=loop)))
+
+
 def test_a_limit_below_the_machines_memory_is_the_memory(monkeypatch) -> None:
     machine = dry_run.total_memory('main process')
     assert 100 < resident_memory() < machine

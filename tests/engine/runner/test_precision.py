@@ -3,9 +3,11 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from toys import toy_runner
 
 from mmtsf.config import load_config
+from mmtsf.engine.optimizers import Bf16OptimWrapper
 from mmtsf.engine.runner import precision
 from mmtsf.engine.runner.precision import set_precision, set_tf32
 
@@ -49,6 +51,13 @@ def test_a_wrapper_that_a_config_has_chosen_stays_unless_the_word_is_another(car
     config = config_of(type=kind)
     assert set_precision(config) == f'precision: that of optim_wrapper.type={kind!r}'
     assert config.optim_wrapper.type == kind
+    config = config_of(constructor='Several', one=dict(type='OptimWrapper'))
+    del config.optim_wrapper.type
+    before = config.optim_wrapper.to_dict()
+    assert set_precision(config) == "precision: that of optim_wrapper.constructor='Several'"
+    assert config.optim_wrapper == before
+    with pytest.raises(ValueError, match="amp is 'off', but optim_wrapper.constructor is 'Several'"):
+        set_precision(Config(dict(amp='off', optim_wrapper=before)))
     config = config_of('off', type='AmpOptimWrapper', loss_scale=8.0, dtype='float16')
     set_precision(config)
     assert config.optim_wrapper == dict(type='OptimWrapper', clip_grad=dict(max_norm=1.0))
@@ -74,6 +83,39 @@ def test_shipped_configs_say_auto_and_a_config_without_the_word_is_left_alone():
     assert (config.amp, config.tf32) == ('auto', True)
     config = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
     assert set_precision(config) is None
+
+
+@pytest.mark.parametrize('card', ['new'], indirect=True)
+def test_the_word_beats_the_dtype_of_a_wrapper(card):
+    config = config_of('float16', type='AmpOptimWrapper', dtype='bfloat16', loss_scale=8.0)
+    assert 'float16' in set_precision(config)
+    assert config.optim_wrapper == dict(type='AmpOptimWrapper', clip_grad=dict(max_norm=1.0), loss_scale=8.0)
+
+
+@pytest.mark.parametrize('scope', ['mmengine', 'mmaction'])
+def test_a_wrapper_of_another_scope_is_made_ours(scope):
+    config = config_of('bfloat16', _scope_=scope, optimizer=dict(type='SGD', lr=0.1))
+    set_precision(config)
+    wrapper = build_optim_wrapper(torch.nn.Linear(2, 1), config.optim_wrapper)
+    assert type(wrapper) is Bf16OptimWrapper
+
+
+@pytest.mark.parametrize('word', [None, True, 'bf16', ['auto']])
+def test_a_word_for_no_precision_is_named(word):
+    with pytest.raises(ValueError, match='amp is .* expected one of'):
+        set_precision(config_of(word))
+
+
+def test_words_for_tf32_are_checked_before_anything_is_set(tmp_path):
+    before = torch.get_float32_matmul_precision()
+    for word in ('no', None, 2, ''):
+        with pytest.raises(ValueError, match=f'tf32 is {word!r}, expected True, False, on or off'):
+            set_tf32(word)
+    assert torch.get_float32_matmul_precision() == before
+    set_tf32('off')
+    with pytest.raises(ValueError, match="tf32 is 'maybe'"):
+        toy_runner(tmp_path, cfg=dict(tf32='maybe'))
+    torch.set_float32_matmul_precision(before)
 
 
 def test_a_precision_that_is_not_to_be_had_stops_a_training(tmp_path):
