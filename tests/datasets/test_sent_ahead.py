@@ -143,11 +143,17 @@ def test_memory_of_a_batch_is_not_taken_while_it_is_computed_with():
 
 @pytest.mark.gpu
 def test_all_epochs_share_the_stream_of_a_gpu(monkeypatch):
-    made, usual = [], torch.cuda.Stream
-    monkeypatch.setattr(torch.cuda, 'Stream', lambda device: made.append(device) or usual(device))
+    streams, usual = set(), StackedBatch.to
+
+    def to(batch: StackedBatch, device: torch.device) -> StackedBatch:
+        streams.add(torch.cuda.current_stream())
+        return usual(batch, device)
+
+    monkeypatch.setattr(StackedBatch, 'to', to)
     for device in ('cuda', 'cuda:0', 'cuda'):
         list(sent_ahead([batch_of(1)], torch.device(device)))
-    assert len(made) <= 1
+    assert len(streams) == 1
+    assert torch.cuda.current_stream() not in streams
 
 
 @pytest.mark.gpu

@@ -108,7 +108,7 @@ def test_the_index_of_a_seeded_sampler_is_a_plain_number():
 
 #: The thread that pins takes a batch apart that fails there; of a GPU, it needs what PyTorch asks one for
 PINNED = """
-import sys, threading
+import threading
 import torch
 from torch.utils.data import Dataset
 from mmtsf.datasets.loading import VideoLoader, WorkerTable
