@@ -98,6 +98,7 @@ def test_attention_compares_the_kernels_of_a_gpu():
     assert all(re.fullmatch(r' \d+\.\d\d ', row[1]) for row in rows)  # ours
 
 
+@pytest.mark.long
 def test_all_measurements_of_a_gpu_run_from_a_checkout_that_is_not_installed_without_decord(tmp_path):
     (tmp_path / 'decord.py').write_text("raise ModuleNotFoundError('decord')\n")
     path = os.pathsep.join([str(tmp_path), sysconfig.get_path('purelib')])

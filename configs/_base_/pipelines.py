@@ -153,8 +153,7 @@ test_dataloader = dict(
     batch_size=1,
     num_workers='auto',
     sampler=dict(type='SeededSampler', shuffle=False),
-    collate_fn=dict(type='flat_collate'),
-    dataset=dict(_use_='${sources.${data.source}.test}'),
+    dataset=dict(_use_='${sources.${data.source}.test}'),  # one at a time; MMAction2's inferencer takes no collate_fn
 )
 
 train_cfg = dict(type='ResumableTrainLoop', max_epochs='${max_epochs}', val_interval=1)

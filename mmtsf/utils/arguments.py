@@ -80,7 +80,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of :func:`mmtsf.preparation.check_videos.check_all`."""
-    decoders = names_in('mmtsf.datasets.decoders', 'DECODERS', ('pyav', 'decord', 'torchcodec', 'auto'))
+    decoders = names_in('mmtsf.datasets.decoders', 'DECODERS', ('auto', 'decord', 'pyav', 'torchcodec'))
     parser.add_argument('--decoder', choices=decoders, default='pyav')
     add_limits(parser)
     parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')

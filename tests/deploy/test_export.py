@@ -37,7 +37,13 @@ def classifier(config: str = TINY, normalises: bool = False, **changes) -> ClipC
     return ClipClassifier(recognizer.eval(), normalises).eval()
 
 
-@pytest.mark.parametrize('attention', [*SCHEMES, 'DividedAttention-keys'])
+LONG = ('LocalGlobalAttention', 'AxialAttention')
+
+
+@pytest.mark.parametrize(
+    'attention',
+    [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in (*SCHEMES, 'DividedAttention-keys')],
+)
 def test_onnx_of_a_scheme_computes_the_same_for_any_batch_frames_and_size(attention: str, tmp_path: Path) -> None:
     kind, _, cls_token = attention.partition('-')
     model = classifier(attention=dict(type=kind, cls_token=cls_token or 'copies'), num_frames=4)
