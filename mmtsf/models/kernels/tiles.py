@@ -36,12 +36,12 @@ def _dot(x, y, OPERANDS: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def _weights(q, k, scale, local_q, local_k, OPERANDS: tl.constexpr, PRECISION: tl.constexpr):
-    """Softmax of the scores of queries and keys of the same group, zero elsewhere, in float32."""
-    scores = _dot(q, tl.trans(k), OPERANDS, PRECISION) * scale
-    scores = tl.where(local_q[:, None] == local_k[None, :], scores, float('-inf'))
-    weights = tl.exp(scores - tl.max(scores, axis=1)[:, None])
-    return weights / tl.sum(weights, axis=1)[:, None]
+def _weights(x, y, scale, local_x, local_y, KEYS: tl.constexpr, OPERANDS: tl.constexpr, PRECISION: tl.constexpr):
+    """Softmax over the keys' axis of scores of queries and keys of one group, zero elsewhere, in float32."""
+    scores = _dot(x, tl.trans(y), OPERANDS, PRECISION) * scale
+    scores = tl.where(local_x[:, None] == local_y[None, :], scores, float('-inf'))
+    weights = tl.exp(scores - tl.expand_dims(tl.max(scores, axis=KEYS), KEYS))
+    return weights / tl.expand_dims(tl.sum(weights, axis=KEYS), KEYS)
 
 
 @triton.jit(do_not_specialize=['num_groups'])  # which comes with the batch
@@ -83,7 +83,7 @@ def _forward(
     q = tl.load(queries, mask=mask_q, other=0.0)
     k = tl.load(keys + wide, mask=mask_k, other=0.0)
     v = tl.load(keys + 2 * wide, mask=mask_k, other=0.0)
-    weights = _weights(q, k, scale, local_q, local_k, OPERANDS, PRECISION)
+    weights = _weights(q, k, scale, local_q, local_k, 1, OPERANDS, PRECISION)
     out = _dot(weights.to(v.dtype), v, OPERANDS, PRECISION)
     is_cls = (member_q == 0)[:, None] & WITH_CLS
     tl.store(mixed + token_q[:, None] * wide + head * width + channel, out.to(v.dtype), mask=mask_q & ~is_cls)
@@ -140,10 +140,7 @@ def _backward(
             part = tl.load(share + group, mask=valid, other=0.0)
             of_mixed = tl.where(is_cls, of_mixed * part[:, None], of_mixed.to(tl.float32)).to(k.dtype)
         # keys x queries, so that the products have many rows
-        scores = _dot(k, tl.trans(q), OPERANDS, PRECISION) * scale
-        scores = tl.where(local_k[:, None] == local[None, :], scores, float('-inf'))
-        weights = tl.exp(scores - tl.max(scores, axis=0)[None, :])
-        weights = weights / tl.sum(weights, axis=0)[None, :]
+        weights = _weights(k, q, scale, local_k, local, 0, OPERANDS, PRECISION)
         grad_v += _dot(weights.to(k.dtype), of_mixed, OPERANDS, PRECISION)
         of_weights = _dot(v, tl.trans(of_mixed), OPERANDS, PRECISION)
         of_scores = weights * (of_weights - tl.sum(weights * of_weights, axis=0)[None, :]) * scale

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .made_once import made_once
 from .tokens import Grid
 
 
@@ -27,7 +28,6 @@ class RotaryPosition(nn.Module):
             raise ValueError(f'rotary positions need heads of a multiple of 4 channels, not {head_dims}')
         self.head_dims = head_dims
         self.max_frequency = max_frequency
-        self._made: dict[tuple[Grid, str, torch.device], Tensor] = {}
 
     def forward(self, x: Tensor, angles: Tensor) -> Tensor:
         """Turn ``(..., B*G, heads, L, head_dims)`` by angles ``(G, L, head_dims)``."""
@@ -36,32 +36,23 @@ class RotaryPosition(nn.Module):
         return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
 
     def angles(self, grid: Grid, axes: str, device: torch.device) -> Tensor:
-        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added.
+        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added."""
+        return _angles(self.head_dims, self.max_frequency, grid, axes, device)
 
-        They are made once for each grid and device, but in compiled code, which makes them where they are used."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._angles(grid, axes, device)
-        key = (grid, axes, device)
-        if key not in self._made:
-            with torch.inference_mode(False):
-                self._made[key] = self._angles(grid, axes, device)
-        return self._made[key]
 
-    def _angles(self, grid: Grid, axes: str, device: torch.device) -> Tensor:
-        with device:
-            return self._sum(grid, axes)
-
-    def _sum(self, grid: Grid, axes: str) -> Tensor:
-        angles = torch.zeros(*grid, self.head_dims)
+@made_once
+def _angles(head_dims: int, max_frequency: float, grid: Grid, axes: str, device: torch.device) -> Tensor:
+    with device:
+        angles = torch.zeros(*grid, head_dims)
         if 't' in axes:
-            frequencies = 10000 ** (-torch.arange(0, self.head_dims, 2) / self.head_dims)
+            frequencies = 10000 ** (-torch.arange(0, head_dims, 2) / head_dims)
             angles = angles + (torch.arange(grid.t)[:, None] * frequencies.repeat(2))[:, None, None]
-        highest = math.log2(self.max_frequency / 2)
-        frequencies = math.pi * torch.logspace(0, highest, self.head_dims // 4, base=2).repeat_interleave(2)
-        halves = [torch.zeros(grid.h, grid.w, self.head_dims // 2) for _ in 'hw']
+        highest = math.log2(max_frequency / 2)
+        frequencies = math.pi * torch.logspace(0, highest, head_dims // 4, base=2).repeat_interleave(2)
+        halves = [torch.zeros(grid.h, grid.w, head_dims // 2) for _ in 'hw']
         if 'h' in axes:
             halves[0] = halves[0] + torch.linspace(-1, 1, grid.h)[:, None, None] * frequencies
         if 'w' in axes:
             halves[1] = halves[1] + torch.linspace(-1, 1, grid.w)[None, :, None] * frequencies
         angles = angles + torch.cat(halves, dim=-1)
-        return torch.cat([torch.zeros(1, self.head_dims), angles.flatten(0, 2)])
+        return torch.cat([torch.zeros(1, head_dims), angles.flatten(0, 2)])

@@ -6,13 +6,14 @@ outside this file knows that order.
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+
+from .made_once import made_once
 
 
 class Grid(NamedTuple):
@@ -103,17 +104,9 @@ class Grouping:
         lengths = self.axis_lengths(grid)
         return math.prod([lengths[axis] for axis in self.members.split()]) + int(self.with_cls)
 
+    @made_once
     def rows(self, grid: Grid, device: torch.device) -> Tensor:
-        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32.
-
-        They are made once for each grid and device, but in compiled code, which makes them where they are used."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self.find_rows(grid, device)
-        with torch.inference_mode(False):
-            return _made_rows(self, grid, device)
-
-    def find_rows(self, grid: Grid, device: torch.device) -> Tensor:
-        """What :meth:`rows` gives, made anew."""
+        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32."""
         patches = self._numbers(grid, by_group=True, device=device).view(self.num_groups(grid), -1) + 1
         return F.pad(patches, (int(self.with_cls), 0)).int()
 
@@ -169,11 +162,6 @@ class Grouping:
         for axis in wanted:
             number = number * lengths[axis] + places[axis]
         return number
-
-
-@lru_cache(maxsize=64)
-def _made_rows(grouping: Grouping, grid: Grid, device: torch.device) -> Tensor:
-    return grouping.find_rows(grid, device)
 
 
 def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:
