@@ -32,6 +32,14 @@ def test_features_are_the_same_when_compiled(attention: str) -> None:
     assert_close(torch.compile(model, fullgraph=True, backend=BACKEND)(clips), model(clips))
 
 
+@torch.no_grad()
+def test_rotary_positions_break_no_graph() -> None:
+    attention = dict(type='DividedAttention', cls_token='all')
+    model = tiny_backbone(attention, position='rotary', embed_dims=64, num_layers=1)
+    clips = tiny_clips()
+    assert_close(torch.compile(model, fullgraph=True, backend='aot_eager')(clips), model(clips))
+
+
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_gradients_are_the_same_when_compiled(with_cp: bool) -> None:
     model = tiny_backbone('DividedAttention', drop_path_rate=0.5, with_cp=with_cp).train()

@@ -42,17 +42,16 @@ class RotaryPosition(nn.Module):
 
 @made_once
 def _angles(head_dims: int, max_frequency: float, grid: Grid, axes: str, device: torch.device) -> Tensor:
-    with device:
-        angles = torch.zeros(*grid, head_dims)
-        if 't' in axes:
-            frequencies = 10000 ** (-torch.arange(0, head_dims, 2) / head_dims)
-            angles = angles + (torch.arange(grid.t)[:, None] * frequencies.repeat(2))[:, None, None]
-        highest = math.log2(max_frequency / 2)
-        frequencies = math.pi * torch.logspace(0, highest, head_dims // 4, base=2).repeat_interleave(2)
-        halves = [torch.zeros(grid.h, grid.w, head_dims // 2) for _ in 'hw']
-        if 'h' in axes:
-            halves[0] = halves[0] + torch.linspace(-1, 1, grid.h)[:, None, None] * frequencies
-        if 'w' in axes:
-            halves[1] = halves[1] + torch.linspace(-1, 1, grid.w)[None, :, None] * frequencies
-        angles = angles + torch.cat(halves, dim=-1)
-        return torch.cat([torch.zeros(1, head_dims), angles.flatten(0, 2)])
+    angles = torch.zeros(*grid, head_dims, device=device)
+    if 't' in axes:
+        frequencies = 10000 ** (-torch.arange(0, head_dims, 2, device=device) / head_dims)
+        angles = angles + (torch.arange(grid.t, device=device)[:, None] * frequencies.repeat(2))[:, None, None]
+    highest = math.log2(max_frequency / 2)
+    frequencies = math.pi * torch.logspace(0, highest, head_dims // 4, base=2, device=device).repeat_interleave(2)
+    halves = [torch.zeros(grid.h, grid.w, head_dims // 2, device=device) for _ in 'hw']
+    if 'h' in axes:
+        halves[0] = halves[0] + torch.linspace(-1, 1, grid.h, device=device)[:, None, None] * frequencies
+    if 'w' in axes:
+        halves[1] = halves[1] + torch.linspace(-1, 1, grid.w, device=device)[None, :, None] * frequencies
+    angles = angles + torch.cat(halves, dim=-1)
+    return torch.cat([torch.zeros(1, head_dims, device=device), angles.flatten(0, 2)])
