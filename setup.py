@@ -58,6 +58,7 @@ setup(
     packages=find_packages(include=['mmtsf', 'mmtsf.*']),
     package_data={'mmtsf': ['model-index.yml', 'datasets/classes/*.txt']},
     cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['mmtsf = mmtsf.commands:main']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         'torch>=2.11,<2.16',

@@ -10,7 +10,6 @@ while the first steps were slow are thrown away, or they would hide how fast the
 
 import argparse
 import json
-import runpy
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,9 +26,8 @@ from mmtsf.engine.hooks import CheckpointHook
 from mmtsf.engine.launch import prepare
 from mmtsf.engine.profiling import Iterations, measure, peak_memory, without_traces
 from mmtsf.engine.runner.runner import Runner
+from mmtsf.engine.runs import apply_arguments
 from mmtsf.utils.arguments import add_run_arguments
-
-TOOL = Path(__file__).parents[1] / 'tools/train.py'
 
 
 def parse_args() -> argparse.Namespace:
@@ -102,7 +100,7 @@ def run(args: argparse.Namespace) -> tuple[Iterations, FirstStep]:
 def training_config(args: argparse.Namespace) -> Config:
     """Make the config of tools/train.py without validation and checkpoints."""
     config = prepare(args)
-    runpy.run_path(str(TOOL))['apply_arguments'](config, args)
+    apply_arguments(config, args)
     config = resolve(config)
     without_traces(config, config.work_dir, args.iters)
     for name in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator'):

@@ -17,6 +17,7 @@ import warm
 import yaml
 from runs import ROOT, TINY, free_port
 
+from mmtsf.commands import new_command
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 from mmtsf.utils.arguments import parsed
@@ -167,7 +168,9 @@ def commands_of_the_paper() -> list[str]:
 
 @cache
 def tool(name: str) -> dict:
-    """What a tool defines."""
+    """What a tool defines; of one that is a command, the parser's function as ``parse_args``."""
+    if command := re.search(r"^    run\('(\w+)'\)$", (ROOT / name).read_text(), re.MULTILINE):
+        return dict(parse_args=new_command(command[1])[1].parse_args)
     return runpy.run_path(str(ROOT / name))
 
 

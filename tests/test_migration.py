@@ -48,7 +48,9 @@ def exists(key: str, config: Any) -> bool:
 
 @pytest.mark.parametrize('page', PAGES, ids=[page.stem for page in PAGES])
 def test_options_that_a_page_leads_to_exist(page):
-    command_line = ''.join((ROOT / name).read_text() for name in ('tools/train.py', 'mmtsf/utils/arguments.py'))
+    command_line = ''.join(
+        (ROOT / name).read_text() for name in ('mmtsf/commands/train.py', 'mmtsf/utils/arguments.py')
+    )
     for word in cells(page, 1):
         if word.startswith('--'):
             assert f"'{word}'" in command_line, word

@@ -1,0 +1,5 @@
+"""Run a command: ``python -m mmtsf train ...``."""
+
+from mmtsf.commands import main
+
+main()

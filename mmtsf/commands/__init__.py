@@ -1,0 +1,85 @@
+"""Run the commands of the package: ``mmtsf train ...``, and the same as ``tools/train.py ...``.
+
+A command is a module of this package with ``add_arguments(parser)``, ``check(args)``, which raises what can be told at
+once, and ``run(args)``, which returns an exit code or None. The module imports nothing that takes time: ``run`` does.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from mmtsf import __version__
+from mmtsf.utils.arguments import new_parser
+
+from .mistakes import is_mistake
+
+#: Commands, by what they are used for
+COMMANDS = {
+    'train': 'train a model',
+    'test': 'test a model',
+}
+USAGE = 2  # exit code of a mistake, as of argparse
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command that the first word names, and exit."""
+    name, *words = (sys.argv[1:] if argv is None else list(argv)) or ['--help']
+    if name in ('-h', '--help'):
+        print(
+            'usage: mmtsf COMMAND ...\n\nTimeSformer: train, test and use it. mmtsf COMMAND --help has the options.\n'
+        )
+        print('\n'.join(f'  {command:11}{words}' for command, words in COMMANDS.items()))
+        sys.exit()
+    if name == '--version':
+        print(f'mmtsf {__version__}')
+        sys.exit()
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        meant = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(COMMANDS)}'
+        print(f'mmtsf: error: there is no command {name!r}; {meant}', file=sys.stderr)
+        sys.exit(USAGE)
+    run(name, words, f'mmtsf {name}')
+
+
+def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run a command, and exit: with its code, or with 2 and one line where the user made a mistake.
+
+    Args:
+        name (str): One of :data:`COMMANDS`.
+        argv (Sequence[str], optional): Its words. Defaults to None: those of the process.
+        prog (str, optional): What error messages begin with. Defaults to None: the name of the script.
+    """
+    command, parser = new_command(name, prog)
+    args = parser.parse_args(argv)
+    try:
+        command.check(args)
+        code = command.run(args)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # whoever read the output has gone; nothing is left to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        code = USAGE if is_mistake(error) else 1
+        if args.traceback or code != USAGE:
+            traceback.print_exc()
+        else:
+            print(f'{parser.prog}: error: {error}', file=sys.stderr)
+    sys.exit(code)
+
+
+def new_command(name: str, prog: str | None = None) -> tuple[ModuleType, argparse.ArgumentParser]:
+    """Import a command, and make its parser."""
+    command = import_module(f'.{name}', __package__)
+    parser = new_parser(command.__doc__)
+    parser.prog = prog or parser.prog
+    command.add_arguments(parser)
+    shows = bool(os.environ.get('MMTSF_TRACEBACK'))
+    words = 'show where an error comes from; so does MMTSF_TRACEBACK=1'
+    parser.add_argument('--traceback', action='store_true', default=shows, help=words)
+    return command, parser
