@@ -1,6 +1,6 @@
 """Classify the clips of a long video one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from mmaction.models import BaseRecognizer
 from mmengine.dataset import pseudo_collate
 
 from mmtsf.datasets.decoders import VideoReader, times_of
+from mmtsf.datasets.transforms import SampleClips
 
 from .clip_packer import ClipPacker, covering
 from .recognizer import build_pipeline
@@ -27,6 +28,22 @@ class Scene(NamedTuple):
     start: float
     end: float
     scores: np.ndarray
+
+
+class Window(NamedTuple):
+    """A clip of those that cover a video.
+
+    Attributes:
+        start (float): Beginning, as of a :class:`Scene`.
+        end (float): End.
+        numbers (np.ndarray): Numbers of its frames ``(T,)``.
+        frames (list[np.ndarray]): They, RGB ``(H, W, 3)``.
+    """
+
+    start: float
+    end: float
+    numbers: np.ndarray
+    frames: list[np.ndarray]
 
 
 def timeline(
@@ -50,18 +67,34 @@ def timeline(
         Scene: Time and scores of every clip.
     """
     packer = ClipPacker(build_pipeline(model))
-    video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, times=reader.times)
-    clips = covering(model, frame_interval).transform(video)['frame_inds'].reshape(-1, video['clip_len'])
-    frames = map(packer.shrink, reader.stream(np.unique(clips)))
-    packed = map(packer.pack, _in_clips(clips, frames))
-    begins = np.maximum(clips[1:, 0], clips[:-1, -1] + 1)  # the last clip overlaps the one before it
-    bounds = times_of(reader)[[0, *begins, reader.num_frames]].tolist()
-    for first in range(0, len(clips), batch_size):
-        samples = list(islice(packed, batch_size))
+    found = windows(reader, covering(model, frame_interval), packer.shrink)
+    packed = ((window.start, window.end, packer.pack(window.frames)) for window in found)
+    while batch := list(islice(packed, batch_size)):
+        starts, ends, samples = zip(*batch)
         with torch.no_grad():
             results = model.test_step(pseudo_collate(samples))
-        for place, result in enumerate(results, first):
-            yield Scene(bounds[place], bounds[place + 1], result.pred_scores.item.cpu().numpy())
+        for start, end, result in zip(starts, ends, results):
+            yield Scene(start, end, result.pred_scores.item.cpu().numpy())
+
+
+def windows(reader: VideoReader, sampler: SampleClips, shrink: Callable = np.asarray) -> Iterator[Window]:
+    """Read the clips that cover a video, one after the other, of frames that are decoded once.
+
+    Args:
+        reader (VideoReader): An opened video.
+        sampler (SampleClips): From :func:`mmtsf.apis.covering`.
+        shrink (Callable): What is done to a frame before it is kept. Defaults to nothing.
+
+    Yields:
+        Window: Time, numbers and frames of every clip.
+    """
+    video = dict(total_frames=reader.num_frames, avg_fps=reader.fps, times=reader.times)
+    clips = sampler.transform(video)['frame_inds'].reshape(-1, video['clip_len'])
+    frames = map(shrink, reader.stream(np.unique(clips)))
+    begins = np.maximum(clips[1:, 0], clips[:-1, -1] + 1)  # the last clip overlaps the one before it
+    bounds = times_of(reader)[[0, *begins, reader.num_frames]].tolist()
+    for place, held in enumerate(_in_clips(clips, frames)):
+        yield Window(bounds[place], bounds[place + 1], clips[place], held)
 
 
 def _in_clips(clips: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
