@@ -8,12 +8,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-PAGES = ('*.md', 'docs/**/*.md', 'benchmarks/*.md')
+PAGES = ('*.md', 'docs/**/*.md', 'benchmarks/*.md', 'projects/*/*.md')
 #: What pages link to or show
 LINKED = (
     'docs/site.css',
     'docs/images/*',
     'docs/study/*',
+    'docs/notebooks/*.ipynb',
+    'projects/*/*/*.py',
     'configs/**/*.py',
     'mmtsf/model-index.yml',
     'requirements/*.txt',

@@ -1,5 +1,6 @@
 """Tools, run as a user would run them."""
 
+import json
 import os
 import socket
 import subprocess
@@ -59,3 +60,14 @@ def options(motion: Path, **changes) -> list[str]:
         **changes,
     }
     return ['--cfg-options', *(f'{key}={value}' for key, value in small.items())]
+
+
+def write_json(motion: Path, folder: Path) -> None:
+    """Make a folder of motion videos with ``videos.json``, as the data set of projects/example reads it."""
+    folder.mkdir()
+    videos = []
+    for split in ('train', 'val', 'test'):
+        (folder / split).symlink_to(motion / split)
+        paths = sorted(path.relative_to(motion) for path in (motion / split).glob('*/*.mp4'))
+        videos += [{'path': str(path), 'class': path.parent.name, 'split': split} for path in paths]
+    (folder / 'videos.json').write_text(json.dumps({'videos': videos}))

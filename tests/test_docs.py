@@ -1,6 +1,8 @@
 """Every command of the README and the docs runs, in the order in which it stands there."""
 
+import ast
 import csv
+import json
 import os
 import re
 import runpy
@@ -8,14 +10,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 import torch
 import warm
 import yaml
-from runs import ROOT, TINY, free_port
+from runs import ROOT, TINY, free_port, write_json
 
 from mmtsf.commands import new_command
 from mmtsf.config import load_config
@@ -27,7 +29,9 @@ DOCS = [
     ROOT / 'CONTRIBUTING.md',
     *sorted(ROOT.glob('docs/**/*.md')),
     *sorted(ROOT.glob('benchmarks/*.md')),
+    *sorted(ROOT.glob('projects/*/README.md')),
 ]
+GUIDES = ROOT / 'docs/guides'
 PAPER = ROOT / 'docs/paper.md'
 #: Commands that are not run here, and why
 UNTRIED = {
@@ -38,6 +42,7 @@ UNTRIED = {
     'source .venv/bin/activate': 'this test runs in that environment',
     'bash tools/install.sh demo': 'the same',
     'bash tools/install.sh analysis': 'the same',
+    'pip install --no-deps projects/example': 'it changes the environment; the guide has it in PYTHONPATH',
 }
 #: Changes that make a training of days one of seconds
 SMALL = {
@@ -69,10 +74,10 @@ def commands_of(document: Path) -> list[str]:
 @pytest.fixture
 def workshop(motion, tiny_checkpoint, tmp_path) -> Path:
     """Folder with the project's configs and tools, a checkpoint, and videos of two classes with lists."""
-    for name in ('configs', 'tools'):
+    for name in ('configs', 'tools', 'projects'):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / 'data').mkdir()
-    (tmp_path / 'data/motion').symlink_to(motion)  # as make_motion.py would have made it
+    (tmp_path / 'data/motion').symlink_to(motion)  # as mmtsf motion would have made it
     (tmp_path / 'tiny.pth').symlink_to(tiny_checkpoint)
     videos = tmp_path / 'videos'
     videos.mkdir()
@@ -82,6 +87,9 @@ def workshop(motion, tiny_checkpoint, tmp_path) -> Path:
         rows = [f'{label}/{i:04}.mp4,{label}\n' for label in ('left', 'right') for i in range(8)]
         (videos / f'{split}.csv').write_text(''.join(rows))
     (videos / 'classes.txt').write_text('left\nright\n')
+    [config] = [code for code in blocks('python', GUIDES / 'own_model.md') if code.startswith('_base_')]
+    (tmp_path / 'my_model.py').write_text(config)
+    write_json(motion, tmp_path / 'videos_json')
     return tmp_path
 
 
@@ -100,23 +108,37 @@ def small(command: str, motion: Path) -> list[str]:
     words = shlex.split(re.sub(r'(\.py|\.pth) 8$', r'\1 2', command))
     if 'quickstart' in command:
         return [*words, '--epochs', '1', '--videos', '8', '2', '3']
-    if 'make_motion' in command:
+    if re.search('make_motion|mmtsf motion', command):
         return [*words, '--videos', '8', '2', '3']
-    if not re.search('train|test|visualize', words[1]):
+    if 'tiny.pth' in command or not re.search('train|test|visualize|attention', words[1]):
         return words
-    if 'tiny.pth' in command:
-        return words
-    if 'visualize' in command:  # the config that its training left
+    if re.search('visualize|mmtsf attention', command):  # the config that its training left
         config = Path(words[3])
         words[3] = f'work_dirs/{config.stem}/{config.name}'
         return words
     changes = dict(SMALL)
-    if 'tiny' not in command:
+    if not re.search('tiny|my_model|example', command):
         changes['start'] = 'None'  # nothing is fetched
     if 'data.' not in command and '_k600' in command:
         changes |= {'data.source': 'folder', 'data.root': motion, 'data.num_classes': 4}
     given = [] if '--cfg-options' in words else ['--cfg-options']
     return [*words, *given, *(f'{key}={value}' for key, value in changes.items() if f'{key}=' not in command)]
+
+
+#: The first document that has a command: there it runs
+FIRST = {command: document for document in reversed(DOCS) for command in commands_of(document)}
+
+
+def run_here(document: Path) -> list[str]:
+    """Commands of a document that no document before it has, and trainings whose results these read."""
+    commands = [command for command in commands_of(document) if command not in UNTRIED]
+    new = [FIRST[command] == document or command.startswith('export ') for command in commands]
+    last = max((place for place, command in enumerate(commands) if new[place] and 'work_dirs/' in command), default=0)
+    return [
+        command
+        for place, command in enumerate(commands)
+        if new[place] or (place < last and re.search(r'train(\.py|\.sh)? ', command) and '--dry-run' not in command)
+    ]
 
 
 def warm_venv(folder: Path) -> Path:
@@ -127,17 +149,28 @@ def warm_venv(folder: Path) -> Path:
         if not path.name.startswith('python'):
             (folder / path.relative_to(real)).symlink_to(path)
     (folder / 'bin/python').symlink_to(warm.python())
+    (folder / 'bin/mmtsf').unlink(missing_ok=True)
+    (folder / 'bin/mmtsf').write_text(f'#!/bin/sh\nexec {folder}/bin/python -m mmtsf "$@"\n')
+    (folder / 'bin/mmtsf').chmod(0o755)
     return folder
 
 
-@pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
-def test_every_command_of_a_document_runs(document, workshop, motion):
-    venv = warm_venv(workshop / 'venv')
+def warm_environment(folder: Path) -> dict[str, str]:
+    """An environment in which commands of the package start in milliseconds."""
+    venv = warm_venv(folder / 'venv')
     path = f'{venv}/bin:{os.environ["PATH"]}'
-    environment = dict(os.environ, PATH=path, PYTHON=f'{venv}/bin/python', OMP_NUM_THREADS='1', VENV=str(venv))
-    readme = [] if document.name == 'README.md' else [small(command, motion) for command in commands_of(DOCS[0])]
-    for command in commands_of(document):
-        if command in UNTRIED or small(command, motion) in readme and 'train.py' not in command:
+    return dict(os.environ, PATH=path, PYTHON=f'{venv}/bin/python', OMP_NUM_THREADS='1', VENV=str(venv))
+
+
+@pytest.mark.parametrize(
+    'document', [path for path in DOCS if run_here(path)], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_command_of_a_document_runs(document, workshop, motion):
+    environment = warm_environment(workshop)
+    for command in run_here(document):
+        if command.startswith('export '):
+            name, _, value = command.removeprefix('export ').partition('=')
+            environment[name] = value
             continue
         if 'train' in command and '--resume' not in command:  # which checkpoints of an earlier command would keep out
             shutil.rmtree(workshop / 'work_dirs', ignore_errors=True)
@@ -151,6 +184,38 @@ def test_every_command_of_a_document_runs(document, workshop, motion):
             timeout=400,
         )
         assert result.returncode == 0, f'{command}\n{result.stdout[-3000:]}'
+
+
+NOTEBOOK = ROOT / 'docs/notebooks/start.ipynb'
+
+
+def cells_of(notebook: Path) -> list[str]:
+    """Code cells of a notebook."""
+    cells = json.loads(notebook.read_text())['cells']
+    return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, capfd):
+    """Its cells, with lines for the shell as Jupyter takes them; with fewer videos and epochs."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in warm_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    names = dict(shell=partial(subprocess.run, shell=True, check=True))
+    for cell in cells_of(NOTEBOOK):
+        code = re.sub(r'^(\s*)!(.*)$', r"\1shell(f'\2')", cell, flags=re.MULTILINE)
+        code = re.sub(r'^(\s*)%pip .*$', r'\1pass', code, flags=re.MULTILINE)
+        for number, less in (('VIDEOS = 100', 'VIDEOS = 4'), ('EPOCHS = 25', 'EPOCHS = 1')):
+            code = code.replace(number, less)
+        exec(code, names)
+    assert re.search(r'videos/test/left/0000.mp4: \w+ \(\d+%\)', capfd.readouterr().out)
+    assert names['EPOCHS'] == 1
+    assert names['VIDEOS'] == 4
+
+
+def test_the_notebook_installs_the_package_in_colab():
+    first = cells_of(NOTEBOOK)[0]
+    assert "if 'google.colab' in sys.modules" in first
+    assert '%pip install' in first
 
 
 @pytest.mark.parametrize('document', DOCS, ids=[str(path.relative_to(ROOT)) for path in DOCS])
@@ -275,13 +340,62 @@ def test_every_file_that_a_document_names_exists():
             assert (ROOT / name).exists() or (ROOT / 'configs' / name).exists(), f'{document.name} names {name}'
 
 
-def test_costs_in_the_readme_are_those_of_the_zoo():
+def test_costs_in_the_readme_and_the_paper_are_those_of_the_zoo():
     """Which its own test computes."""
-    readme, zoo = ((ROOT / name).read_text() for name in ('README.md', 'docs/zoo.md'))
+    readme, zoo = (ROOT / 'README.md').read_text(), (ROOT / 'docs/zoo.md').read_text()
     rows = [line.split('|') for line in zoo.splitlines() if '_k400.py' in line and '.pth' not in line.split('|')[1]]
     costs = {row[4].split()[-1] for row in rows if len(row) > 6}
     assert len(costs) == 7
-    assert all(f'{cost} G' in readme for cost in costs)
+    assert all(f'{cost} G' in readme + PAPER.read_text() for cost in costs)
+    assert all(f'{cost} G' in readme for cost in ('195.8', '1702.7', '2379.9'))
+
+
+def test_the_readme_is_short_and_begins_with_a_picture():
+    lines = (ROOT / 'README.md').read_text().splitlines()
+    assert len(lines) <= 120
+    assert any(line.startswith('![') for line in lines[:15])
+
+
+def texts_of_the_code() -> str:
+    """All texts in the Python code, with a form feed where a value stands."""
+    found = []
+    for path in [*ROOT.glob('mmtsf/**/*.py'), *ROOT.glob('tools/**/*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append(''.join(part.value if isinstance(part, ast.Constant) else '\f' for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return '\n'.join(found)
+
+
+def test_the_messages_that_troubleshooting_explains_exist():
+    page = (GUIDES / 'troubleshooting.md').read_text().partition('## Messages of other packages')[0]
+    messages = re.findall(r'^\| `(.+?)` \|', page, re.MULTILINE)
+    assert len(messages) > 50
+    code = texts_of_the_code()
+    missing = [
+        message
+        for message in messages
+        if not all(part.strip() in code for part in re.split(r'\.\.\.|\$\{', message) if len(part.strip()) > 5)
+    ]
+    assert not missing
+
+
+def test_the_files_that_the_guide_quotes_are_quoted_exactly():
+    quoted = re.findall(r'```python title="(\S+)"\n(.*?)```', (GUIDES / 'own_parts.md').read_text(), re.DOTALL)
+    assert len(quoted) == 9
+    for name, code in quoted:
+        assert code in (ROOT / name).read_text(), name
+
+
+def test_the_citation_file_names_the_paper_and_is_complete():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert {'cff-version', 'message', 'title', 'authors'} <= set(citation)
+    paper = citation['preferred-citation']
+    assert {'type', 'title', 'authors', 'year'} <= set(paper)
+    bibtex = (GUIDES / 'citing.md').read_text()
+    assert paper['title'] in bibtex
+    assert ' and '.join(f'{author["family-names"]}, {author["given-names"]}' for author in paper['authors']) in bibtex
 
 
 def test_the_tree_in_the_docs_names_the_folders_that_there_are():
