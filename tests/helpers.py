@@ -77,5 +77,5 @@ def hugging_face_model(**changes) -> nn.Module:
     import transformers
 
     sizes = dict(num_frames=4, image_size=48, hidden_size=48, num_attention_heads=4, num_hidden_layers=2, num_labels=7)
-    config = transformers.TimesformerConfig(intermediate_size=4 * 48, **sizes | changes)
+    config = transformers.TimesformerConfig(**dict(sizes, intermediate_size=4 * 48) | changes)
     return randomise(transformers.TimesformerForVideoClassification(config)).eval()

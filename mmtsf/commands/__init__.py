@@ -22,6 +22,9 @@ from .mistakes import is_mistake
 COMMANDS = {
     'train': 'train a model',
     'test': 'test a model',
+    'convert': 'convert weights between formats',
+    'export': 'write a model as ONNX or for torch.export',
+    'flops': 'count parameters and multiply-accumulates',
 }
 USAGE = 2  # exit code of a mistake, as of argparse
 

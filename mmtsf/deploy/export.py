@@ -1,20 +1,29 @@
 """Models for other runtimes: ONNX, torch.export, int8."""
 
 import statistics
+import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmaction.models import BaseRecognizer
 from torch import Tensor, nn
+
+from mmtsf.registry import DATASETS
 
 from .fuse import fuse_backbone
 
 #: Axes of clips (B, 3, T, H, W) that an export may leave open, and their names
 DYNAMIC_AXES = {0: 'batch', 2: 'frames', 3: 'height', 4: 'width'}
+
+#: Logits of an export may differ by this much
+TOLERANCE = 1e-4
+#: Clips on which int8 is compared
+MOST_CLIPS = 100
 
 
 class ClipClassifier(nn.Module):
@@ -45,6 +54,75 @@ class ClipClassifier(nn.Module):
         """Random clips of the kind that it takes."""
         clips = torch.randint(0, 256, (batch, 3, num_frames, height, width), dtype=torch.uint8)
         return clips if self.normalises else (clips.float() - self.mean) / self.std
+
+
+def write_export(
+    recognizer: BaseRecognizer,
+    out: Path,
+    form: str = 'onnx',
+    dynamic: bool = False,
+    normalises: bool = False,
+    int8: bool = False,
+) -> Iterator[str]:
+    """Export a recognizer, and write the file if its outputs are the recognizer's.
+
+    Args:
+        recognizer (BaseRecognizer): From :func:`mmtsf.apis.init_recognizer`, on the CPU; it is fused.
+        out (Path): File to write.
+        form (str): ``'onnx'``, or ``'torch'`` for ``torch.export``. Defaults to ``'onnx'``.
+        dynamic (bool): Whether frames, height and width are open, as the batch always is. Defaults to False.
+        normalises (bool): Whether it takes uint8 frames. Defaults to False.
+        int8 (bool): Whether weights are quantised, and compared on clips of the validation set. Defaults to False.
+
+    Raises:
+        RuntimeError: If the outputs differ; nothing is written then.
+
+    Yields:
+        str: What was compared and written.
+    """
+    model = ClipClassifier(recognizer, normalises).eval()
+    examples = _examples(model, recognizer.cfg.model.backbone, dynamic)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        part = Path(folder, out.name)
+        (export_onnx if form == 'onnx' else export_torch)(model, examples[0], part, dynamic)
+        difference = largest_difference(model, exported(part, form), examples)
+        sizes = ', '.join('x'.join(map(str, clips.shape)) for clips in examples)
+        yield f'largest difference of logits {difference:.1e} on clips {sizes}'
+        if not difference <= TOLERANCE:
+            raise RuntimeError(
+                f'the export differs by {difference:.1e}, more than {TOLERANCE:.0e}; nothing was written'
+            )
+        if int8:
+            part, words = _as_int8(model, part, DATASETS.build(recognizer.cfg.val_dataloader.dataset))
+            yield words
+        for file in part.parent.glob(f'{part.name}*'):  # weights of a large model lie in a second file
+            file.replace(out.with_name(file.name.replace(part.name, out.name)))
+    yield f'wrote {out}'
+
+
+def _examples(model: ClipClassifier, backbone: dict, dynamic: bool) -> list[Tensor]:
+    """Make clips of the model's own size, of another batch, and with ``dynamic`` of other frames and sizes."""
+    size, patch = backbone['img_size'], backbone['patch_size']
+    height, width = (size, size) if isinstance(size, int) else size
+    frames = backbone['num_frames']
+    examples = [model.example(2, frames, height, width), model.example(3, frames, height, width)]
+    if dynamic:
+        examples.append(model.example(1, 2 * frames, height + 2 * patch, width))
+    return examples
+
+
+def _as_int8(model: ClipClassifier, path: Path, dataset: Any) -> tuple[Path, str]:
+    """Quantise to int8; return the file, and agreement and speed on real clips in words."""
+    target = path.with_name(f'int8-{path.name}')
+    quantize(path, target)
+    step = max(len(dataset) // MOST_CLIPS, 1)
+    samples = [dataset[index]['inputs'] for index in range(0, len(dataset), step)]
+    clips = [view.byte() if model.normalises else (view.float() - model.mean) / model.std for view in samples]
+    batches = [torch.cat(clips[first : first + 4]) for first in range(0, len(clips), 4)]
+    agreement, faster = compare(OnnxClassifier(path), OnnxClassifier(target), batches)
+    words = f'the same top-1 on {agreement:.1%} of {len(clips)} real clips, {faster:.2f} times as fast as fp32'
+    return target, f'int8: {words}'
 
 
 @torch.no_grad()

@@ -5,8 +5,12 @@ from collections import Counter
 import torch
 from mmaction.models import BaseRecognizer
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
 
 
 def part_of(name: str) -> str:
@@ -23,6 +27,20 @@ def part_of(name: str) -> str:
         if {'cls_head', 'TimeSformerHead'} & set(words)
         else 'norm'
     )
+
+
+def costs_of(path: str, options: dict | None = None) -> tuple[Counter[str], Counter[str]]:
+    """Count the parameters and the multiply-accumulates of a config's model, by its parts.
+
+    Args:
+        path (str): Config file, or name of a shipped config.
+        options (dict, optional): Changes by dotted keys. Defaults to None.
+    """
+    init_default_scope('mmtsf')
+    config = load_config(path, options)
+    with torch.device('meta'):
+        model = MODELS.build(config.model).eval()
+    return count_parameters(model), count_macs(model, config)
 
 
 def count_parameters(model: nn.Module) -> Counter[str]:

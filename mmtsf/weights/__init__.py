@@ -5,12 +5,14 @@ from .classes import classes_of
 from .finite import not_finite
 from .geometry import Geometry
 from .load import load_weights
+from .preprocessing import Preprocessing
 from .pretrained import Pretrained
 from .read import read_checkpoint
 from .translate import Weights, translate, translate_back
 
 __all__ = [
     'Geometry',
+    'Preprocessing',
     'Pretrained',
     'Weights',
     'backbone_config',

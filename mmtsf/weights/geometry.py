@@ -1,6 +1,7 @@
 """Parse a file's model options as data: numbers within stated ranges, and names of this package."""
 
 import reprlib
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -27,7 +28,12 @@ HUGGING_FACE_NAMES = {
     'num_hidden_layers': 'num_layers',
     'num_attention_heads': 'num_heads',
     'layer_norm_eps': 'norm_eps',
+    'drop_path_rate': 'drop_path_rate',
+    'initializer_range': 'init_std',
 }
+#: Its tasks: one label a video, or several
+PROBLEMS = (None, 'single_label_classification', 'multi_label_classification')
+DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob')
 Part = TypeVar('Part')
 
 
@@ -171,11 +177,26 @@ def hugging_face_options(config: dict, scheme: str) -> dict:
     Raises:
         ValueError: If it tells of another model than its weights, or of one that we do not have.
     """
-    for name, value in (('hidden_act', 'gelu'), ('attention_type', ATTENTION_TYPES[scheme]), ('num_channels', 3)):
+    for name, value in (
+        ('model_type', 'timesformer'),
+        ('hidden_act', 'gelu'),
+        ('attention_type', ATTENTION_TYPES[scheme]),
+        ('num_channels', 3),
+    ):
         if (there := config.get(name, value)) != value:
             raise ValueError(f'config.json has {name} {reprlib.repr(there)}, expected {value!r} for these weights')
+    if config.get('problem_type') not in PROBLEMS:
+        raise ValueError(f'config.json has problem_type {reprlib.repr(config["problem_type"])}, expected {PROBLEMS}')
+    if dropped := [name for name in DROPOUTS if config.get(name, 0) != 0]:
+        warnings.warn(
+            f'config.json has {dropped[0]} {reprlib.repr(config[dropped[0]])}, which has no place here: predictions '
+            'are the same, but a training drops no activations',
+            stacklevel=2,
+        )
     options: dict[str, Any] = dict(num_heads=12)
     options |= {ours: config[name] for name, ours in HUGGING_FACE_NAMES.items() if name in config}
+    if isinstance(patch := options.get('patch_size'), list) and len(patch) == 2 and patch[0] == patch[1]:
+        options['patch_size'] = patch[0]
     options['attention'] = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
     try:
         geometry = Geometry.parse(options).config()

@@ -6,9 +6,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtsf.models.layers import AttentionStep
 from mmtsf.utils.text import shorten
 
 from .load_report import Report
+from .preprocessing import Preprocessing
 from .translate import Weights
 
 HEAD = 'cls_head.'
@@ -59,6 +61,7 @@ def load_weights(
     state, report = dict(weights.state), Report(matched=weights.report.matched, unused=list(weights.report.unused))
     if prefix:
         state = {key: value for key, value in state.items() if not key.startswith(HEAD)}
+    _check_told(weights, model)
     _name_image_step(state, target)
     if may_start_fresh:
         _drop_other_head(state, target)
@@ -69,6 +72,38 @@ def load_weights(
     _check(state, target, report)
     model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)
     return report
+
+
+def _check_told(weights: Weights, model: nn.Module) -> None:
+    """Refuse a model that computes something else with the same weights, as far as their file tells."""
+    told = weights.options if isinstance(weights.options, dict) else {}
+    for name, has in _of_backbone(getattr(model, 'backbone', model)).items():
+        if name in told and told[name] != has:
+            raise ValueError(
+                f'the checkpoint is of a model with {name} {told[name]}, and this one has {has}; set '
+                f'model.backbone.{name}={told[name]}'
+            )
+    pixels: Any = getattr(model, 'data_preprocessor', None)
+    if weights.preprocessing and hasattr(pixels, 'mean'):
+        means, stds = (tuple(values.flatten().tolist()) for values in (pixels.mean, pixels.std))
+        if not weights.preprocessing.is_as(Preprocessing(means, stds, pixels.to_rgb)):
+            raise ValueError(
+                f'the checkpoint is of a model with other pixels than this one; set {weights.preprocessing.options()}'
+            )
+    head = getattr(model, 'cls_head', None)
+    if weights.multi_class is not None and getattr(head, 'multi_class', weights.multi_class) != weights.multi_class:
+        raise ValueError(
+            f'the checkpoint is of a model whose videos have {"several labels" if weights.multi_class else "one label"}'
+            f' each, and this one is not; set data.multi_class={weights.multi_class}'
+        )
+
+
+def _of_backbone(backbone: nn.Module) -> dict[str, Any]:
+    """Return options that tensors do not tell, of a backbone that has them."""
+    steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
+    if not steps:
+        return {}
+    return dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
 
 
 def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from mmtsf.utils.text import shorten, without_secrets
 
 from .archive import Refused, open_archive
+from .preprocessing import NESTED, PROCESSOR, PROCESSORS
 from .sources import MOST_HEADER, is_web_page, local_path
 from .torch_file import read_torch_file
 from .translate import MOST_WEIGHTS
@@ -52,6 +53,8 @@ def read_checkpoint(filename: str, map_location: Any = 'cpu') -> dict:
     path = local_path(filename)
     if path.is_dir():
         return _read_hugging_face(path, map_location)
+    if _is_of_hugging_face(path):
+        return _read_hugging_face(path.parent, map_location, path)
     again = '' if path == Path(filename).expanduser() else f'; remove it to fetch {without_secrets(filename)} again'
     return _read_file(path, map_location, again)
 
@@ -129,18 +132,33 @@ def parse_json(text: str | bytes) -> dict:
     return value
 
 
-def _read_hugging_face(folder: Path, map_location: Any) -> dict:
+def _is_of_hugging_face(file: Path) -> bool:
+    """Return whether a file lies in a folder of TimeSformer's as Hugging Face saves it, whose config tells more."""
+    if file.name not in (*HUGGING_FACE_FILES, *HUGGING_FACE_INDEXES):
+        return False
+    config = file.with_name(HUGGING_FACE_CONFIG)
+    return config.is_file() and _read_json(config).get('model_type') == 'timesformer'
+
+
+def _read_hugging_face(folder: Path, map_location: Any, file: Path | None = None) -> dict:
     config = folder / HUGGING_FACE_CONFIG
     names = (*HUGGING_FACE_FILES, *HUGGING_FACE_INDEXES)
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    file = file or next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None or not config.is_file():
         lacks = HUGGING_FACE_CONFIG if file else ' or '.join(HUGGING_FACE_FILES)
         raise ValueError(
             f'{folder} is a folder without {lacks}; expected a checkpoint file, or a folder as Hugging Face saves it'
         )
-    told = _read_json(config)
-    shards = file.name in HUGGING_FACE_INDEXES
-    return dict(state_dict=(_read_shards if shards else _read_state)(file, map_location), huggingface=told)
+    read = _read_shards if file.name in HUGGING_FACE_INDEXES else _read_state
+    told, processors = _read_json(config), _read_processors(folder)
+    return dict(state_dict=read(file, map_location), huggingface=told, processors=processors)
+
+
+def _read_processors(folder: Path) -> dict[str, dict]:
+    """Return what the processors of a folder are told, by their files."""
+    told = {name: _read_json(folder / name) for name in PROCESSORS if (folder / name).is_file()}
+    nested = _read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
+    return told | {f'{PROCESSOR}: {name}': nested[name] for name in NESTED if isinstance(nested.get(name), dict)}
 
 
 def _read_json(path: Path) -> dict:

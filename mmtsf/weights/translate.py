@@ -16,6 +16,7 @@ from .finite import not_finite
 from .geometry import hugging_face_options
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
+from .preprocessing import Preprocessing, from_hugging_face
 
 #: Where checkpoints keep their weights
 CONTAINERS = (
@@ -46,6 +47,8 @@ class Weights:
         options (dict): Backbone options that the file tells besides its tensors; of our own files as they stand there,
             which :func:`backbone_config` does not trust.
         report (Report): What became of its keys.
+        preprocessing (Preprocessing, optional): How frames become its input, if the file tells.
+        multi_class (bool, optional): Whether a video may have several labels, if the file tells.
     """
 
     state: State
@@ -53,6 +56,8 @@ class Weights:
     scheme: str
     options: dict = field(default_factory=dict)
     report: Report = field(default_factory=Report)
+    preprocessing: Preprocessing | None = None
+    multi_class: bool | None = None
 
 
 def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...] = ()) -> Weights:
@@ -72,9 +77,11 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         if 'fused' in inner or 'backbone.fused' in inner:
             raise ValueError(FUSED_WEIGHTS)
         meta = checkpoint.get('meta')
-        known = meta.get('backbone', {}) if isinstance(meta, dict) else {}
+        known = meta if isinstance(meta, dict) else {}
         inner = {rename(key): value for key, value in _with_prefix(inner, 'backbone.').items()}
-        weights = Weights(inner, OURS, '', known, Report(matched=len(state)))
+        weights = Weights(inner, OURS, '', known.get('backbone', {}), Report(matched=len(state)))
+        if known.get('preprocessing') is not None:
+            weights.preprocessing = Preprocessing.parse(known['preprocessing'])
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
@@ -99,7 +106,10 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         )
     _split_positions(best.state)
     if best.origin == 'huggingface' and 'huggingface' in checkpoint:
-        best.options.update(hugging_face_options(checkpoint['huggingface'], best.scheme))
+        config = checkpoint['huggingface']
+        best.options.update(hugging_face_options(config, best.scheme))
+        best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), config.get('image_size'))
+        best.multi_class = config.get('problem_type') == 'multi_label_classification'
     return _checked(best)
 
 

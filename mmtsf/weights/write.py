@@ -12,6 +12,7 @@ from mmtsf.utils.text import shorten
 
 from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
 from .origins import ORIGINS, State
+from .preprocessing import Preprocessing, to_hugging_face
 from .sources import checksum
 from .translate import translate_back
 
@@ -24,7 +25,8 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
 
     Args:
         state (dict[str, Tensor]): Weights by our names.
-        meta (dict): ``backbone``, its config; ``classes``, names of the classes, if known.
+        meta (dict): ``backbone``, its config; ``classes``, names of the classes, ``preprocessing``, how frames become
+            its input (:class:`Preprocessing`), ``multi_class``, if known.
         path (Path): A ``.pth``, ``.pyth`` or ``.safetensors`` file; for ``huggingface`` a folder.
         to (str): Format, one of ``FORMATS``. Defaults to ``'mmtsf'``.
 
@@ -36,14 +38,7 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
     """
     state = {key: value.contiguous() for key, value in state.items()}
     if to == 'huggingface':
-        config = hugging_face_config(state, meta)
-        path.mkdir(parents=True, exist_ok=True)
-        weights = path / 'model.safetensors'
-        with written_whole(weights) as part:
-            save_file(_translated(state, meta, to), part, metadata=dict(format='pt'))
-        with written_whole(path / 'config.json') as part:
-            part.write_text(json.dumps(config, indent=2))
-        return [weights, path / 'config.json', _write_checksum(weights)]
+        return _write_hugging_face(state, meta, path)
     if path.suffix not in ('.pth', '.pyth', '.safetensors'):
         raise ValueError(f'{path} ends in {path.suffix!r}, expected .pth, .pyth or .safetensors')
     if to == 'released':
@@ -55,6 +50,24 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
         else:
             torch.save(dict(model_state=state) if to == 'released' else dict(state_dict=state, meta=meta), part)
     return [path, _write_checksum(path)]
+
+
+def _write_hugging_face(state: State, meta: dict, folder: Path) -> list[Path]:
+    """Write the model and the processors that ``transformers.pipeline('video-classification')`` wants."""
+    config, told = hugging_face_config(state, meta), Preprocessing.parse(meta.get('preprocessing') or {})
+    if told.to_rgb:  # the format has RGB frames only: its patch embedding takes them in the other order
+        patch = 'backbone.embedding.patch.weight'
+        state = state | {patch: state[patch].flip(1).contiguous()}
+        told = replace(told, mean=told.mean[::-1], std=told.std[::-1], to_rgb=False)
+    texts = {'config.json': config} | to_hugging_face(told, config['image_size'])
+    weights = folder / 'model.safetensors'
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(weights) as part:
+        save_file(_translated(state, meta, 'huggingface'), part, metadata=dict(format='pt'))
+    for name, text in texts.items():
+        with written_whole(folder / name) as part:
+            part.write_text(json.dumps(text, indent=2))
+    return [weights, *(folder / name for name in texts), _write_checksum(weights)]
 
 
 def hugging_face_config(state: State, meta: dict) -> dict:
@@ -87,6 +100,7 @@ def hugging_face_config(state: State, meta: dict) -> dict:
         drop_path_rate=0,
         layer_norm_eps=geometry.norm_eps,
         qkv_bias=geometry.attention.qkv_bias,
+        **(dict(problem_type='multi_label_classification') if meta.get('multi_class') else {}),
         id2label=dict(enumerate(classes)),
         label2id={name: label for label, name in enumerate(classes)},
     )

@@ -1,15 +1,14 @@
 """Exports of every scheme and variant against the model itself, in onnxruntime and in torch.export."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import SCHEMES
 from mmaction.structures import ActionDataSample
-from runs import ROOT, TINY
+from runs import TINY
 
+from mmtsf.commands import new_command
 from mmtsf.config import load_config
 from mmtsf.deploy.export import (
     ClipClassifier,
@@ -93,8 +92,8 @@ def test_onnx_of_a_variants_geometry_computes_the_same(variant: str, shape: tupl
 
 
 @pytest.fixture
-def export(monkeypatch, capsys, tmp_path):
-    """The tool, in this process, on a checkpoint of the small model; returns what it prints."""
+def export(capsys, tmp_path):
+    """The command, in this process, on a checkpoint of the small model; returns what it prints."""
     recognizer = MODELS.build(load_config(TINY).model)
     recognizer.init_weights()
     for name, parameter in recognizer.named_parameters():
@@ -103,8 +102,10 @@ def export(monkeypatch, capsys, tmp_path):
     torch.save(dict(state_dict=recognizer.state_dict()), tmp_path / 'model.pth')
 
     def run(*words: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['export.py', TINY, str(tmp_path / 'model.pth'), *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+        command, parser = new_command('export')
+        args = parser.parse_args([TINY, str(tmp_path / 'model.pth'), *map(str, words)])
+        command.check(args)
+        command.run(args)
         return capsys.readouterr().out
 
     return run

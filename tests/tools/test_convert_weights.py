@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import SHARED, hugging_face_model, tiny_backbone
-from runs import ROOT
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mmtsf.commands import new_command
 from mmtsf.registry import MODELS
 from mmtsf.weights import backbone_config, read_checkpoint, translate
 from mmtsf.weights.write import write
@@ -21,12 +19,14 @@ transformers = pytest.importorskip('transformers')
 
 
 @pytest.fixture
-def convert(monkeypatch, capsys):
-    """The tool, in this process: returns what it prints."""
+def convert(capsys):
+    """The command, in this process: returns what it prints."""
 
     def run(*words: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['convert_weights.py', *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools/convert_weights.py'), run_name='__main__')
+        command, parser = new_command('convert')
+        args = parser.parse_args(list(map(str, words)))
+        command.check(args)
+        command.run(args)
         return capsys.readouterr().out
 
     return run
@@ -206,6 +206,6 @@ def test_what_others_would_compute_otherwise_stays_here(options, to, tmp_path):
         write(state, dict(backbone=backbone), tmp_path / 'out.pyth', to)
 
 
-def test_a_number_of_heads_beside_a_config_is_refused(convert, refused, tmp_path):
-    with refused('--num-heads is for a model that the file tells; leave it out, or --config'):
+def test_a_number_of_heads_beside_a_config_is_refused(convert, tmp_path):
+    with pytest.raises(ValueError, match='--num-heads is for a model that the file tells; leave it out, or --config'):
         convert(hugging_face(tmp_path / 'theirs'), tmp_path / 'ours.pth', '--config', 'none.py', '--num-heads', 4)

@@ -19,7 +19,7 @@ from mmtsf.engine.runner.run_record import RunRecord
 from mmtsf.models import TimeSformer
 from mmtsf.models.old_names import rename_in_checkpoint
 from mmtsf.registry import HOOKS
-from mmtsf.weights import Weights, load_weights, translate
+from mmtsf.weights import Preprocessing, Weights, load_weights, translate
 from mmtsf.weights.translate import OURS
 
 
@@ -34,8 +34,10 @@ class CheckpointFormatHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself.
 
-        The backbone's config goes with its weights, so that the file tells what it is of."""
+        The backbone's config and how frames are scaled go with the weights, so that the file tells what it is of."""
         checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
+        if preprocessing := Preprocessing.of_config(runner.cfg):
+            checkpoint['meta']['preprocessing'] = preprocessing.plain()
         checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}

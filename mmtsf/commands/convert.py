@@ -1,0 +1,84 @@
+"""Convert weights between formats, and report how every key was used:
+
+mmtsf convert TimeSformer_divST_8x32_224_K400.pyth timesformer.safetensors
+mmtsf convert vit.npz start.pth --config configs/timesformer_hr_k600.py
+mmtsf convert work_dirs/mine/epoch_15.pth mine_hf --to huggingface
+"""
+
+import argparse
+from pathlib import Path
+
+from mmtsf.utils.arguments import names_in
+from mmtsf.utils.files import check_folder, check_target
+from mmtsf.utils.sources import config_path, find_checkpoint
+
+#: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
+ORIGINS = ('released', 'huggingface', 'mmaction2', 'timm', 'jax', 'mmpretrain', 'lucidrains')
+FORMATS = ('mmtsf', 'released', 'huggingface')
+RESIZES = ('smooth', 'nearest', 'released')
+ADDED_STEPS = ('image', 'own')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('source', help='file, Hugging Face folder, URL or published name')
+    parser.add_argument(
+        'target', type=Path, help='file to write: .pth, .pyth or .safetensors; a folder for huggingface'
+    )
+    parser.add_argument(
+        '--from',
+        dest='origin',
+        metavar=f'{{{",".join(["mmtsf", *ORIGINS])}}}',
+        help='origin, also one that --config imports (default: recognised)',
+    )
+    parser.add_argument('--to', choices=FORMATS, default='mmtsf', help='format to write (default: mmtsf)')
+    parser.add_argument('--config', help='fit the weights to the model of this config (default: the one they tell)')
+    parser.add_argument(
+        '--num-heads', type=int, help='attention heads, which few files tell (default: 64 channels each)'
+    )
+    parser.add_argument('--allow', nargs='+', default=[], metavar='KEY', help='keys that may be left out (patterns)')
+    parser.add_argument('--resize', choices=RESIZES, default='smooth', help='how position tables are resized')
+    parser.add_argument(
+        '--added-steps', choices=ADDED_STEPS, default='image', help='start of steps an image model lacks'
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check paths, and that the options fit together.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If an option has no meaning here.
+    """
+    if args.config and args.num_heads is not None:
+        raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
+    origins = ['mmtsf', *names_in('mmtsf.weights.origins', 'ORIGINS', ORIGINS)]
+    if args.origin not in (None, *origins) and not args.config:
+        raise ValueError(f'--from is {args.origin!r}, expected one of {origins}, or --config with one that imports it')
+    source = find_checkpoint(args.source)
+    if args.config:
+        config_path(args.config)
+    if args.to == 'huggingface':
+        check_folder(args.target, 'the target')
+    else:
+        check_target(args.target, 'the target', [source] if isinstance(source, Path) else [])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert the weights, and say what became of them."""
+    from mmtsf.weights.convert import convert
+
+    words, files = convert(
+        args.source,
+        args.target,
+        args.to,
+        args.origin,
+        args.config,
+        args.num_heads,
+        args.allow,
+        args.resize,
+        args.added_steps,
+    )
+    print(words)
+    for file in files:
+        print(f'wrote {file}')

@@ -1,0 +1,49 @@
+"""Export a model and compare its outputs with the original's:
+
+mmtsf export CONFIG CHECKPOINT model.onnx --dynamic
+mmtsf export CONFIG CHECKPOINT model.onnx --int8 --cfg-options data.root=/videos
+"""
+
+import argparse
+from pathlib import Path
+
+from mmtsf.utils.arguments import add_model, add_options, check_model, parsed
+from mmtsf.utils.files import check_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_model(parser)
+    parser.add_argument('out', type=Path, help='file to write: .onnx, or .pt2 for torch')
+    parser.add_argument('--format', choices=['onnx', 'torch'], default='onnx', help='ONNX (default) or torch.export')
+    parser.add_argument(
+        '--dynamic', action='store_true', help='leave frames, height and width open; the batch always is'
+    )
+    parser.add_argument('--normalise', action='store_true', help='take uint8 frames and normalise inside the model')
+    parser.add_argument(
+        '--int8', action='store_true', help="quantise, and compare on clips of the config's validation set"
+    )
+    add_options(parser)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check paths, and that the options fit together.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If an option has no meaning here.
+    """
+    if args.int8 and args.format != 'onnx':
+        raise ValueError('--int8 is for ONNX; leave --format torch out')
+    check_model(args)
+    check_folder(args.out.parent, "OUT's folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the file, and say how far its outputs are from the model's."""
+    from mmtsf.apis import init_recognizer
+    from mmtsf.deploy.export import write_export
+
+    recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', parsed(args.cfg_options))
+    for line in write_export(recognizer, args.out, args.format, args.dynamic, args.normalise, args.int8):
+        print(line, flush=True)

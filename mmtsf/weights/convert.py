@@ -1,0 +1,95 @@
+"""Convert a checkpoint of any origin to another format, or to another model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+
+from mmtsf.config import load_config
+from mmtsf.registry import MODELS
+from mmtsf.utils.text import without_secrets
+
+from .build import backbone_config, build, head_config
+from .classes import classes_of
+from .load import HEAD, load_weights
+from .preprocessing import Preprocessing
+from .read import read_checkpoint
+from .translate import OURS, Weights, translate
+from .write import write
+
+#: Preprocessing of the origins that have one for all of their models
+USUAL = dict(released=Preprocessing(), mmaction2=Preprocessing((127.5,) * 3, (127.5,) * 3))
+
+
+def convert(
+    source: str,
+    target: Path,
+    to: str = OURS,
+    origin: str | None = None,
+    config: str | None = None,
+    num_heads: int | None = None,
+    allow: Sequence[str] = (),
+    resize: str = 'smooth',
+    added_steps: str = 'image',
+) -> tuple[str, list[Path]]:
+    """Convert a checkpoint.
+
+    Args:
+        source (str): File, Hugging Face folder, URL or published name.
+        target (Path): File to write; a folder for ``huggingface``.
+        to (str): Format to write, see :func:`write`. Defaults to ``'mmtsf'``.
+        origin (str, optional): Where it comes from. Defaults to None: recognised.
+        config (str, optional): Config whose model the weights are brought to. Defaults to None: the model that the
+            file tells.
+        num_heads (int, optional): Attention heads, which few files tell. Defaults to None: 64 channels each.
+        allow (Sequence[str]): Keys, as regular expressions, that may be left out. Defaults to ``()``.
+        resize, added_steps: See :func:`load_weights`.
+
+    Raises:
+        ValueError: If the weights do not fit, or the format has no place for them.
+
+    Returns:
+        tuple[str, list[Path]]: What became of the weights, in words, and the files that were written.
+    """
+    init_default_scope('mmtsf')
+    settings = load_config(config) if config else None  # which may import an origin
+    checkpoint = read_checkpoint(source)
+    weights = translate(checkpoint, origin, tuple(allow))
+    preprocessing, multi_class = weights.preprocessing, weights.multi_class
+    if settings:
+        settings.model.backbone.init_cfg = None  # the weights are the start
+        backbone, model = settings.model.backbone.to_dict(), MODELS.build(settings.model)
+        model.init_weights()
+        preprocessing = Preprocessing.of_config(settings)
+        multi_class = bool((settings.model.get('cls_head') or {}).get('multi_class', False))
+    else:
+        backbone, model = backbone_config(weights, num_heads), build(weights, num_heads)
+    report = load_weights(weights, model, bool(config), added_steps, resize)
+    told = preprocessing or (_usual(weights) if to == 'huggingface' else None)
+    meta = dict(
+        backbone=backbone,
+        classes=_classes(checkpoint, weights, report.fresh),
+        preprocessing=told.plain() if told else None,
+        multi_class=multi_class,
+    )
+    words = f'{without_secrets(source)}: {weights.origin} ({backbone["attention"]["type"]}), {report}'
+    return words, write(model.state_dict(), meta, target, to)
+
+
+def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] | None:
+    """Return the names of the classes, unless the head is another one now."""
+    head = head_config(weights)
+    keeps_head = head and not any(key.startswith(HEAD) for key in fresh)
+    return classes_of(checkpoint, head['num_classes']) if head and keeps_head else None
+
+
+def _usual(weights: Weights) -> Preprocessing:
+    """Return the preprocessing of an origin's models; what is assumed of others is said."""
+    if weights.origin not in USUAL:
+        print_log(
+            f'the checkpoint does not tell how frames are normalised, and {Preprocessing().options()} is written, as '
+            'in the released code; --config with the config of its training tells other values',
+            'current',
+        )
+    return USUAL.get(weights.origin, Preprocessing())
