@@ -15,13 +15,15 @@ from types import ModuleType
 
 from mmtsf import __version__
 from mmtsf.utils.arguments import new_parser
+from mmtsf.utils.signals import exit_code, sigterm_as_ctrl_c
 
 from .mistakes import is_mistake
 
-#: Commands, by what they are used for
+#: Commands in the order of use, and what they are for
 COMMANDS = {
     'train': 'train a model',
     'test': 'test a model',
+    'predict': 'classify videos',
     'convert': 'convert weights between formats',
     'export': 'write a model as ONNX or for torch.export',
     'flops': 'count parameters and multiply-accumulates',
@@ -58,12 +60,13 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         prog (str, optional): What error messages begin with. Defaults to None: the name of the script.
     """
     command, parser = new_command(name, prog)
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # options may stand between arguments of which one is left out
     try:
-        command.check(args)
-        code = command.run(args)
-    except KeyboardInterrupt:
-        code = 130
+        with sigterm_as_ctrl_c():
+            command.check(args)
+            code = command.run(args)
+    except KeyboardInterrupt as error:
+        code = exit_code(error)
     except BrokenPipeError:  # whoever read the output has gone; nothing is left to be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

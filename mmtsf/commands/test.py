@@ -23,8 +23,8 @@ def check(args: argparse.Namespace) -> None:
     """
     if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
         raise ValueError(f'--dump is {args.dump}, expected a name that ends in .pkl')
-    check_run(args)
     check_model(args)
+    check_run(args)
     if args.dump:
         check_folder(Path(args.dump).parent, "--dump's folder")
 

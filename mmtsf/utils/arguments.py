@@ -11,7 +11,7 @@ from typing import Any
 from .cores import num_cores
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
-from .sources import config_path, find_checkpoint
+from .sources import config_beside, config_path, find_checkpoint
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
 
@@ -30,15 +30,15 @@ def mistakes_of(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: argparse.ArgumentParser, nargs: str | None = None, more: str = '') -> None:
     """Add the argument ``config``."""
     words = "config file, or name of a shipped one, e.g. 'mmtsf::timesformer_base_k400.py'"
-    parser.add_argument('config', help=words)
+    parser.add_argument('config', nargs=nargs, help=words + more)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments ``config`` and ``checkpoint``, which :func:`check_model` checks."""
-    add_config(parser)
+    """Add the arguments ``config``, which may be left out, and ``checkpoint``; :func:`check_model` checks them."""
+    add_config(parser, '?', '; may be left out for a checkpoint in work_dirs/RUN')
     parser.add_argument('checkpoint', help='checkpoint of any known origin: a file, a URL or a published name')
 
 
@@ -124,13 +124,18 @@ def limits_of(words: list[str]) -> dict[str, int]:
 
 
 def check_model(args: argparse.Namespace) -> None:
-    """Check that config and checkpoint exist or can be fetched.
+    """Check that config and checkpoint exist or can be fetched; find the config if it is left out.
 
     Raises:
         FileNotFoundError: If one does not.
+        ValueError: If one is something else.
     """
-    config_path(args.config)
+    if args.config is not None:
+        config_path(args.config)
     find_checkpoint(args.checkpoint)
+    if args.config is None:
+        args.config = str(config_beside(args.checkpoint))
+        print(f'config: {args.config}', file=sys.stderr)
 
 
 def check_run(args: argparse.Namespace) -> None:

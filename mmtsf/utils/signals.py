@@ -1,6 +1,32 @@
 """Define the exit codes of a run that a signal ends."""
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 #: 75 wants to be started again with ``--resume``
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM interrupt what runs inside as Ctrl-C does; the exception holds the signal's number."""
+    if threading.current_thread() is not threading.main_thread():  # which alone can take signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def exit_code(error: KeyboardInterrupt) -> int:
+    """Return the exit code of a command that a signal has interrupted, as shells have it."""
+    return 128 + int(next(iter(error.args), signal.SIGINT))
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt(number)

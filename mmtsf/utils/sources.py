@@ -1,4 +1,4 @@
-"""Find the config, checkpoint or camera that a user names, without slow imports."""
+"""Find the config, checkpoint, video or camera that a user names, without slow imports."""
 
 import difflib
 import os
@@ -7,12 +7,18 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from .media import is_video
 from .text import without_secrets
 
 PACKAGE = Path(__file__).parents[1]
 MODEL_INDEX = PACKAGE / 'model-index.yml'
 #: How the names of shipped configs begin
 PREFIX = 'mmtsf::'
+#: Suffixes of what a user gives beside videos
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
+CHECKPOINTS = ('.pth', '.pyth', '.pt', '.ckpt', '.safetensors', '.npz', '.bin')
+#: Folder in which trainings leave their work dirs
+WORK_DIRS = 'work_dirs'
 
 
 class Address(NamedTuple):
@@ -35,12 +41,71 @@ def config_path(config: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If it is none by its name.
     """
     if str(config).startswith(PREFIX):
         return _shipped(str(config).removeprefix(PREFIX))
+    _refuse_others(str(config), 'config', 'a config file (.py), and then CHECKPOINT')
     if not Path(config).is_file():
         raise FileNotFoundError(f'the config {config} does not exist; those of the paper lie in configs/')
     return Path(config)
+
+
+def config_beside(checkpoint: str) -> Path:
+    """Return the config that a run has left beside a checkpoint in its work dir.
+
+    A config is a program. Only in a folder ``work_dirs`` is one run that nobody has named.
+
+    Args:
+        checkpoint (str): The checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is none, or several.
+    """
+    folder = Path(checkpoint).resolve().parent
+    found = sorted(folder.glob('*.py')) if WORK_DIRS in folder.parts and Path(checkpoint).is_file() else []
+    if len(found) == 1:
+        return found[0]
+    names = f'there are {", ".join(file.name for file in found)}' if found else 'none lies there'
+    raise FileNotFoundError(
+        f'which config {checkpoint} belongs to is told where it lies in {WORK_DIRS}/RUN beside the one config that its '
+        f'training left, and {names}; give CONFIG CHECKPOINT'
+    )
+
+
+def check_video(source: str) -> None:
+    """Refuse a config, a checkpoint or a text file in the place of a video.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    _refuse_others(source, 'video', 'a video, and then CONFIG CHECKPOINT')
+
+
+def _refuse_others(source: str, expected: str, remedy: str) -> None:
+    """Raise if a file is of another kind than expected, by its suffix; if it has none of ours, by being text."""
+    suffix = Path(source).suffix.lower()
+    kind = 'config' if suffix in CONFIGS else 'checkpoint' if suffix in CHECKPOINTS else None
+    if is_video(source):
+        kind = 'video'
+    if kind is None and expected != 'config' and _is_text(source):
+        kind = 'text'
+    if kind is None and expected == 'config' and Path(source).exists():
+        kind = 'folder' if Path(source).is_dir() else f'{suffix or "nameless"} file'
+    if kind not in (None, expected):
+        place = 'input' if expected == 'video' else expected
+        named = kind if kind == 'text' else f'a {kind}'
+        raise ValueError(f'the {place} is {without_secrets(source)}, which is {named}; expected {remedy}')
+
+
+def _is_text(path: str) -> bool:
+    """Return whether a file begins as text does."""
+    try:
+        with open(path, 'rb') as file:
+            begin = file.read(256) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b''
+    except (OSError, ValueError):
+        return False
+    return begin != b'' and b'\0' not in begin and begin.decode(errors='replace').rstrip('\ufffd').count('\ufffd') == 0
 
 
 def _shipped(name: str) -> Path:
@@ -63,9 +128,11 @@ def find_checkpoint(source: str) -> Path | Address:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If it is none by its name.
     """
     if re.match('https?://', source, re.IGNORECASE):
         return Address(source)
+    _refuse_others(source, 'checkpoint', 'weights (a file, a URL or a published name) after CONFIG')
     shown = without_secrets(source)
     try:
         path = Path(source).expanduser()

@@ -31,10 +31,15 @@ def new_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable]
         writer = csv.writer(file)
 
         def write(row: Iterable) -> None:
-            writer.writerow([cell if cell is None or isinstance(cell, Number) else as_text(str(cell)) for cell in row])
+            writer.writerow(as_row(row))
 
         write(header)
         yield write
+
+
+def as_row(cells: Iterable) -> list:
+    """Return cells as a row of a csv file, of which none is a formula."""
+    return [cell if cell is None or isinstance(cell, Number) else as_text(str(cell)) for cell in cells]
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

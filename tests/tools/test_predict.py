@@ -1,25 +1,28 @@
 """Names for videos from the shell."""
 
 import csv
-import importlib.util
 import json
 import os
 import re
 import runpy
 import shutil
-import sys
+import signal
+import time
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import warm
 from helpers import MOTION_CLASSES
 from runs import ROOT, TINY, run_tool
 from videos import grey_frames, write_greys
 
 from mmtsf.apis import inference_recognizer
+from mmtsf.apis.predictions import find_videos
+from mmtsf.commands import run
+from mmtsf.commands.predict import is_camera_or_stream
 from mmtsf.datasets.decoders import open_video
 from mmtsf.utils.tables import read_table
 
@@ -86,6 +89,33 @@ def test_a_file_is_played_live(tiny_checkpoint, tmp_path):
     assert 's behind)' in log
 
 
+@pytest.mark.parametrize(
+    ('number', 'code', 'name'), [(signal.SIGINT, 130, 'all.json'), (signal.SIGTERM, 143, 'all.jsonl')]
+)
+def test_what_was_done_when_it_was_stopped_is_kept(number, code, name, motion, tiny_checkpoint, tmp_path):
+    videos = tmp_path / 'videos'
+    for copy in range(20):
+        shutil.copytree(motion / 'test', videos / str(copy))
+    files = ('--json', str(tmp_path / name), '--csv', str(tmp_path / 'all.csv'))
+    with (tmp_path / 'log').open('w') as log:
+        words = ['tools/predict.py', str(videos), TINY, str(tiny_checkpoint), *files]
+        process = warm.start(words, ROOT, dict(os.environ, OMP_NUM_THREADS='1'), log)
+        while (tmp_path / 'log').read_text().count('.mp4: ') < 3:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(60) == code
+    text = (tmp_path / name).read_text()
+    rows = json.loads(text) if name == 'all.json' else list(map(json.loads, text.splitlines()))
+    table = list(csv.DictReader((tmp_path / 'all.csv').open()))
+    assert 3 <= len(rows) < 240
+    assert list(dict.fromkeys(row['video'] for row in table)) == [row['video'] for row in rows]
+    last = (tmp_path / 'log').read_text().splitlines()[-1]
+    assert (
+        last == f'stopped: {len(rows)} of 240 videos are done; {tmp_path / name} and {tmp_path / "all.csv"} have them'
+    )
+
+
 def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):
     arguments = [motion / 'test', TINY, tiny_checkpoint, '--save-video', tmp_path / 'out.mp4']
     assert '--save-video is for one file, but the input is 12 files' in run_tool(
@@ -148,37 +178,28 @@ def test_names_that_would_be_formulas_are_texts_in_both_tables(tiny_checkpoint, 
     assert {row['name'] for row in read_table(tmp_path / 'all.csv')} == set(names)
 
 
-@pytest.fixture
-def tool(monkeypatch) -> ModuleType:
-    """The tool as a module."""
-    spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools/predict.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 NAMES = ['12:30:00.mp4', '-x.mp4', 'http:/127.0.0.1:9/a.mp4', 'file:/a.mp4', 'subfile,,start,0,end,9,,:a.mp4']
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_a_file_is_found_by_its_name_whatever_that_looks_like(name, tool, tmp_path, monkeypatch):
+def test_a_file_is_found_by_its_name_whatever_that_looks_like(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).touch()
-    assert tool.find_videos(name) == [name]
-    assert not tool.is_camera_or_stream(name.replace(':/', '://'))
+    assert find_videos(name) == [name]
+    assert not is_camera_or_stream(name.replace(':/', '://'))
 
 
 @pytest.mark.parametrize(
     ('source', 'expected'),
     [('0', True), ('rtsp://host/x', True), ('http://host/x.mp4', True), ('x.mp4', False), ('12:30.mp4', False)],
 )
-def test_numbers_and_addresses_are_live(source, expected, tool, tmp_path, monkeypatch):
+def test_numbers_and_addresses_are_live(source, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert tool.is_camera_or_stream(source) is expected
+    assert is_camera_or_stream(source) is expected
 
 
-def test_files_of_every_kind_are_classified_or_named(tool, motion, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+def test_files_of_every_kind_are_classified_or_named(motion, tiny_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(motion / 'test/left/0000.mp4', '12:30:00.mp4')
     Path('frames').mkdir()
@@ -190,9 +211,10 @@ def test_files_of_every_kind_are_classified_or_named(tool, motion, tiny_checkpoi
     Path('list.mp4').write_text('#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n12:30:00.mp4\n#EXT-X-ENDLIST\n')
 
     def predict(source: str, *more: str) -> tuple[int, str]:
-        words = ['predict.py', source, str(ROOT / TINY), str(tiny_checkpoint), '--device', 'cpu', *more]
-        monkeypatch.setattr(sys, 'argv', words)
-        return tool.main(), ''.join(capsys.readouterr())
+        words = [source, str(ROOT / TINY), str(tiny_checkpoint), '--device', 'cpu', *more]
+        with pytest.raises(SystemExit) as end:
+            run('predict', words)
+        return end.value.code, ''.join(capsys.readouterr())
 
     status, log = predict('.')
     assert status == 1

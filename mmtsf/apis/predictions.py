@@ -1,0 +1,199 @@
+"""Classify videos as ``mmtsf predict`` asks: on the screen, in files, over time, on a video's frames, live."""
+
+import argparse
+import glob
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+from torch import nn
+
+from mmtsf.datasets.decoders import BrokenVideoError, times_of
+from mmtsf.datasets.transforms import open_as
+from mmtsf.engine.launch import keep_freed_memory
+from mmtsf.preparation.video_paths import videos_of
+from mmtsf.utils.arguments import parsed
+from mmtsf.utils.results import growing_json, growing_table, stoppable
+from mmtsf.utils.sources import is_live
+from mmtsf.utils.tables import rounded
+from mmtsf.visualization import draw_timeline, with_words, write_video
+
+from .clip_packer import ClipPacker, covering
+from .inferencer import TimeSformerInferencer, best_classes
+from .live import LiveWindows, watch
+from .recognizer import build_pipeline
+from .timeline import Scene, timeline
+
+#: Columns of a table of predictions
+HEADER = ('video', 'rank', 'label', 'name', 'score', 'error')
+
+
+def find_videos(source: str) -> list[str]:
+    """List the videos of a file, a folder or a pattern.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    videos = videos_of(source) if os.path.lexists(source) else sorted(glob.glob(source, recursive=True))
+    if not videos:
+        raise FileNotFoundError(f'{source} is no file or folder, and as a pattern it matches none')
+    return videos
+
+
+def predict(videos: list[str], args: argparse.Namespace) -> int:
+    """Classify videos, or what comes live.
+
+    Args:
+        videos (list[str]): Their paths; none where ``args.live``.
+        args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.predict`.
+
+    Returns:
+        int: 1 if one cannot be read.
+    """
+    how = dict(options=parsed(args.cfg_options), fused=True)
+    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, **how)
+    keep_freed_memory(inferencer.model.data_preprocessor.device)
+    if args.live:
+        try:
+            follow(inferencer.model, args)
+        except BrokenVideoError as error:
+            report(dict(video=args.input, error=error.reason))
+            return 1
+        return 0
+    kept = ' and '.join(str(file) for file in (args.json, args.csv, args.timeline) if file)
+    found = over_time(videos, inferencer.model, args) if args.timeline else whole(videos, inferencer, args)
+    all_read = True
+    with ExitStack() as stack:
+        is_done = stack.enter_context(stoppable(len(videos), 'videos', f'{kept} has them' if kept else 'see above'))
+        add_json = stack.enter_context(growing_json(args.json)) if args.json else None
+        add_rows = stack.enter_context(growing_table(args.csv, HEADER)) if args.csv else None
+        for prediction in found:
+            report(prediction)
+            if add_json:
+                add_json(prediction)
+            if add_rows:
+                add_rows(rows_of(prediction))
+            is_done()
+            all_read &= 'error' not in prediction
+    return 0 if all_read else 1
+
+
+def whole(videos: list[str], inferencer: TimeSformerInferencer, args: argparse.Namespace) -> Iterator[dict]:
+    """Classify each video by the config's test views."""
+    batches = [videos[first : first + args.batch_size] for first in range(0, len(videos), args.batch_size)]
+    for batch in progress(batches, 'classifying'):
+        found = inferencer(batch, batch_size=args.batch_size, topk=args.topk, skip_broken=True)['predictions']
+        yield from found
+        if args.save_video and 'names' in found[0]:
+            save_video(batch[0], inferencer.model, [(float('inf'), captions(found[0]))], args.save_video)
+
+
+def over_time(videos: list[str], model: nn.Module, args: argparse.Namespace) -> Iterator[dict]:
+    """Classify clips that cover each video; a video's prediction is their mean, as the paper tests HowTo100M."""
+    classes = model.dataset_meta['classes']
+    common = os.path.commonpath([Path(video).parent for video in videos])
+    for video in videos:
+        try:
+            scenes = write_timeline(video, model, args.timeline / Path(video).relative_to(common), args)
+        except BrokenVideoError as error:
+            yield dict(video=video, error=error.reason)
+            continue
+        mean = best_classes(np.mean([scene.scores for scene in scenes], axis=0), classes, args.topk)
+        yield dict(video=video, **mean, times=[scene[:2] for scene in scenes])
+        if args.save_video:
+            words = [(scene.end, captions(best_classes(scene.scores, classes, args.topk))) for scene in scenes]
+            save_video(video, model, words, args.save_video)
+
+
+def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Namespace) -> list[Scene]:
+    """Write the scores of each clip to ``target.csv``, and draw them to ``target.png``.
+
+    Until all clips are there, the table is called ``target.part.csv``; there a run that was stopped leaves them.
+    """
+    classes, scenes = model.dataset_meta['classes'], []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part.csv')
+    reader = open_as(build_pipeline(model), video)
+    try:
+        with growing_table(part, ['start', 'end', *classes]) as add:
+            for scene in progress(timeline(model, reader, args.frame_interval, args.batch_size), target.name):
+                add([[rounded(scene.start, 2), rounded(scene.end, 2), *map(rounded, scene.scores)]])
+                scenes.append(scene)
+    except BrokenVideoError:
+        part.unlink()
+        raise
+    except KeyboardInterrupt:
+        print(f'\n{part} has what was scored: {video} up to {scenes[-1].end if scenes else 0:.1f} s', file=sys.stderr)
+        raise
+    draw_timeline(scenes, classes, target.with_name(f'{target.name}.png'), args.topk)
+    part.replace(target.with_name(f'{target.name}.csv'))
+    return scenes
+
+
+def captions(best: dict) -> list[str]:
+    """Format names with their scores."""
+    return [f'{name} {score:.0%}' for name, score in zip(best['names'], best['scores'])]
+
+
+def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]], out: Path) -> None:
+    """Write the video with text on its frames, each text until its time in seconds."""
+    reader = open_as(build_pipeline(model), video)
+
+    def frames() -> Iterator[np.ndarray]:
+        left = iter(words)
+        end, lines = next(left)
+        for begin, frame in zip(times_of(reader), reader.stream(np.arange(reader.num_frames))):
+            while begin >= end:
+                end, lines = next(left, (float('inf'), lines))
+            yield with_words(frame, lines)
+
+    write_video(out, frames(), reader.fps or 30, reader.times)
+    print(f'wrote {out}')
+
+
+def follow(model: nn.Module, args: argparse.Namespace) -> None:
+    """Classify the newest window of a live source until it ends or Ctrl-C, and print the delay."""
+    pipeline = build_pipeline(model)
+    packer, delays = ClipPacker(pipeline), []
+    source = args.input if is_live(args.input) else open_as(pipeline, args.input)
+    with closing(LiveWindows(source, packer, covering(model, args.frame_interval))) as windows:
+        try:
+            for moment in watch(model, windows, packer):
+                words = captions(best_classes(moment.scores, model.dataset_meta['classes'], args.topk))
+                print(f'{moment.time:8.1f} s  {", ".join(words)}  ({moment.delay:.2f} s behind)', flush=True)
+                delays.append(moment.delay)
+                if moment.time > args.seconds:
+                    break
+        except KeyboardInterrupt:
+            pass
+    print(
+        f'{windows.num_frames} frames, {windows.num_windows} windows: {windows.num_taken} classified, '
+        f'{windows.num_windows - windows.num_taken} dropped; '
+        + (f'delay {statistics.median(delays):.2f} s, at most {max(delays):.2f} s' if delays else 'none to classify')
+    )
+
+
+def report(prediction: dict) -> None:
+    """Print the names of a video, or why it cannot be read."""
+    if 'error' in prediction:
+        print(f'{prediction["video"]}: not read: {prediction["error"]}', file=sys.stderr)
+    else:
+        print(f'{prediction["video"]}: {", ".join(captions(prediction))}', flush=True)
+
+
+def rows_of(prediction: dict) -> list[tuple]:
+    """Return the rows of a video in the table: its best classes, or why it cannot be read."""
+    if 'error' in prediction:
+        return [(prediction['video'], None, None, None, None, prediction['error'])]
+    best = zip(prediction['labels'], prediction['names'], prediction['scores'])
+    return [(prediction['video'], rank, *row, None) for rank, row in enumerate(best, 1)]
+
+
+def progress(items, description: str):
+    """Draw a progress bar if the output is a terminal."""
+    return track(items, description, disable=not sys.stdout.isatty())

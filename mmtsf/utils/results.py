@@ -1,0 +1,100 @@
+"""Write results to files as they come, and say how many there are when the work is stopped."""
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .files import written_whole
+from .tables import as_row
+
+#: Share of the time that is spent on writing, at most; a new version of the file waits meanwhile
+SHARE = 0.05
+
+
+@contextmanager
+def growing_file(path: Path, begin: str = '', between: str = '', end: str = '') -> Iterator[Callable[[str], None]]:
+    """Write a text that grows, with the function that the context gives.
+
+    The file is whole at any moment, whatever ends the process: each version takes the place of the one before.
+
+    Args:
+        path (Path): The file.
+        begin (str): What it begins with. Defaults to nothing.
+        between (str): What stands between two parts. Defaults to nothing.
+        end (str): What it ends with. Defaults to nothing.
+    """
+    parts: list[str] = []
+    saved, last, cost = -1, 0.0, 0.0
+
+    def save() -> None:
+        nonlocal saved, last, cost
+        start = time.monotonic()
+        with written_whole(path) as part, part.open('w', encoding='utf-8', newline='', errors='surrogateescape') as out:
+            out.write(begin + between.join(parts) + end)  # names of files are bytes
+        saved, last = len(parts), time.monotonic()
+        cost = last - start
+
+    def add(text: str) -> None:
+        parts.append(text)
+        if time.monotonic() - last > cost / SHARE:
+            save()
+
+    save()
+    try:
+        yield add
+    finally:
+        if saved < len(parts):
+            save()
+
+
+@contextmanager
+def growing_json(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Write a list of values as JSON while they come; one a line, without a list, where the name ends in ``.jsonl``."""
+    is_lines = path.suffix == '.jsonl'
+    with growing_file(path, *(('', '') if is_lines else ('[\n', ',\n', '\n]\n'))) as add:
+        yield lambda value: add(json.dumps(value, ensure_ascii=False) + ('\n' if is_lines else ''))
+
+
+@contextmanager
+def growing_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable[Iterable]], None]]:
+    """Write rows of a csv file while they come, those of one result together, with the texts of
+    :func:`mmtsf.utils.tables.new_table`."""
+
+    def lines(rows: Iterable[Iterable]) -> str:
+        text = io.StringIO(newline='')
+        csv.writer(text).writerows(map(as_row, rows))
+        return text.getvalue()
+
+    with growing_file(path, begin=lines([header])) as add:
+        yield lambda rows: add(lines(rows))
+
+
+@contextmanager
+def stoppable(total: int, things: str, remedy: str) -> Iterator[Callable[[], None]]:
+    """Say how many of how many things are done when Ctrl-C or SIGTERM stops the work inside.
+
+    Args:
+        total (int): How many there are.
+        things (str): What they are, e.g. ``'videos'``.
+        remedy (str): Where they are, or how to go on.
+
+    Yields:
+        Callable: To be called after each.
+    """
+    done = 0
+
+    def is_done() -> None:
+        nonlocal done
+        done += 1
+
+    try:
+        yield is_done
+    except KeyboardInterrupt:
+        print(f'\nstopped: {done} of {total} {things} are done; {remedy}', file=sys.stderr)
+        raise
