@@ -42,6 +42,18 @@ class ClipPacker:
         clip = dict(imgs=list(frames), img_shape=frames[0].shape[:2], num_clips=1, clip_len=len(frames))
         return Compose(self._transforms)(dict(clip, modality='RGB', filename='clip', label=-1, broken=[]))
 
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what a model sees in frames of this size, in pixels.
+
+        Where a pipeline cuts several crops, this is the first. Places are found by sending them through the pipeline.
+        """
+        places = np.zeros((height, width, 3), np.float32)
+        places[..., 0], places[..., 1] = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+        across, down, _ = self.pack([places])['inputs'][0, :, 0].double().numpy()
+        left, right = _ends(across.mean(axis=0))
+        top, bottom = _ends(down.mean(axis=1))
+        return left, top, right, bottom
+
 
 def covering(model: BaseRecognizer, frame_interval: int | None = None) -> SampleClips:
     """Clips of a model's length, one after the other over a whole video.
@@ -63,3 +75,11 @@ def covering(model: BaseRecognizer, frame_interval: int | None = None) -> Sample
         'the test pipeline has no SampleClips, as where frames are taken from all of a short video '
         '(data.sampling=segments); over time, give the distance of frames: --frame-interval'
     )
+
+
+def _ends(centres: np.ndarray) -> tuple[float, float]:
+    """Where the first of evenly spaced pixels begins, and the last one ends; those at the rims count little."""
+    size, near, far = len(centres), len(centres) // 4, len(centres) - 1 - len(centres) // 4
+    pitch = (centres[far] - centres[near]) / max(far - near, 1)
+    begin = float(centres[near] - (near + 0.5) * pitch)
+    return begin, begin + size * float(pitch)

@@ -9,9 +9,10 @@ from .figures import (
     draw_curves,
     draw_points,
     draw_timeline,
-    overlay,
 )
-from .video_writer import with_words, write_video
+from .overlay import heat, overlay, relative
+from .video_writer import write_video
+from .words import with_words
 
 __all__ = [
     'attention_of',
@@ -22,7 +23,9 @@ __all__ = [
     'draw_curves',
     'draw_points',
     'draw_timeline',
+    'heat',
     'overlay',
+    'relative',
     'rollout',
     'with_words',
     'write_video',

@@ -1,46 +1,121 @@
-"""Draw figures of a run: confusion matrix, curves, clips, attention over frames."""
+"""Draw figures of a run: confusion matrix, curves, clips, attention over frames, scores over time."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+
+from .overlay import COLOUR_MAP, Box, highest, overlay, relative
+from .words import drawable, font_of
 
 if TYPE_CHECKING:
     from mmtsf.apis.timeline import Scene
 
+#: Frames of a clip that are drawn side by side, at most
+SHOWN = 8
+#: Classes up to which a confusion matrix has counts and shares in its cells, and names at its sides
+COUNTED, NAMED = 30, 80
+#: Confusions that are listed beside a matrix of more
+LISTED = 30
+#: Letters of a name that is drawn at a side
+LETTERS = 32
 
-def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1) -> tuple[Any, np.ndarray]:
+
+def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1, **more: Any) -> tuple[Any, np.ndarray]:
     """Make a figure and its axes ``(rows, columns)`` without touching pyplot's backend."""
     from matplotlib.figure import Figure  # when something is drawn: it takes long to import
 
     figure = Figure(size, layout='constrained')
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, **more)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write a figure, in fonts that have the letters of its words."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        family = font_of(frozenset(drawable(text.get_text())))[1]
+        if family != 'DejaVu Sans':
+            text.set_fontfamily(['DejaVu Sans', family])
+    figure.savefig(path, dpi=120)
 
 
 def literal(text: str) -> str:
     """Escape a text so that matplotlib does not read it as a formula."""
-    return text.encode(errors='replace').decode().replace('$', r'\$')
+    return drawable(text).replace('$', r'\$')
+
+
+def _short(name: str) -> str:
+    """Cut a long name, that would take the room of the figure."""
+    return literal(name if len(name) <= LETTERS else f'{name[: LETTERS - 1]}…')
 
 
 def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) -> None:
-    """Draw counts ``(K, K)``, rows the labels and columns the predictions, coloured by share of the row."""
-    num_classes, names = len(classes), list(map(literal, classes))
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    size = max(4.0, min(0.5 * num_classes + 2, 30))
-    figure, ((axes,),) = _figure((size, size))
-    axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
-    axes.set(xlabel='predicted', ylabel='label')
-    if num_classes <= 60:
-        axes.set_xticks(range(num_classes), names, rotation=45, ha='right')
-        axes.set_yticks(range(num_classes), names)
-    if num_classes <= 30:
-        for row, column in np.ndindex(*matrix.shape):
-            color = 'white' if shares[row, column] > 0.5 else 'black'
-            axes.text(column, row, str(matrix[row, column]), ha='center', va='center', color=color)
-    figure.savefig(path, dpi=120)
+    """Draw counts ``(K, K)``, rows the labels and columns the predictions, coloured by share of the row.
+
+    Up to 30 classes have count and share in each cell, up to 80 their names and counts. Of more, the sides have numbers
+    of classes, and the most frequent confusions are listed beside the matrix, with names."""
+    num_classes, shares = len(classes), matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    listed = num_classes > NAMED
+    side = 10 if listed else max(3.2, (0.62 if num_classes <= COUNTED else 0.24) * num_classes)
+    figure, (row,) = _figure((side + 5 + 6 * listed, side + 2), columns=1 + listed, width_ratios=(10, 7)[: 1 + listed])
+    image = row[0].imshow(shares**0.5, cmap='Blues', vmin=0, vmax=1, interpolation='nearest')
+    right, videos = int(matrix.trace()), int(matrix.sum())
+    told = f'{right} of {videos} videos right ({right / max(videos, 1):.1%}), {num_classes} classes'
+    figure.suptitle(f'Confusion matrix: {told}', x=0.01, ha='left')
+    row[0].set(xlabel='predicted class', ylabel='class: right predictions')
+    bar = figure.colorbar(image, ax=row[0], shrink=0.5, ticks=np.array([0, 0.05, 0.25, 0.5, 0.75, 1]) ** 0.5)
+    bar.set_ticklabels(['0 %', '5 %', '25 %', '50 %', '75 %', '100 %'])
+    bar.set_label("share of the class's videos")
+    if listed:
+        row[0].set(xlabel='number of the predicted class', ylabel='number of the class')
+        _list_confusions(row[1], matrix, classes)
+    else:
+        _name_sides(row[0], matrix, classes)
+        _write_cells(row[0], matrix, shares)
+    _save(figure, path)
+
+
+def _name_sides(axes: Any, matrix: np.ndarray, classes: list[str]) -> None:
+    places, size = range(len(classes)), 10 if len(classes) <= COUNTED else 8
+    axes.set_xticks(places, list(map(_short, classes)), rotation=45, ha='right', rotation_mode='anchor', fontsize=size)
+    rates = [_rate(right, videos) for right, videos in zip(matrix.diagonal(), matrix.sum(1))]
+    axes.set_yticks(places, [f'{_short(name)}: {rate}' for name, rate in zip(classes, rates)], fontsize=size)
+
+
+def _write_cells(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
+    few = len(matrix) <= COUNTED
+    for row, column in np.argwhere(matrix + few * np.eye(len(matrix), dtype=int) > 0):
+        words = f'{matrix[row, column]}\n{shares[row, column]:.0%}' if few else str(matrix[row, column])
+        color = 'white' if shares[row, column] > 0.4 else 'black'
+        axes.text(column, row, words, ha='center', va='center', color=color, fontsize=8 if few else 6)
+
+
+def _rate(part: int, whole: int) -> str:
+    return f'{part} of {whole} ({part / max(whole, 1):.0%})'
+
+
+def _list_confusions(axes: Any, matrix: np.ndarray, classes: list[str]) -> None:
+    """List the classes that are least often right, and the pairs that are most often confused."""
+    names, videos, right = list(map(_short, classes)), matrix.sum(1), matrix.diagonal()
+    recall = np.where(videos, right / np.maximum(videos, 1), 2)
+    worst = [place for place in np.argsort(recall, kind='stable')[:LISTED] if recall[place] < 1]
+    classes_listed = [f'{place} {names[place]}\n    {_rate(right[place], videos[place])}' for place in worst]
+    wrong = matrix - np.diag(right)
+    most = [np.unravel_index(place, wrong.shape) for place in np.argsort(-wrong, axis=None, kind='stable')[:LISTED]]
+    pairs = [
+        f'{label} {names[label]}\n    as {other} {names[other]}: {_rate(wrong[label, other], videos[label])}'
+        for label, other in most
+        if wrong[label, other]
+    ]
+    axes.axis('off')
+    for left, title, lines in ((0, 'Least often right', classes_listed), (0.42, 'Most often confused', pairs)):
+        place = dict(transform=axes.transAxes, in_layout=False)
+        axes.text(left, 1.01, title, va='bottom', fontsize=12, **place)
+        words = '\n'.join(lines) or 'none'
+        axes.text(left, 1, words, va='top', fontsize=9, linespacing=1.35, **place)
 
 
 def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
@@ -51,21 +126,44 @@ def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
         chance (float): Accuracy of guessing, drawn as a line.
         path (Path): Image file to write.
     """
-    figure, ((loss_axes, accuracy_axes),) = _figure((10, 4), columns=2)
+    figure, ((loss_axes, accuracy_axes),) = _figure((10, 4.3), columns=2)
+    lines, last = {}, 1
     for name, work_dir in work_dirs.items():
         log = max(Path(work_dir).glob('*/vis_data/scalars.json'))
         rows = [json.loads(line) for line in log.read_text().splitlines()]
         loss = [(row['epoch'], row['loss']) for row in rows if 'loss' in row]
         accuracy = [(row['step'], row['acc/top1']) for row in rows if 'acc/top1' in row]
         epochs = sorted({epoch for epoch, _ in loss})
-        loss_axes.plot(epochs, [np.mean([value for e, value in loss if e == epoch]) for epoch in epochs], label=name)
-        accuracy_axes.plot(*zip(*accuracy), label=name)
-    accuracy_axes.axhline(chance, color='gray', linestyle=':', label='chance')
-    loss_axes.set(xlabel='epoch', ylabel='training loss')
-    accuracy_axes.set(xlabel='epoch', ylabel='validation top-1', ylim=(0, 1.02))
-    loss_axes.legend()
-    accuracy_axes.legend()
-    figure.savefig(path, dpi=120)
+        means = [np.mean([value for e, value in loss if e == epoch]) for epoch in epochs]
+        mark = 'o' if len(epochs) < 30 else None  # of one epoch there is a point and no line
+        (lines[name],) = loss_axes.plot(epochs, means, marker=mark, markersize=4)
+        accuracy_axes.plot([step for step, _ in accuracy], [value for _, value in accuracy], marker=mark, markersize=4)
+        last = max(last, *epochs)
+    lines['chance'] = accuracy_axes.axhline(chance, color='gray', linestyle=':')
+    loss_axes.set(title='training loss', xlabel='epoch', ylim=(0, None))
+    accuracy_axes.set(title='validation top-1', xlabel='epoch', ylim=(0, 1.02))
+    accuracy_axes.yaxis.set_major_formatter('{x:.0%}')
+    for axes in (loss_axes, accuracy_axes):
+        _count_whole(axes, last)
+    _add_legend(figure, lines, loc='outside lower center', ncols=min(len(lines), 4))
+    _save(figure, path)
+
+
+def _add_legend(owner: Any, lines: dict[str, Any], **place: Any) -> None:
+    """Add a legend beside what it explains, with all names: Matplotlib leaves out those that begin with ``_``."""
+    legend = owner.legend(list(lines.values()), ['name'] * len(lines), frameon=False, **place)
+    for text, name in zip(legend.get_texts(), lines):
+        text.set_text(_short(name))
+
+
+def _count_whole(axes: Any, last: int) -> None:
+    """Give the axis of epochs 1 to ``last`` whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlim(1 - max(0.02 * last, 0.5), last + max(0.02 * last, 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def draw_clip_accuracies(clips: Sequence[int], metrics: Sequence[dict[str, float]], path: Path) -> None:
@@ -76,13 +174,14 @@ def draw_clip_accuracies(clips: Sequence[int], metrics: Sequence[dict[str, float
         metrics (Sequence[dict[str, float]]): Metrics by name, for each of them.
         path (Path): Image file to write.
     """
-    figure, ((axes,),) = _figure((5, 4))
-    for name in metrics[0]:
-        axes.plot(clips, [values[name] for values in metrics], 'o-', label=name)
+    figure, ((axes,),) = _figure((5.5, 4.3))
+    lines = {name: axes.plot(clips, [values[name] for values in metrics], 'o-')[0] for name in metrics[0]}
     axes.set(xlabel='temporal clips', ylabel='accuracy', xticks=clips)
+    axes.yaxis.set_major_formatter('{x:.1%}')
+    axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    _add_legend(figure, lines, loc='outside lower center', ncols=3)
+    _save(figure, path)
 
 
 def draw_points(panels: dict[str, np.ndarray], labels: Sequence[str], path: Path) -> None:
@@ -100,69 +199,91 @@ def draw_points(panels: dict[str, np.ndarray], labels: Sequence[str], path: Path
     colours = colormaps['tab10' if len(classes) <= 10 else 'tab20' if few else 'hsv'].resampled(len(classes))
     figure, (row,) = _figure((4 * len(panels) + 2 * few, 4), columns=len(panels))
     for axes, (title, points) in zip(row, panels.items()):
+        dots = {}
         for number, name in enumerate(classes):
             chosen = points[np.array([label == name for label in labels])]
-            axes.scatter(*chosen.T, s=12, color=colours(number), label=literal(name))
+            dots[name] = axes.scatter(*chosen.T, s=12, color=colours(number))
         axes.set(xticks=[], yticks=[])
         axes.set_title(literal(title))
     if few:
-        row[-1].legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(path, dpi=120)
+        _add_legend(row[-1], dots, loc='center left', bbox_to_anchor=(1, 0.5))
+    _save(figure, path)
 
 
-def draw_attention(frames: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
-    """Draw a clip's frames, and below each the same frame with its attention.
+def draw_attention(
+    frames: Sequence[np.ndarray],
+    maps: dict[str, np.ndarray],
+    title: str,
+    path: Path,
+    times: Sequence[float] | None = None,
+    box: Box | None = None,
+) -> None:
+    """Draw a clip's frames, and below each the same frame with its attention, with a scale for each row: 1 is what
+    every patch has where attention is even.
 
     Args:
-        frames (np.ndarray): RGB ``(T, H, W, 3)`` uint8.
+        frames (Sequence[np.ndarray]): RGB ``(T, H, W, 3)`` uint8.
         maps (dict[str, np.ndarray]): Attention ``(T, h, w)``, not all 0, by the name of its row.
         title (str): Line above.
         path (Path): Image file to write.
+        times (Sequence[float], optional): Seconds at which the frames are shown. Defaults to None: numbers are drawn.
+        box (Box, optional): What the model saw of each frame; the rest fades. Defaults to None: all.
     """
-    num_frames, height, width = frames.shape[:3]
-    shown = np.linspace(0, num_frames - 1, min(num_frames, 8)).round().astype(int)
-    rows = {'frame': frames} | {name: overlay(frames, weights / weights.max()) for name, weights in maps.items()}
-    size = (1.6 * len(shown) + 0.6, 1.65 * len(rows) * height / width + 0.5)
+    height, width = frames[0].shape[:2]
+    shown = np.linspace(0, len(frames) - 1, min(len(frames), SHOWN)).round().astype(int)
+    rows = {'frame': np.stack([frames[place] for place in shown])}
+    rows |= {name: overlay(rows['frame'], relative(weights)[shown], box) for name, weights in maps.items()}
+    wide = 1.6 * min(max(width / height, 0.8), 1.4)
+    size = (wide * len(shown) + 1.4, (wide * height / width + 0.12) * len(rows) + 0.8)
     figure, axes = _figure(size, len(rows), len(shown))
     for row, (name, images) in zip(axes, rows.items()):
-        row[0].set_ylabel(literal(name))
-        for axis, frame in zip(row, shown):
-            axis.imshow(images[frame])
+        row[0].set_ylabel(_short(name))
+        for axis, image in zip(row, images):
+            axis.imshow(image)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-    for axis, frame in zip(axes[0], shown):
-        axis.set_title(f'{frame}', fontsize=8)
+        if name in maps:
+            _add_scale(figure, row, maps[name])
+    for axis, place in zip(axes[0], shown):
+        axis.set_title(f'{place}' if times is None else f'{times[place]:.2f} s', fontsize=9)
     figure.suptitle(literal(title))
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
-def draw_clips(clips: Sequence[np.ndarray], titles: Sequence[str], path: Path) -> None:
-    """Draw clips, RGB ``(T, H, W, 3)`` uint8, one row each, with at most 8 frames."""
-    figure, rows = _figure((12, 1.9 * len(clips)), len(clips))
-    for axis, clip, title in zip(rows[:, 0], clips, titles):
-        shown = np.linspace(0, len(clip) - 1, min(len(clip), 8)).round().astype(int)
-        axis.imshow(
-            np.concatenate([np.pad(clip[i], ((0, 0), (0, 2), (0, 0)), constant_values=255) for i in shown], axis=1)
-        )
+def _add_scale(figure: Any, row: Sequence[Any], weights: np.ndarray) -> None:
+    """Draw what the colours of a row of frames mean, in multiples of even attention."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    end = highest(weights)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, end), COLOUR_MAP), ax=list(row), fraction=0.02, pad=0.01, aspect=12
+    )
+    bar.set_ticks([0, 1, end], labels=['0', '1', f'{end:.1f} x'], fontsize=8)
+
+
+def draw_clips(
+    clips: Sequence[np.ndarray], titles: Sequence[str], path: Path, times: Sequence[Sequence[float]] | None = None
+) -> None:
+    """Draw clips, RGB ``(T, H, W, 3)`` uint8, one row each, at most 8 frames, with their times in seconds."""
+    figure, rows = _figure((12, 1.95 * len(clips)), len(clips))
+    for number, (axis, clip, title) in enumerate(zip(rows[:, 0], clips, titles)):
+        shown = np.linspace(0, len(clip) - 1, min(len(clip), SHOWN)).round().astype(int)
+        strip = np.concatenate([np.pad(clip[i], ((0, 0), (0, 2), (0, 0)), constant_values=255) for i in shown], axis=1)
+        axis.imshow(strip)
         axis.set_title(literal(title), fontsize=9, loc='left')
-        axis.axis('off')
-    figure.savefig(path, dpi=120)
-
-
-def overlay(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Overlay frames ``(T, H, W, 3)`` uint8 with attention ``(T, h, w)``, from blue (0) to red (1)."""
-    heat = (np.clip(weights, 0, 1) * 255).astype(np.uint8)
-    height, width = frames.shape[1:3]
-    coloured = []
-    for frame, values in zip(frames, heat):
-        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
-        jet = cv2.cvtColor(cv2.applyColorMap(values, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
-        coloured.append(cv2.addWeighted(frame, 0.5, jet, 0.5, 0))
-    return np.stack(coloured)
+        axis.spines[:].set_visible(False)
+        pitch = strip.shape[1] / len(shown)
+        words = [f'{times[number][place]:.2f} s' if times else '' for place in shown]
+        axis.set_xticks((np.arange(len(shown)) + 0.5) * pitch, words, fontsize=8)
+        axis.tick_params(length=0, pad=2)
+        axis.set_yticks([])
+    _save(figure, path)
 
 
 def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path, topk: int = 5) -> None:
-    """Draw scores over time, of the classes that are most often predicted in a video.
+    """Draw scores over time as bands: above the class that is predicted, below the scores of each of the classes that
+    are most often predicted in a video, as the height of its band.
 
     Args:
         scenes (Sequence[Scene]): Times and scores, from :func:`mmtsf.apis.timeline`.
@@ -170,18 +291,43 @@ def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path,
         path (Path): Image file to write.
         topk (int): Classes that are drawn. Defaults to 5.
     """
+    from matplotlib import colormaps
+
     scores = np.stack([scene.scores for scene in scenes])  # (scenes, K)
     edges = np.array([scenes[0].start, *(scene.end for scene in scenes)])
     wins = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
     drawn = np.lexsort((scores.mean(axis=0), wins))[::-1][:topk]
-    figure, ((axes,),) = _figure((12, 4))
-    steps = [axes.stairs(scores[:, label], edges, baseline=None, linewidth=2) for label in drawn]
+    colours = dict(zip(drawn.tolist(), [colormaps['tab10' if topk <= 10 else 'tab20'](n % 20) for n in range(topk)]))
+    figure, ((axes,),) = _figure((12, 1.5 + 0.62 * (len(drawn) + 1)))
+    for row, label in enumerate(drawn.tolist(), 1):
+        axes.stairs(0.85 * scores[:, label] - row, edges, baseline=-row, fill=True, color=colours[label])
+        axes.axhline(-row, color='0.8', linewidth=0.8, zorder=0)
+    _draw_predicted(axes, scores.argmax(axis=1), edges, classes, colours)
+    axes.set_yticks([0.42, *np.arange(-1, -len(drawn) - 1, -1) + 0.42])
+    axes.set_yticklabels(['predicted', *(_short(classes[label]) for label in drawn)])
+    axes.set(xlabel='time, s', ylim=(-len(drawn) - 0.1, 1), xlim=(edges[0], edges[-1]))
     if edges[-1] > 60:
+        axes.set(xlabel='time, min:s', xticks=np.arange(0, edges[-1], _step(edges[-1] / 8)))
         axes.xaxis.set_major_formatter(lambda seconds, _: f'{int(seconds // 60)}:{seconds % 60:02.0f}')
-    unit = 'min:s' if edges[-1] > 60 else 's'
-    axes.set(xlabel=f'time, {unit}', ylabel='score', ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
-    axes.spines[['top', 'right']].set_visible(False)
-    legend = axes.legend(steps, ['class'] * len(steps), loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
-    for text, label in zip(legend.get_texts(), drawn):
-        text.set_text(literal(classes[label]))  # a name that begins with _ would be left out
-    figure.savefig(path, dpi=120)
+    axes.tick_params(axis='y', length=0)
+    axes.spines[['top', 'right', 'left']].set_visible(False)
+    _save(figure, path)
+
+
+def _step(seconds: float) -> float:
+    """Round seconds up to a step that one counts in: 10, 15, 20, 30 s, 1, 2, 5 ... minutes."""
+    steps = [10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600]
+    return next((step for step in steps if step >= seconds), 3600 * np.ceil(seconds / 3600))
+
+
+def _draw_predicted(axes: Any, best: np.ndarray, edges: np.ndarray, classes: Sequence[str], colours: dict) -> None:
+    """Draw the predicted classes as one band along the top, with names where there is room."""
+    begins = np.flatnonzero(np.diff(best, prepend=-1))
+    for begin, end in zip(begins, [*begins[1:], len(best)]):
+        label, span = int(best[begin]), (edges[begin], edges[end])
+        axes.fill_between(span, 0, 0.85, color=colours.get(label, '0.6'), linewidth=0)
+        letters = int((span[1] - span[0]) / (edges[-1] - edges[0]) * 110)
+        name = drawable(classes[label])
+        if letters >= min(len(name), 6):
+            fit = name if len(name) <= letters else f'{name[: letters - 1]}…'
+            axes.text(sum(span) / 2, 0.42, literal(fit), ha='center', va='center', color='white', fontsize=9)

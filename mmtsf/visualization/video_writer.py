@@ -1,11 +1,10 @@
-"""Write videos, and text on their frames."""
+"""Write videos."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from mmtsf.datasets.decoders import file_url
@@ -37,16 +36,3 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Seq
                 picture.pts, picture.time_base = round((times[number] - times[0]) * TICKS), Fraction(1, TICKS)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
-
-
-def with_words(frame: np.ndarray, lines: list[str]) -> np.ndarray:
-    """Draw lines of text at the upper left of a frame ``(H, W, 3)``, each a twentieth of its height."""
-    frame = np.ascontiguousarray(frame)
-    scale = max(frame.shape[0] / 720, 0.35)
-    for number, line in enumerate(lines, 1):
-        place = (int(12 * scale), int(36 * scale * number))
-        for color, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):  # white with a black rim
-            cv2.putText(
-                frame, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, max(int(thickness * scale), 1), cv2.LINE_AA
-            )
-    return frame

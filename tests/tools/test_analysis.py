@@ -23,7 +23,7 @@ def test_attention_is_a_strip_and_a_video_with_a_part_for_each_step(motion, tiny
     reader = open_video(str(tmp_path / 'a.mp4'))
     assert reader.num_frames == 22  # from the first of 8 frames, 3 apart, to the last
     frames = reader.read(np.array([0, 21]))
-    assert frames.shape[1:3] == (48, 4 * 48)  # the frame, and its attention over all steps, time and space
+    assert frames.shape[1:3] == (240, 4 * 240)  # the frame, and its attention over all steps, time and space
     plain, *covered = np.split(frames.astype(int), 4, axis=2)
     assert all(np.abs(part - plain).mean() > 10 for part in covered)
     assert np.abs(covered[1] - covered[2]).mean() > 1
@@ -32,7 +32,7 @@ def test_attention_is_a_strip_and_a_video_with_a_part_for_each_step(motion, tiny
 def test_one_step_of_one_patch_is_drawn(motion, tiny_checkpoint, tmp_path):
     arguments = [next(motion.glob('test/left/*.mp4')), TINY, tiny_checkpoint, tmp_path / 'a.png']
     run_tool(ATTENTION, *arguments, '--step', 'time', '--block', 1, '--head', 0, '--query', 3, 2, 2)
-    assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 48
+    assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 240
     log = run_tool(ATTENTION, *arguments, '--step', 'height', fails=True)
     assert "step is 'height', expected one of ['time', 'space']" in log
 

@@ -1,5 +1,6 @@
-"""Figures show names as they are, whatever they are."""
+"""Figures show names as they are, whatever they are, and hide nothing."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmtsf.apis.timeline import Scene
-from mmtsf.visualization import draw_attention, draw_clips, draw_confusion_matrix, draw_timeline
+from mmtsf.visualization import draw_attention, draw_clips, draw_confusion_matrix, draw_curves, draw_timeline, figures
 from mmtsf.visualization.figures import literal
 
 ODD = ['$\\frac{$', '$x^2$', '\\$', '_hidden', 'a\udce9b', 'an ordinary name', '50$ or 60$', '{\\rm x}', '%s', 'ünï']
@@ -41,3 +42,69 @@ def test_a_formula_is_drawn_letter_by_letter(tmp_path):
     assert (formula != letters).any()
     assert (formula != dollars).any()
     assert literal('a $b$ \\$') == 'a \\$b\\$ \\\\$'
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures that were written."""
+    kept, save = [], figures._save
+    monkeypatch.setattr(figures, '_save', lambda figure, path: kept.append(figure) or save(figure, path))
+    return kept
+
+
+def words_of(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize('epochs', [1, 3, 120])
+def test_epochs_are_whole_numbers_and_the_legend_lies_beside_the_curves(epochs, drawn, tmp_path):
+    rows = [dict(epoch=number, loss=1.0) for number in range(1, epochs + 1)]
+    rows += [{'acc/top1': 0.5, 'step': number} for number in range(1, epochs + 1)]
+    log = tmp_path / 'run/20260101/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('\n'.join(map(json.dumps, rows)))
+    draw_curves({'_a run': tmp_path / 'run'}, 0.25, tmp_path / 'curves.png')
+    (figure,) = drawn
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks
+        assert all(tick == round(tick) for tick in ticks)
+        assert not axes.bbox.overlaps(figure.legends[0].get_window_extent())
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['_a run', 'chance']
+
+
+@pytest.mark.parametrize('num_classes', [4, 60, 400])
+def test_a_confusion_matrix_tells_counts_and_rates(num_classes, drawn, tmp_path):
+    matrix = 8 * np.eye(num_classes, dtype=int)
+    matrix[1, 2] = 2
+    names = [f'name {number}' for number in range(num_classes)]
+    draw_confusion_matrix(matrix, names, tmp_path / 'matrix.png')
+    axes, *others = drawn[0].axes
+    total = 8 * num_classes
+    assert f'{total} of {total + 2} videos right' in drawn[0].get_suptitle()
+    if num_classes == 400:
+        listed = '\n'.join(words_of(others[0]))
+        assert '1 name 1\n    8 of 10 (80%)' in listed
+        assert '1 name 1\n    as 2 name 2: 2 of 10 (20%)' in listed
+    else:
+        assert 'name 1: 8 of 10 (80%)' in [label.get_text() for label in axes.get_yticklabels()]
+        assert ('2\n20%' if num_classes == 4 else '2') in words_of(axes)
+
+
+def test_a_timeline_names_the_bands_of_its_classes(drawn, tmp_path):
+    scores = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.3, 0.7, 0]])
+    scenes = [Scene(number, number + 1, row) for number, row in enumerate(scores)]
+    draw_timeline(scenes, ['fight', 'noFight', 'none'], tmp_path / 'timeline.png', topk=2)
+    (axes,) = drawn[0].axes
+    assert words_of(axes) == ['fight', 'noFight']  # one band a run of scenes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ['predicted', 'noFight', 'fight']
+
+
+def test_attention_has_times_and_a_scale(drawn, tmp_path):
+    frames, weights = np.zeros((2, 32, 64, 3), np.uint8), np.zeros((2, 4, 4))
+    weights[:, 0, 0] = 1
+    draw_attention(frames, {'space': weights}, 'title', tmp_path / 'a.png', [0.5, 1.25], (16, 0, 48, 32))
+    panels, bar = drawn[0].axes[:4], drawn[0].axes[4]
+    assert [axes.get_title() for axes in panels] == ['0.50 s', '1.25 s', '', '']
+    assert [label.get_text() for label in bar.get_yticklabels()] == ['0', '1', '16.0 x']

@@ -52,6 +52,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from mmtsf.apis import attention_maps, best_classes, init_recognizer, middle_clip, write_attention
+from mmtsf.apis.attention_maps import of_frames
 from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.visualization import attention_of, draw_attention
 
@@ -64,13 +65,15 @@ def main() -> None:
     if args.step:
         query = tuple(args.query) if args.query else None
         weights = attention_of(model.backbone, clip.clip, args.block, args.step, query, args.head)
-        maps = {args.step: weights.cpu().numpy()}
+        maps = {args.step: of_frames(weights, len(clip.numbers))}
     else:
         maps = attention_maps(model, clip.clip)
     with torch.no_grad():
         scores = model.test_step(pseudo_collate([clip.sample]))[0].pred_scores.item
     best = best_classes(scores.cpu().numpy(), model.dataset_meta['classes'], 1)
-    draw_attention(clip.frames, maps, f'{best["names"][0]} ({best["scores"][0]:.0%})', args.out)
+    frames = clip.of_video(args.video)
+    title = f'{best["names"][0]} ({best["scores"][0]:.0%})'
+    draw_attention(frames.pictures, maps, title, args.out, frames.times, frames.box)
     write_attention(args.video, clip, maps, args.out.with_suffix('.mp4'))
     print(f'wrote {args.out} and {args.out.with_suffix(".mp4")}')
 

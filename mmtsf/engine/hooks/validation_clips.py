@@ -56,7 +56,7 @@ def _is_clip(views: Any, sample: Any) -> bool:
 
 def _draw(model: Any, clip: Tensor, sample: Any, classes: list[str]) -> np.ndarray:
     """Frames over the same frames with their attention, and a line of words, ``(H, W, 3)``."""
-    from mmtsf.visualization import overlay, rollout, with_words  # matplotlib costs every start-up
+    from mmtsf.visualization import overlay, relative, rollout, with_words  # matplotlib costs every start-up
 
     scale = max(HEIGHT / clip.shape[2], 1)
     frames = [cv2.resize(frame, None, fx=scale, fy=scale) for frame in clip.byte().permute(1, 2, 3, 0).cpu().numpy()]
@@ -64,7 +64,7 @@ def _draw(model: Any, clip: Tensor, sample: Any, classes: list[str]) -> np.ndarr
     if isinstance(getattr(model, 'backbone', None), TimeSformer):
         data = model.data_preprocessor(dict(inputs=[clip[None]], data_samples=[sample]))
         weights = rollout(model.backbone, data['inputs'][0]).cpu().numpy()
-        rows = np.concatenate([rows, overlay(rows, weights / weights.max())], axis=1)  # (T, 2 H, W, 3)
+        rows = np.concatenate([rows, overlay(rows, relative(weights))], axis=1)  # (T, 2 H, W, 3)
     best = int(sample.pred_scores.item.argmax())
     label = ', '.join(classes[label] for label in sample.gt_labels.item.tolist())
     words = f'{classes[best]} {sample.pred_scores.item[best]:.0%}, labelled {label}'
