@@ -7,8 +7,9 @@ from .clip_packer import ClipPacker, covering
 from .features import extract
 from .inferencer import TimeSformerInferencer, best_classes
 from .live import LiveWindows, is_live, watch
-from .recognizer import build_pipeline, inference_recognizer, init_recognizer, to_sample, views_of
+from .recognizer import build_pipeline, inference_recognizer, init_recognizer, views_of
 from .timeline import timeline
+from .video_inputs import to_sample
 
 __all__ = [
     'ClipPacker',

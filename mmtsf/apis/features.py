@@ -1,8 +1,12 @@
 """Extract features of clips, frames or patches."""
 
+from typing import Any
+
 import torch
 from mmaction.models import BaseRecognizer
 from torch import Tensor
+
+from .recognizer import build_pipeline, to_sample, views_of
 
 LEVELS = ('video', 'clip', 'frame', 'tokens')
 #: Clips that are run at once, unless the config's ``max_testing_views`` says otherwise
@@ -10,12 +14,13 @@ VIEWS = 8
 
 
 @torch.no_grad()
-def extract(model: BaseRecognizer, clips: Tensor, level: str) -> Tensor:
-    """Features of a video's clips, after the backbone's last norm.
+def extract(model: BaseRecognizer, video: Any, level: str) -> Tensor:
+    """Compute features of a video's clips, after the backbone's last norm.
 
     Args:
         model (BaseRecognizer): From :func:`init_recognizer`.
-        clips (Tensor): Views of one video as the preprocessor leaves them, ``(V, 3, T, H, W)``.
+        video: A video in any form that :func:`to_sample` takes, or its views ``(V, 3, T, H, W)`` as the preprocessor
+            leaves them.
         level (str): ``'clip'``: the classification token of each view, ``(V, C)``; ``'video'``: their mean, ``(C,)``;
             ``'tokens'``: all patches, ``(V, T, h, w, C)``; ``'frame'``: their means over the frames, ``(V, T, C)``.
 
@@ -24,6 +29,8 @@ def extract(model: BaseRecognizer, clips: Tensor, level: str) -> Tensor:
     """
     if level not in LEVELS:
         raise ValueError(f'level is {level!r}, expected one of {LEVELS}')
+    is_views = isinstance(video, Tensor) and video.ndim == 5
+    clips = video if is_views else views_of(model, build_pipeline(model)(to_sample(video)))
     parts = clips.split(model.test_cfg.get('max_testing_views') or VIEWS)
     if level in ('clip', 'video'):
         features = torch.cat([model.backbone(part) for part in parts])

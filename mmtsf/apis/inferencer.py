@@ -14,10 +14,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 
 from mmtsf.datasets.decoders import BrokenVideoError
-from mmtsf.preparation.video_paths import videos_of
 from mmtsf.registry import INFERENCERS
+from mmtsf.utils.devices import find_device
 
-from .recognizer import build_pipeline, init_recognizer, resolved, to_sample
+from .recognizer import build_pipeline, init_recognizer, resolved
+from .video_inputs import name_of, to_sample, to_samples
 
 
 @INFERENCERS.register_module()
@@ -26,8 +27,10 @@ class TimeSformerInferencer(BaseInferencer):
 
     Args:
         model (str | Path | Config | dict): Config file, name of a shipped config, or config in any state.
-        weights (str, optional): Checkpoint of any known origin. Defaults to None: random weights.
-        device (str, optional): Where it computes. Defaults to None: the GPU if there is one.
+        weights (str, optional): Checkpoint of any known origin. Defaults to None: random weights, and
+            a warning that says so.
+        device (str, optional): Where it computes. Defaults to None: the best there is, see
+            :func:`mmtsf.utils.devices.find_device`.
         scope (str): Where names of the config are looked up first. Defaults to ``'mmtsf'``.
         show_progress (bool): Whether a progress bar is drawn. Defaults to False.
         options (dict, optional): Changes to the config by dotted keys, e.g. ``{'views.num_clips': 10}``. Defaults to
@@ -52,13 +55,13 @@ class TimeSformerInferencer(BaseInferencer):
         options: dict | None = None,
         fused: bool = False,
     ) -> None:
-        self._fused = fused
+        self._fused, place = fused, str(find_device(device))
         config = resolved(model, options)
-        super().__init__(config, None if weights is None else str(weights), device, scope, show_progress)
+        super().__init__(config, None if weights is None else str(weights), place, scope, show_progress)
 
     def __call__(
         self,
-        inputs: str | Path | np.ndarray | list,
+        inputs: Any,
         return_datasamples: bool = False,
         batch_size: int = 1,
         topk: int = 5,
@@ -67,8 +70,8 @@ class TimeSformerInferencer(BaseInferencer):
         """Classify videos.
 
         Args:
-            inputs (str | Path | np.ndarray | list): A path, a folder of videos, frames RGB ``(T, H, W, 3)`` uint8, or
-                a list of these.
+            inputs: A video in any form that :func:`to_sample` takes, a folder of videos, a pattern of paths, or a list
+                of these. A list of frames is one video.
             return_datasamples (bool): Whether predictions are MMAction2's data samples. Defaults to False.
             batch_size (int): Videos at once. Defaults to 1.
             topk (int): Classes named of each video. Defaults to 5.
@@ -98,24 +101,22 @@ class TimeSformerInferencer(BaseInferencer):
         return None
 
     def _inputs_to_list(self, inputs: Any) -> list:
-        if isinstance(inputs, (str, Path)):
-            return videos_of(str(inputs))
-        return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        return to_samples(inputs)
 
     def preprocess(self, inputs: list, batch_size: int = 1, skip_broken: bool = False) -> Iterator[list[dict]]:
         """Samples of so many videos at once; of a broken one, the error under ``data_samples``."""
         for first in range(0, len(inputs), batch_size):
             yield [self._read(video, skip_broken) for video in inputs[first : first + batch_size]]
 
-    def _read(self, video: str | Path | np.ndarray, skip_broken: bool) -> dict:
+    def _read(self, video: Any, skip_broken: bool) -> dict:
         try:
             sample = self.pipeline(to_sample(video))
         except BrokenVideoError as error:
             if not skip_broken:
                 raise
-            refusal = dict(filename=_name(video), error=error.reason)
+            refusal = dict(filename=name_of(video), error=error.reason)
             return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=refusal))
-        sample['data_samples'].set_metainfo(dict(filename=_name(video)))  # not every pipeline packs it
+        sample['data_samples'].set_metainfo(dict(filename=name_of(video)))  # not every pipeline packs it
         return sample
 
     @torch.no_grad()
@@ -152,12 +153,6 @@ def best_classes(scores: np.ndarray, classes: Sequence[str], topk: int) -> dict:
     """``labels``, ``names`` and ``scores`` of the best classes, of the scores ``(K,)`` of all."""
     labels = np.argsort(-scores, kind='stable')[:topk].tolist()
     return dict(labels=labels, names=[classes[label] for label in labels], scores=scores[labels].tolist())
-
-
-def _name(video: Any) -> str:
-    """A path, or what stands for frames in memory."""
-    path = video.get('filename', 'frames') if isinstance(video, dict) else video
-    return str(path) if isinstance(path, (str, Path)) else 'frames'
 
 
 def _times(sample: ActionDataSample) -> list[tuple[float, float]] | None:

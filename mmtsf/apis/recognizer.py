@@ -1,15 +1,15 @@
 """Build a recognizer from a config and a checkpoint, and classify videos with it."""
 
 import copy
+import warnings
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from mmaction.models import BaseRecognizer
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
@@ -18,8 +18,17 @@ from mmtsf.datasets.class_names import class_names
 from mmtsf.deploy.fuse import fuse
 from mmtsf.models import TimeSformer
 from mmtsf.registry import MODELS
+from mmtsf.utils.devices import find_device
 from mmtsf.weights import Weights, classes_of, load_weights, read_checkpoint, translate
 from mmtsf.weights.translate import tensors_of
+
+from .video_inputs import to_sample
+
+#: What is said of a model without weights
+RANDOM = (
+    'no weights are given, so that the model answers at random; name a checkpoint (a file, a folder of Hugging Face, a '
+    'URL, or a published name as in docs/zoo.md)'
+)
 
 
 def resolved(config: str | Path | Config | dict, options: dict | None = None) -> Config:
@@ -55,8 +64,9 @@ def init_recognizer(
         config (str | Path | Config): Config file, name of a shipped config (``'mmtsf::timesformer_base_k400.py'``), or
             config, whether its references are resolved or not.
         checkpoint (str | Path, optional): Weights of any known origin, see ``docs/weights.md``. Defaults to None:
-            random ones.
-        device (str | torch.device, optional): Where it computes. Defaults to None: the GPU if there is one.
+            random ones, and a warning that says so.
+        device (str | torch.device, optional): Where it computes. Defaults to None: the best there is, see
+            :func:`mmtsf.utils.devices.find_device`.
         options (dict, optional): Changes to the config by dotted keys. Defaults to None.
         fused (bool): Whether the model is made faster for prediction alone (:func:`mmtsf.deploy.fuse.fuse`): it takes
             frames that are not normalised, and refuses to be trained. Defaults to False.
@@ -64,17 +74,20 @@ def init_recognizer(
     Raises:
         TypeError: If the config is something else.
         FileNotFoundError: If a file does not exist.
-        ValueError: If the weights do not fit the model, or a class is missing in them.
+        ValueError: If the weights do not fit the model, or a class is missing in them; if there is no such device.
 
     Returns:
         BaseRecognizer: In eval mode, with the resolved config as ``cfg`` and the class names as
         ``dataset_meta['classes']``.
     """
+    place = find_device(device)  # first, as what follows takes time
     config = resolved(config, options)
     init_default_scope(config.get('default_scope') or 'mmtsf')
     model = MODELS.build(config.model)
     state = {}
-    if checkpoint is not None:
+    if checkpoint is None:
+        warnings.warn(RANDOM, stacklevel=2)
+    else:
         state = read_checkpoint(str(checkpoint))
         is_ours = isinstance(model.backbone, TimeSformer)
         weights = translate(state) if is_ours else Weights(tensors_of(state), 'the same model', scheme='')
@@ -83,7 +96,7 @@ def init_recognizer(
     model.cfg = config
     if fused:
         fuse(model)
-    return model.to(device or get_device()).eval()
+    return model.to(place).eval()
 
 
 def _class_names(config: Config, state: dict) -> list[str]:
@@ -116,37 +129,18 @@ def build_pipeline(model: BaseRecognizer, split: str = 'test') -> Compose:
     return Compose(transforms)
 
 
-def to_sample(video: str | Path | np.ndarray | dict) -> dict:
-    """What a test pipeline begins with, of a path, of frames ``(T, H, W, 3)`` uint8, or of such a dict itself.
-
-    Raises:
-        TypeError: If it is something else.
-    """
-    if isinstance(video, dict):
-        return video
-    sample = dict(filename='frames', label=-1, start_index=0, modality='RGB', broken=[])
-    if isinstance(video, (str, Path)):
-        return dict(sample, filename=str(video))
-    if isinstance(video, np.ndarray) and video.dtype == np.uint8 and video.ndim == 4 and video.shape[3] == 3:
-        return dict(sample, array=video, total_frames=len(video))
-    given = f'{video.dtype} {video.shape}' if isinstance(video, np.ndarray) else type(video).__name__
-    raise TypeError(f'a video is {given}, expected a path or an array (T, H, W, 3) of uint8')
-
-
 def views_of(model: BaseRecognizer, sample: dict) -> Tensor:
     """Views ``(V, 3, T, H, W)`` of a pipeline's sample, as the backbone takes them."""
     return model.data_preprocessor(pseudo_collate([sample]))['inputs'][0]
 
 
 @torch.no_grad()
-def inference_recognizer(
-    model: BaseRecognizer, video: str | Path | np.ndarray | dict, test_pipeline: Compose | None = None
-) -> ActionDataSample:
+def inference_recognizer(model: BaseRecognizer, video: Any, test_pipeline: Compose | None = None) -> ActionDataSample:
     """Classify a video, as :func:`mmaction.apis.inference_recognizer` does.
 
     Args:
         model (BaseRecognizer): From :func:`init_recognizer`.
-        video (str | Path | np.ndarray | dict): Path, frames RGB ``(T, H, W, 3)`` uint8, or a pipeline's first dict.
+        video: A video in any form that :func:`to_sample` takes.
         test_pipeline (Compose, optional): Transforms. Defaults to None: those of the config's test protocol.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mmtsf.datasets.transforms import SampleClips
 
 from .clip_packer import ClipPacker, covering
 from .recognizer import build_pipeline
+from .video_inputs import reader_of
 
 
 class Scene(NamedTuple):
@@ -47,7 +48,7 @@ class Window(NamedTuple):
 
 
 def timeline(
-    model: BaseRecognizer, reader: VideoReader, frame_interval: int | None = None, batch_size: int = 1
+    model: BaseRecognizer, video: Any, frame_interval: int | None = None, batch_size: int = 1
 ) -> Iterator[Scene]:
     """Classify clips that cover a video, one after the other (the paper's HowTo100M protocol, section 4.6; there their
     scores are averaged).
@@ -56,7 +57,8 @@ def timeline(
 
     Args:
         model (BaseRecognizer): From :func:`init_recognizer`.
-        reader (VideoReader): An opened video, from :func:`mmtsf.datasets.decoders.open_video`.
+        video: A video in any form that :func:`to_sample` takes, or a reader, from
+            :func:`mmtsf.datasets.decoders.open_video`.
         frame_interval (int, optional): Distance of neighbouring frames. Defaults to None: that of the config.
         batch_size (int): Clips that are classified at once. Defaults to 1.
 
@@ -66,7 +68,8 @@ def timeline(
     Yields:
         Scene: Time and scores of every clip.
     """
-    packer = ClipPacker(build_pipeline(model))
+    pipeline = build_pipeline(model)
+    packer, reader = ClipPacker(pipeline), reader_of(pipeline, video)
     found = windows(reader, covering(model, frame_interval), packer.shrink)
     packed = ((window.start, window.end, packer.pack(window.frames)) for window in found)
     while batch := list(islice(packed, batch_size)):

@@ -1,5 +1,6 @@
 """List the videos of a folder or an annotation list, for tools that go through all of them."""
 
+import glob
 import os
 import warnings
 from collections.abc import Iterator
@@ -44,7 +45,17 @@ def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
 
 
 def videos_of(path: str) -> list[str]:
-    """List the videos below a folder; the path itself, if it is a file or a folder of frames."""
+    """List the videos below a folder, or those that a pattern such as ``videos/**/*.mp4`` matches; the path itself, if
+    it is a file or a folder of frames.
+
+    Raises:
+        FileNotFoundError: If a pattern matches none.
+    """
+    if any(sign in path for sign in '*?[') and not os.path.lexists(path):
+        found = sorted(glob.glob(path, recursive=True))
+        if not found:
+            raise FileNotFoundError(f'{path} is no file or folder, and as a pattern it matches none')
+        return found
     below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
     return below or [path]
 

@@ -2,7 +2,6 @@
 
 import csv
 
-import numpy as np
 import pytest
 import torch
 from helpers import MOTION_CLASSES, assert_close
@@ -10,7 +9,7 @@ from runs import ROOT, TINY, run_tool
 from videos import write_greys
 
 from mmtsf.apis import inference_recognizer, init_recognizer
-from mmtsf.datasets.decoders import BrokenVideoError, open_video
+from mmtsf.datasets.decoders import BrokenVideoError
 
 
 def test_scores_are_those_of_the_test_tool(model, tiny_checkpoint, motion, tmp_path):
@@ -24,15 +23,6 @@ def test_scores_are_those_of_the_test_tool(model, tiny_checkpoint, motion, tmp_p
         assert [float(row['score']), float(row['score_of_class'])] == pytest.approx(
             [float(scores.max()), float(scores[MOTION_CLASSES.index(row['class'])])], abs=1e-4
         )
-
-
-def test_frames_in_memory_give_the_scores_of_their_file(model, motion):
-    path = next(motion.glob('test/left/*.mp4'))
-    reader = open_video(str(path))
-    frames = reader.read(np.arange(reader.num_frames))
-    scores = [inference_recognizer(model, video).pred_scores.item for video in (path, str(path), frames)]
-    assert_close(scores[1], scores[0], atol=0)
-    assert_close(scores[2], scores[0], atol=0)
 
 
 def test_a_fused_model_gives_the_scores_of_the_plain_one(tiny_checkpoint, motion):
@@ -56,12 +46,6 @@ def test_class_names_come_with_the_checkpoint_or_are_numbers(model, tiny_checkpo
 def test_options_change_the_config(tiny_checkpoint):
     model = init_recognizer(ROOT / TINY, tiny_checkpoint, 'cpu', {'views.num_clips': 3})
     assert model.cfg.test_dataloader.dataset.pipeline[1].num_clips == 3
-
-
-@pytest.mark.parametrize('video', [np.zeros((8, 32, 32), np.uint8), np.zeros((8, 32, 32, 3), np.float32), 7, None])
-def test_what_is_no_video_is_refused(model, video):
-    with pytest.raises(TypeError, match=r'expected a path or an array \(T, H, W, 3\) of uint8'):
-        inference_recognizer(model, video)
 
 
 def test_missing_files_are_named(model, tiny_checkpoint, tmp_path):
