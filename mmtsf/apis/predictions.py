@@ -69,7 +69,7 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
     found = over_time(videos, inferencer.model, args) if args.timeline else whole(videos, inferencer, args)
     all_read = True
     with ExitStack() as stack:
-        is_done = stack.enter_context(stoppable(len(videos), 'videos', f'{kept} has them' if kept else 'see above'))
+        is_done = stack.enter_context(stoppable(len(videos), 'videos', f'they are in {kept}' if kept else 'see above'))
         add_json = stack.enter_context(growing_json(args.json)) if args.json else None
         add_rows = stack.enter_context(growing_table(args.csv, HEADER)) if args.csv else None
         for prediction in found:

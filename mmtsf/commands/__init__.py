@@ -21,12 +21,19 @@ from .mistakes import is_mistake
 
 #: Commands in the order of use, and what they are for
 COMMANDS = {
+    'motion': 'write a small data set of generated videos',
+    'prepare': 'write the lists of a data set of the paper',
+    'check': 'find videos that cannot be read',
+    'transcode': 'rewrite videos so that they decode faster',
+    'config': 'print a config, and where each value comes from',
     'train': 'train a model',
     'test': 'test a model',
     'predict': 'classify videos',
+    'features': 'write features of videos to a file',
     'convert': 'convert weights between formats',
     'export': 'write a model as ONNX or for torch.export',
     'flops': 'count parameters and multiply-accumulates',
+    'speed': 'measure the time of testing many videos',
 }
 USAGE = 2  # exit code of a mistake, as of argparse
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
+from mmtsf.utils.files import written_whole
 from mmtsf.utils.read_text import read_text
 
 from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_of, split_line
@@ -154,7 +155,10 @@ def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], brok
     left_out = set(broken)
     kept = [[targets.get(row.path, row.path), *row.labels] for row in videos.rows if row.path not in left_out]
     rows = [*filter(None, [videos.header]), *kept]
-    with file.open('w', encoding='utf-8', newline='', errors='surrogateescape') as lines:
+    with (
+        written_whole(file) as part,
+        part.open('w', encoding='utf-8', newline='', errors='surrogateescape') as lines,
+    ):
         if videos.delimiter != ' ':
             csv.writer(lines, delimiter=videos.delimiter, lineterminator='\n').writerows(rows)
         else:

@@ -11,41 +11,88 @@ from typing import cast
 import numpy as np
 from rich.progress import track
 
+from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
+from mmtsf.utils.files import write_text
+from mmtsf.utils.results import growing_file, stoppable
 
 from .isolated_jobs import run_isolated
+from .video_paths import list_source
 
 
-def check_all(names: list[str], root: Path, file: Path, args: argparse.Namespace) -> dict[str, str]:
-    """Check many videos, several at a time, and draw a progress bar.
+def write_checked(args: argparse.Namespace) -> int:
+    """Check the videos of a folder or a list, and write lists of the good and the bad ones.
+
+    Args:
+        args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.check`.
+
+    Returns:
+        int: 1 if one is bad.
+    """
+    is_folder = args.source.is_dir()
+    root, videos = list_source(args.source, args.root, args.allow_outside)
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(row.path for row in videos.rows))
+    reasons = check_all(names, root, args.out / 'bad.txt', args)
+    bad = {name: reason for name, reason in reasons.items() if reason}
+    write_list(args.out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad)
+    print(f'{len(names) - len(bad)} good videos, {len(bad)} bad; the lists lie in {args.out}')
+    return 1 if bad else 0
+
+
+def check_all(names: list[str], root: Path, listed: Path, args: argparse.Namespace) -> dict[str, str]:
+    """Check many videos, several at a time, draw a progress bar, and list the bad ones as they are found.
 
     Args:
         names (list[str]): Paths of the videos, relative to ``root``.
         root (Path): Folder of the videos.
-        file (Path): Where results are kept: what it holds of files that have not changed since is not done again.
+        listed (Path): List of the bad ones with their reasons. In ``checked.tsv`` beside it results are kept: what it
+            holds of files that have not changed since is not done again.
         args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_check_arguments`.
 
     Returns:
         dict[str, str]: Reason by name, empty for a good video.
     """
     check_decoder(args.decoder)
+    file = listed.with_name('checked.tsv')
     stamps = {name: stamp(root / name, args) for name in names}
     known = dict(read_known(file))
     reasons = {name: known[name, stamps[name]] for name in names if (name, stamps[name]) in known}
-    how = args.decoder, args.full, Limits(**args.limits)
-    left = [(name, root / name, *how) for name in names if name not in reasons]
-    time_limit = args.time_limit or (600 if args.full else 60)
-    jobs = cast(Generator[tuple[str, str], None, None], run_isolated(check, left, args.workers, time_limit))
-    with file.open('a', encoding='utf-8', errors='surrogateescape') as lines, closing(jobs):
-        for name, reason in track(jobs, 'checking', len(left), disable=not sys.stdout.isatty()):
+    left = [name for name in names if name not in reasons]
+    with (
+        stoppable(len(left), 'videos', 'the same command goes on from here') as is_done,
+        growing_file(listed) as add,
+        file.open('a', encoding='utf-8', errors='surrogateescape') as kept,
+        closing(results(left, root, args)) as found,
+    ):
+        add(bad_lines(reasons))
+        for name, reason in found:
             reasons[name] = reason
             if '\t' not in name:
-                print(f'{name}\t{stamps[name]}\t{reason}', file=lines, flush=True)
+                print(f'{name}\t{stamps[name]}\t{reason}', file=kept, flush=True)
             if reason:
+                add(bad_lines({name: reason}))
                 print(f'bad: {name}: {reason}', file=sys.stderr)
-    return {name: reasons[name] for name in names}
+            is_done()
+    reasons = {name: reasons[name] for name in names}
+    write_text(listed, bad_lines(reasons))  # in the order of the videos
+    return reasons
+
+
+def bad_lines(reasons: dict[str, str]) -> str:
+    """Return the lines of the bad videos."""
+    return ''.join(f'{name}\t{reason}\n' for name, reason in reasons.items() if reason)
+
+
+def results(names: list[str], root: Path, args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
+    """Check videos, and draw a progress bar: names with reasons, empty for a good video, as they come."""
+    how = args.decoder, args.full, Limits(**args.limits)
+    time_limit = args.time_limit or (600 if args.full else 60)
+    jobs = run_isolated(check, [(name, root / name, *how) for name in names], args.workers, time_limit)
+    with closing(cast(Generator[tuple[str, str], None, None], jobs)):
+        yield from track(jobs, 'checking', len(names), disable=not sys.stdout.isatty())
 
 
 def stamp(path: Path, args: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from .cores import num_cores
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
-from .sources import config_beside, config_path, find_checkpoint
+from .sources import check_list, config_beside, config_path, find_checkpoint
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
 
@@ -163,6 +163,17 @@ def check_data_root(config: Path, options: list[str]) -> None:
     is_shipped = config.resolve().is_relative_to(config_path('mmtsf::_base_/default_runtime.py').resolve().parents[1])
     if 'data.root' in words and is_shipped and not decide & set(words):
         check_root(words['data.root'])
+
+
+def check_source(source: Path) -> None:
+    """Check that a folder of videos or an annotation list exists.
+
+    Raises:
+        FileNotFoundError: If it does not.
+        ValueError: If it is a config or a checkpoint.
+    """
+    check_list(str(source))
+    check_exists(source, 'a folder of videos or an annotation list')
 
 
 def check_exists(path: str | Path, expected: str) -> None:

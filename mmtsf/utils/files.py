@@ -82,6 +82,12 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole; names of files in it, which are bytes, stay as they are."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding='utf-8', errors='surrogateescape')
+
+
 @contextmanager
 def opened(part: Path, mode: str) -> Iterator[IO]:
     """Open a file that processes forked meanwhile close: they would keep its disk space when it is removed."""

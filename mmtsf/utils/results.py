@@ -96,5 +96,10 @@ def stoppable(total: int, things: str, remedy: str) -> Iterator[Callable[[], Non
     try:
         yield is_done
     except KeyboardInterrupt:
-        print(f'\nstopped: {done} of {total} {things} are done; {remedy}', file=sys.stderr)
+        say_stopped(done, total, things, remedy)
         raise
+
+
+def say_stopped(done: int, total: int, things: str, remedy: str) -> None:
+    """Print how many of how many things are done."""
+    print(f'\nstopped: {done} of {total} {things} are done; {remedy}', file=sys.stderr, flush=True)

@@ -82,18 +82,28 @@ def check_video(source: str) -> None:
     _refuse_others(source, 'video', 'a video, and then CONFIG CHECKPOINT')
 
 
+def check_list(source: str) -> None:
+    """Refuse a config or a checkpoint in the place of an annotation list or a folder of videos.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if Path(source).suffix.lower() != '.json' and not Path(source).is_dir():
+        _refuse_others(source, 'list', 'an annotation list, a folder of videos or a video')
+
+
 def _refuse_others(source: str, expected: str, remedy: str) -> None:
     """Raise if a file is of another kind than expected, by its suffix; if it has none of ours, by being text."""
     suffix = Path(source).suffix.lower()
     kind = 'config' if suffix in CONFIGS else 'checkpoint' if suffix in CHECKPOINTS else None
-    if is_video(source):
+    if is_video(source) and expected != 'list':
         kind = 'video'
-    if kind is None and expected != 'config' and _is_text(source):
+    if kind is None and expected in ('video', 'checkpoint') and _is_text(source):
         kind = 'text'
     if kind is None and expected == 'config' and Path(source).exists():
         kind = 'folder' if Path(source).is_dir() else f'{suffix or "nameless"} file'
     if kind not in (None, expected):
-        place = 'input' if expected == 'video' else expected
+        place = 'input' if expected in ('video', 'list') else expected
         named = kind if kind == 'text' else f'a {kind}'
         raise ValueError(f'the {place} is {without_secrets(source)}, which is {named}; expected {remedy}')
 

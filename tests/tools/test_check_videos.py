@@ -1,6 +1,5 @@
 """Broken videos are found beforehand, and checking them survives what they do."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,6 +12,8 @@ import av
 import pytest
 from runs import ROOT, run_tool
 from videos import write_greys
+
+from mmtsf.commands import run
 
 TOOL = 'tools/data/check_videos.py'
 
@@ -93,7 +94,10 @@ def test_an_interrupted_check_goes_on_where_it_was(source, tmp_path):
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert 'interrupted; the same command goes on from here' in process.communicate(timeout=10)[0]
+    printed = process.communicate(timeout=10)[0]
+    assert printed.endswith('stopped: 4 of 5 videos are done; the same command goes on from here\n')
+    assert process.returncode == 130
+    assert [line.split('\t')[0] for line in (tmp_path / 'bad.txt').open()] == ['empty.mp4', 'text.webm']
     before = (tmp_path / 'checked.tsv').read_text()
     assert len(before.splitlines()) == 4
     again = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -114,17 +118,15 @@ def test_mistakes_are_named(words, error, source):
 
 
 @pytest.fixture
-def check_videos(monkeypatch) -> Callable[..., int]:
-    """The tool, in this process: returns its exit status."""
-    spec = importlib.util.spec_from_file_location('check_videos', ROOT / TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def check_videos() -> Callable[..., int]:
+    """The command, in this process: returns its exit status."""
 
-    def run(*words: object) -> int:
-        monkeypatch.setattr(sys, 'argv', ['check_videos.py', *map(str, words), '--workers', '2'])
-        return tool.main()
+    def check_videos(*words: object) -> int:
+        with pytest.raises(SystemExit) as ended:
+            run('check', [*map(str, words), '--workers', '2'])
+        return ended.value.code
 
-    return run
+    return check_videos
 
 
 def test_what_is_no_file_is_named_and_does_not_end_the_check(check_videos, source, tmp_path):
@@ -151,12 +153,12 @@ def test_what_is_no_file_is_named_and_does_not_end_the_check(check_videos, sourc
 
 
 @pytest.mark.parametrize('path', ['../outside/o.mp4', '{outside}/o.mp4'])
-def test_a_list_cannot_lead_out_of_its_folder_unless_allowed(path, check_videos, source, tmp_path):
+def test_a_list_cannot_lead_out_of_its_folder_unless_allowed(path, check_videos, refused, source, tmp_path):
     (tmp_path / 'outside').mkdir()
     write_greys(tmp_path / 'outside/o.mp4', 4)
     (source / 'list.txt').write_text(f'a.mp4 0\n{path.format(outside=tmp_path / "outside")} 0\n')
-    with pytest.raises(ValueError, match=f'list.txt, line 2: .* leads out of {source}'):
-        check_videos(source / 'list.txt')
+    with refused(f'list.txt, line 2: .* leads out of {source}'):
+        run('check', [str(source / 'list.txt')])
     assert not (tmp_path / 'source/list.txt.checked').exists()
     assert check_videos(source / 'list.txt', '--allow-outside') == 0
     assert (tmp_path / 'source/list.txt.checked/good.txt').read_text().count('o.mp4 0\n') == 1
@@ -170,9 +172,9 @@ def test_limits_are_options_and_what_was_found_with_others_is_found_anew(check_v
     assert (tmp_path / 'out/bad.txt').read_text() == 'a.mp4\tit has more frames than limits.frames allows, 19\n'
     assert check_videos(source, '--out', tmp_path / 'out', '--limits', 'frames=20') == 0
     with refused('--limits has frame_pixel, expected one of frame_pixels, '):
-        check_videos(source, '--limits', 'frame_pixel=20')
+        run('check', [str(source), '--limits', 'frame_pixel=20'])
 
 
-def test_options_of_lists_are_refused_for_folders(check_videos, source, refused):
+def test_options_of_lists_are_refused_for_folders(source, refused):
     with refused('--root and --allow-outside are for lists, and .* is a folder'):
-        check_videos(source, '--allow-outside')
+        run('check', [str(source), '--allow-outside'])

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import runpy
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,9 @@ import torch
 from runs import ROOT, TINY, free_port, run_tool
 from safetensors.numpy import load_file
 
-from mmtsf.apis import build_pipeline, extract, to_sample
+from mmtsf.apis import build_pipeline, extract, feature_files, to_sample
+from mmtsf.commands import new_command
+from mmtsf.utils.arguments import mistakes_of
 from mmtsf.utils.files import check_target
 from mmtsf.weights.sources import cached
 
@@ -30,16 +31,19 @@ def extract_to(out: Path, videos: Path, checkpoint: Path, *more: str) -> str:
 
 @pytest.fixture
 def run(monkeypatch):
-    """The tool, in this process."""
+    """The command, in this process; an error is raised as it is."""
     monkeypatch.chdir(ROOT)
-    tool = runpy.run_path(str(ROOT / TOOL))
+    merge = feature_files.merge
 
     def run(*words: object, interrupted: bool = False) -> None:
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, words)])
+        command, parser = new_command('features')
+        args = parser.parse_intermixed_args(list(map(str, words)))
         if interrupted:
-            monkeypatch.setitem(tool['main'].__globals__, 'merge', lambda *_: 'interrupted')
-        tool['main']()
-        monkeypatch.setitem(tool['main'].__globals__, 'merge', tool['merge'])
+            monkeypatch.setattr(feature_files, 'merge', lambda *_: 'interrupted')
+        with mistakes_of(parser):
+            command.check(args)
+        command.run(args)
+        monkeypatch.setattr(feature_files, 'merge', merge)
 
     return run
 
@@ -293,9 +297,8 @@ def test_a_list_cannot_lead_out_of_its_folder(path, motion, tiny_checkpoint, tmp
     (tmp_path / 'videos').mkdir()
     shutil.copy(motion / 'test/left/0000.mp4', tmp_path / 'o.mp4')
     (tmp_path / 'videos/list.txt').write_text(f'{path.format(outside=tmp_path)} 0\n')
-    tool = runpy.run_path(str(ROOT / TOOL))
     with pytest.raises(ValueError, match='list.txt, line 1: .* (leads out of|is an address)'):
-        tool['known_videos'](tmp_path / 'videos/list.txt', None, allow_outside=False)
+        feature_files.known_videos(tmp_path / 'videos/list.txt', None, allow_outside=False)
     if '://' not in path:
-        (video,) = tool['known_videos'](tmp_path / 'videos/list.txt', None, allow_outside=True)
+        (video,) = feature_files.known_videos(tmp_path / 'videos/list.txt', None, allow_outside=True)
         assert video.samefile(tmp_path / 'o.mp4')

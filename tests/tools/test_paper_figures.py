@@ -6,6 +6,7 @@ import pickle
 import re
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ import torch
 from mmaction.structures import ActionDataSample
 from runs import ROOT, TINY, run_tool
 
+from mmtsf.apis import speed
 from mmtsf.datasets.transforms import OpenVideo
 from mmtsf.evaluation import VideoAccuracy
 
@@ -45,7 +47,8 @@ def in_process(monkeypatch, capsys):
 
     def run(tool: str, *words: object) -> str:
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
-        runpy.run_path(str(ROOT / tool), run_name='__main__')
+        with suppress(SystemExit):  # with which commands end
+            runpy.run_path(str(ROOT / tool), run_name='__main__')
         return capsys.readouterr().out
 
     yield run
@@ -243,11 +246,10 @@ def test_a_limit_tests_whole_batches(limit, tested, motion, tiny_checkpoint, in_
 
 def test_the_model_alone_is_timed_on_the_first_whole_batch(model):
     """The last one of a list is a part of a batch, at which a GPU idles."""
-    run = runpy.run_path(str(ROOT / 'tools/analysis/inference_time.py'))['run']
+    timing = speed.Timing()
     clips = torch.zeros(1, 3, 8, 48, 48, dtype=torch.uint8)
     batches = [dict(inputs=[clips] * size, data_samples=[ActionDataSample()] * size) for size in (5, 5, 2)]
-    timing, kept = run(model, batches, 12)
-    assert kept is batches[0]
+    assert speed.run(model, batches, 12, timing) is batches[0]
     assert (timing.videos, timing.clips) == (12, 12)
 
 

@@ -111,9 +111,7 @@ def test_what_was_done_when_it_was_stopped_is_kept(number, code, name, motion, t
     assert 3 <= len(rows) < 240
     assert list(dict.fromkeys(row['video'] for row in table)) == [row['video'] for row in rows]
     last = (tmp_path / 'log').read_text().splitlines()[-1]
-    assert (
-        last == f'stopped: {len(rows)} of 240 videos are done; {tmp_path / name} and {tmp_path / "all.csv"} have them'
-    )
+    assert last == f'stopped: {len(rows)} of 240 videos are done; they are in {files[1]} and {files[3]}'
 
 
 def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):

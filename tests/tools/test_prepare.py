@@ -1,8 +1,6 @@
 """Videos on disk and official annotations become lists that the configs can use, and a report that adds up."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from runs import ROOT, run_tool
 from samples import MASSAGE, SAMPLES, write_sample
 from videos import write_greys
 
+from mmtsf.commands import run
 from mmtsf.config import load_config
 from mmtsf.datasets import VideoListDataset
 from mmtsf.preparation import FORMATS
@@ -18,13 +17,12 @@ TOOL = 'tools/data/prepare.py'
 
 
 @pytest.fixture
-def prepare(monkeypatch, capsys):
-    """Runs the tool and returns its exit status and what it prints."""
+def prepare(capsys):
+    """Runs the command and returns its exit status and what it prints."""
 
     def prepare(*words: str | Path) -> tuple[int | str | None, str]:
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / TOOL), run_name='__main__')
+            run('prepare', list(map(str, words)))
         return ended.value.code, ''.join(capsys.readouterr())
 
     return prepare

@@ -1,12 +1,10 @@
 """Videos rewritten for fast access show what they showed before, and a run survives what happens to long runs."""
 
-import importlib.util
 import json
 import multiprocessing
 import os
 import re
 import signal
-import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -15,25 +13,26 @@ import av
 import cv2
 import numpy as np
 import pytest
-from runs import ROOT
 from videos import numbers_of, write_greys, write_silence, write_video
 
+from mmtsf.commands import new_command
 from mmtsf.datasets.decoders import open_video
-
-spec = importlib.util.spec_from_file_location('transcode', ROOT / 'tools/data/transcode.py')
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+from mmtsf.preparation import transcode as tool
+from mmtsf.utils.arguments import mistakes_of
 
 
 @pytest.fixture
-def transcode(monkeypatch):
-    """The tool, in this process: returns its exit status."""
+def transcode():
+    """The command, in this process: returns its exit status, or raises."""
 
-    def run(*words: object) -> int:
-        monkeypatch.setattr(sys, 'argv', ['transcode.py', *map(str, words), '--workers', '2'])
-        return tool.main()
+    def transcode(*words: object) -> int:
+        command, parser = new_command('transcode')
+        args = parser.parse_args([*map(str, words), '--workers', '2'])
+        with mistakes_of(parser):
+            command.check(args)
+        return command.run(args)
 
-    return run
+    return transcode
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""Find the videos that cannot be read, before training:
+
+mmtsf check LIST --root VIDEOS
+mmtsf check VIDEOS --full
+
+Writes a list of the good ones, and bad.txt with paths and reasons. The same command goes on where it was interrupted.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmtsf.utils.arguments import add_check_arguments, check_source, refuse_mistakes
+from mmtsf.utils.files import check_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
+    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--out', type=Path, help='folder to write to (default: SOURCE.checked)')
+    parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
+    add_check_arguments(parser)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check that the options fit together, and the paths.
+
+    Raises:
+        OSError: If something does not exist, or cannot be written.
+        ValueError: If an option has no meaning here.
+    """
+    refuse_mistakes(args)
+    check_source(args.source)
+    if args.source.is_dir() and (args.root or args.allow_outside):
+        raise ValueError(f'--root and --allow-outside are for lists, and {args.source} is a folder; leave them out')
+    if args.root and not args.root.is_dir():
+        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one of the videos')
+    args.out = args.out or args.source.with_name(f'{args.source.name}.checked')
+    check_folder(args.out, '--out')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the videos; return 1 if one is bad."""
+    from mmtsf.preparation.check_videos import write_checked
+
+    return write_checked(args)

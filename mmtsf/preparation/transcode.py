@@ -1,0 +1,213 @@
+"""Rewrite videos as small H.264 files with many key frames, each in a process of its own."""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from rich.filesize import decimal
+from rich.progress import track
+
+from mmtsf.datasets.annotation_list import write_list
+from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
+from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
+from mmtsf.datasets.decoders.orientation import orientation, upright
+from mmtsf.utils.files import write_text
+from mmtsf.utils.media import SUFFIXES
+from mmtsf.utils.results import stoppable
+
+from .isolated_jobs import run_isolated
+from .video_paths import list_source
+
+#: What all videos of a folder share
+SETTINGS = ('short_side', 'keyframe_distance', 'crf')
+
+
+def write_transcoded(args: argparse.Namespace) -> int:
+    """Rewrite the videos of a folder or a list that are not there yet.
+
+    Args:
+        args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.transcode`.
+
+    Raises:
+        ValueError: If there are no videos, two would get the same name, or the folder holds something else.
+
+    Returns:
+        int: 1 if one is broken.
+    """
+    root, videos = list_source(args.source, args.root)
+    targets = match_targets([row.path for row in videos.rows])
+    if not targets:
+        raise ValueError(f'{args.source} holds no videos; give a folder or a list of files {SUFFIXES}')
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    begin(args.out, settings)
+    left = [name for name in targets if not (args.out / targets[name]).exists()]
+    paths = [(name, root / name, args.out / targets[name]) for name in left]
+    jobs = transcode_all(paths, settings | dict(limits=Limits(**args.limits)), args.workers)
+    broken = report(jobs, len(left), args.out)
+    if args.source.is_file():
+        write_list(args.out / args.source.name, videos, targets, broken)
+    whole = [name for name in targets if name not in broken]
+    before, after = size(root / name for name in whole), size(args.out / targets[name] for name in whole)
+    counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
+    print(f'{counts}; {before} before, {after} after')
+    return 1 if broken else 0
+
+
+def size(files: Iterable[Path]) -> str:
+    return decimal(sum(file.stat().st_size for file in files if file.exists()))
+
+
+def match_targets(names: list[str]) -> dict[str, str]:
+    """Return the new path of every video, both relative to their folders.
+
+    Raises:
+        ValueError: If two videos would get the same one.
+    """
+    targets, sources = {}, {}
+    for name in names:
+        targets[name] = str(Path(name).with_suffix('.mp4'))
+        if sources.setdefault(targets[name], name) != name:
+            raise ValueError(f'{sources[targets[name]]} and {name} would both become {targets[name]}; rename one')
+    return targets
+
+
+def begin(out: Path, settings: dict[str, int]) -> None:
+    """Make the output folder and store the settings in it.
+
+    Raises:
+        ValueError: If it has other settings, or holds something else.
+    """
+    file = out / 'transcode.json'
+    if not file.exists():
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f'{out} is not empty and was not written by this tool; give another folder')
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(settings))
+    if (begun := json.loads(file.read_text())) != settings:
+        raise ValueError(f'{out} was begun with {begun}, not {settings}; give the same ones or another folder')
+
+
+def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, str]:
+    """Draw a progress bar, and list the broken videos with their reasons as they are found."""
+    file = out / 'broken.txt'
+    lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else []
+    known = dict(line.split('\t', 1) for line in lines)  # of another list or an earlier run: they stay
+    results = {}
+    with stoppable(total, 'videos', 'the same command goes on from here') as is_done, closing(jobs):
+        for name, reason in track(jobs, 'transcoding', total, disable=not sys.stdout.isatty()):
+            results[name] = reason
+            if reason:
+                print(f'broken: {name}: {reason}', file=sys.stderr)
+            if reason != known.get(name, ''):
+                known[name] = reason
+                write_broken(file, known)
+            is_done()
+    return {name: reason for name, reason in results.items() if reason}
+
+
+def write_broken(file: Path, reasons: dict[str, str]) -> None:
+    """Write the list of broken videos, or remove it where there are none."""
+    lines = [f'{name}\t{reason}\n' for name, reason in sorted(reasons.items()) if reason]
+    if lines:
+        write_text(file, ''.join(lines))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def transcode_all(
+    videos: list[tuple[str, Path, Path]], settings: dict[str, Any], workers: int
+) -> Iterator[tuple[str, str]]:
+    """Transcode ``(name, source, target)`` in parallel; yield names, with a reason if a video is broken."""
+    parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
+    jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
+    try:
+        with closing(run_isolated(transcode_whole, jobs, workers)) as done:
+            for name, reason in done:
+                parts.pop(name).unlink(missing_ok=True)
+                yield name, reason
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, Any]) -> None:
+    """Transcode to a temporary file, and rename it when it is complete."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    transcode(source, part, **settings)
+    part.replace(target)
+
+
+def transcode(
+    source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int, limits: Limits = Limits()
+) -> None:
+    """Rewrite a video as H.264 in MP4, without sound.
+
+    Args:
+        source (Path): Video file.
+        target (Path): File to write.
+        short_side (int): Short side in pixels, unless that of the source is smaller.
+        keyframe_distance (int): Frames from a key frame to the next, at most.
+        crf (int): Quality of x264, from 0 (lossless) to 51.
+        limits (Limits): Sizes above which the source is refused. Defaults to generous ones.
+
+    Raises:
+        BrokenVideoError: If the source cannot be read.
+    """
+    stream = open_stream(str(source), limits)
+    options = {'crf': str(crf), 'preset': 'medium', 'x264-params': 'open-gop=0'}
+    with stream.container, av.open(file_url(target), 'w', format='mp4', options={'movflags': 'faststart'}) as out:
+        video = out.add_stream('libx264', rate=stream.average_rate or 25, options=options)
+        encoder = video.codec_context
+        encoder.pix_fmt, encoder.gop_size, encoder.thread_count = 'yuv420p', keyframe_distance, 1
+        encoder.time_base = stream.time_base
+        for frame in read_frames(str(source), stream, short_side, limits):
+            if not encoder.is_open:
+                encoder.width, encoder.height = frame.width, frame.height
+                encoder.color_range, encoder.colorspace = frame.color_range, frame.colorspace
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+
+
+def read_frames(path: str, stream: VideoStream, short_side: int, limits: Limits) -> Iterator[av.VideoFrame]:
+    """Read frames for encoding: upright, scaled, with increasing timestamps from 0.
+
+    Raises:
+        BrokenVideoError: If none can be decoded, or more of them are missing than there.
+    """
+    step = max(round(1 / ((stream.average_rate or 25) * stream.time_base)), 1)
+    is_avi = stream.container.format.name == 'avi'  # it keeps times of decoding alone
+    start, last, reformatter, tally, count = None, -step, VideoReformatter(), Counter[str](), 0
+    for frame in decode_all(path, stream, limits, tally=tally):
+        count += 1
+        time = frame.dts if is_avi else frame.pts
+        start = time if start is None else start
+        last = last + step if time is None or time - start <= last else time - start
+        frame = scale(frame, short_side, reformatter)
+        frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
+        yield frame
+    if (lost := num_lost(stream, tally)) >= count:
+        raise BrokenVideoError(path, f'{lost} packets are damaged or missing beside {count} frames')
+
+
+def scale(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Scale a frame to even sizes, and turn and mirror it as its display matrix asks."""
+    shortest = min(frame.width, frame.height)
+    width, height = (side * min(short_side, shortest) // shortest // 2 * 2 for side in (frame.width, frame.height))
+    is_turned = any(orientation(frame))
+    planes = 'yuv444p' if is_turned else 'yuv420p'  # planes of one size can be turned
+    small = reformatter.reformat(frame, width, height, planes, interpolation=Interpolation.AREA, threads=1)
+    if not is_turned:
+        return small
+    turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(small.to_ndarray(), frame, axis=1)), planes)
+    turned.color_range, turned.colorspace = small.color_range, small.colorspace
+    return reformatter.reformat(turned, format='yuv420p', threads=1)
