@@ -1,5 +1,6 @@
 """Every command of the README and the docs runs, in the order in which it stands there."""
 
+import argparse
 import ast
 import csv
 import json
@@ -232,33 +233,38 @@ def commands_of_the_paper() -> list[str]:
 
 
 @cache
-def tool(name: str) -> dict:
-    """What a tool defines; of one that is a command, the parser's function as ``parse_args``."""
-    if command := re.search(r"^    run\('(\w+)'\)$", (ROOT / name).read_text(), re.MULTILINE):
-        return dict(parse_args=new_command(command[1])[1].parse_args)
-    return runpy.run_path(str(ROOT / name))
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of a command, by the name of the command or of its tool."""
+    return new_command(name)[1]
 
 
 @pytest.mark.parametrize('command', [line for line in commands_of_the_paper() if not line.startswith('shuf ')])
-def test_a_command_of_the_papers_size_is_taken_by_its_tool_and_its_config_builds(command, workshop, monkeypatch):
-    name, *words = shlex.split(re.sub('CHECKPOINT', 'tiny.pth', command))[1:]
-    if name.startswith('tools/dist_'):  # CONFIG GPUS ..., or CONFIG CHECKPOINT GPUS ...
-        kind = name.removeprefix('tools/dist_').removesuffix('.sh')
-        gpus = words.pop(dict(train=1, test=2)[kind])
-        assert int(gpus) > 0
-        name = f'tools/{kind}.py'
+def test_a_command_of_the_papers_size_is_taken_by_its_parser_and_its_config_builds(command, workshop, monkeypatch):
     monkeypatch.chdir(workshop)
-    monkeypatch.syspath_prepend(str(ROOT / 'tools/study'))
-    monkeypatch.setattr(sys, 'argv', [name, *words])
-    args = tool(name)['parse_args']()
-    if 'study' in name:
-        known = {run.study for run in tool('tools/study/grid.py')['all_runs'](['motion'])} | {'costs'}
-        assert args.only
-        assert set(args.only) <= known
+    program, name, *words = shlex.split(re.sub('CHECKPOINT', 'tiny.pth', command))
+    if name.startswith('tools/dist_'):  # CONFIG GPUS ..., or CONFIG CHECKPOINT GPUS ...
+        name = name.removeprefix('tools/dist_').removesuffix('.sh')
+        gpus = words.pop(dict(train=1, test=2)[name])
+        assert int(gpus) > 0
+    elif program == 'python':
+        assert_is_taken_by_the_study(name, words, monkeypatch)
         return
+    args = parser_of(name).parse_args(words)
     if hasattr(args, 'config'):
         with torch.device('meta'):
             MODELS.build(load_config(args.config, parsed(args.cfg_options)).model)
+
+
+def assert_is_taken_by_the_study(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a tool takes these words, which for the study name what it can run."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools/study'))
+    monkeypatch.setattr(sys, 'argv', [name, *words])
+    args = runpy.run_path(str(ROOT / name))['parse_args']()
+    if 'study' in name:
+        grid = runpy.run_path(str(ROOT / 'tools/study/grid.py'))
+        known = {run.study for run in grid['all_runs'](['motion'])} | {'costs'}
+        assert args.only
+        assert set(args.only) <= known
 
 
 def test_the_page_of_the_paper_has_the_results_that_the_zoo_gives_as_the_papers():

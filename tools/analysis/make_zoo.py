@@ -56,9 +56,9 @@ the first use, or a file.
 ```text
 # needs the data set, 8 GPUs, and a network for the weights
 bash tools/dist_train.sh CONFIG 8
-python tools/test.py CONFIG NAME --cfg-options OPTIONS
-python tools/convert_weights.py NAME weights.safetensors
-python tools/convert_weights.py NAME folder --to huggingface
+mmtsf test CONFIG NAME --cfg-options OPTIONS
+mmtsf convert NAME weights.safetensors
+mmtsf convert NAME folder --to huggingface
 ```
 
 `OPTIONS` are those of the table: how the publishers of the weights tested them. Weights load without being converted;
