@@ -19,6 +19,7 @@ from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.preparation.video_paths import videos_of
 from mmtsf.utils.arguments import parsed
 from mmtsf.utils.results import growing_json, growing_table, stoppable
+from mmtsf.utils.signals import uninterrupted
 from mmtsf.utils.sources import is_live
 from mmtsf.utils.tables import rounded
 from mmtsf.visualization import draw_timeline, with_words, write_video
@@ -73,12 +74,13 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
         add_json = stack.enter_context(growing_json(args.json)) if args.json else None
         add_rows = stack.enter_context(growing_table(args.csv, HEADER)) if args.csv else None
         for prediction in found:
-            report(prediction)
-            if add_json:
-                add_json(prediction)
-            if add_rows:
-                add_rows(rows_of(prediction))
-            is_done()
+            with uninterrupted():  # all of them have it, or none
+                report(prediction)
+                if add_json:
+                    add_json(prediction)
+                if add_rows:
+                    add_rows(rows_of(prediction))
+                is_done()
             all_read &= 'error' not in prediction
     return 0 if all_read else 1
 

@@ -1,4 +1,4 @@
-"""Define the exit codes of a run that a signal ends."""
+"""Define what signals do to a command, and the exit codes that it then has."""
 
 import signal
 import threading
@@ -21,6 +21,26 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until what is done inside is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    for number in waiting:
+        signal.raise_signal(number)
 
 
 def exit_code(error: KeyboardInterrupt) -> int:

@@ -20,10 +20,10 @@ TOOL = 'tools/data/prepare.py'
 def prepare(capsys):
     """Runs the command and returns its exit status and what it prints."""
 
-    def prepare(*words: str | Path) -> tuple[int | str | None, str]:
+    def prepare(*words: str | Path) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
             run('prepare', list(map(str, words)))
-        return ended.value.code, ''.join(capsys.readouterr())
+        return ended.value.code or 0, ''.join(capsys.readouterr())
 
     return prepare
 
@@ -209,7 +209,7 @@ def test_the_same_command_goes_on_where_it_was(kinetics, prepare, tmp_path):
 def test_mistakes_end_with_one_sentence(kinetics, tmp_path):
     (tmp_path / 'train.csv').write_text('label,youtube_id,time_start,time_end,split\na,b,1,2,train\n')
     log = run_tool(TOOL, *kinetics, fails=True)
-    assert log.startswith(f"error: {tmp_path / 'train.csv'}, line 2: the YouTube id is 'b', expected 11 letters")
+    assert log.startswith(f"prepare.py: error: {tmp_path / 'train.csv'}, line 2: the YouTube id is 'b', expected 11 letters")
     assert len(log.splitlines()) == 1
     assert not (tmp_path / 'out').exists()
 
@@ -229,10 +229,12 @@ def test_videos_none_of_which_is_a_clip_are_an_error(kinetics, prepare, tmp_path
     (videos / '12345.webm').touch()
     (videos / '67890.webm').touch()
     words = [videos if word == tmp_path / 'two words' else word for word in kinetics]
-    assert prepare(*words)[0] == (
+    status, log = prepare(*words)
+    assert status == 2
+    assert log.partition(': ')[2] == (
         f"error: {videos}: none of its 2 video files has the name of a clip of kinetics400; one is '12345.webm', "
         "expected names such as '0wR5jVB-WPk_000417_000427.mp4'; rename the files, or give videos and annotations of "
-        'the same data set'
+        'the same data set\n'
     )
     assert not (tmp_path / 'out').exists()
 
@@ -252,10 +254,11 @@ def test_lists_of_other_classes_are_not_mixed(kinetics, prepare, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()}
     files = [tmp_path / name for name in ('train.csv', 'test.csv')]
     words = [word for word in kinetics if word not in files]  # validation alone
-    status, _ = prepare(*words, '--no-check')
+    status, log = prepare(*words, '--no-check')
     classes = tmp_path / 'out/classes.txt'
-    assert str(status).startswith(f'error: {classes} has other classes than the 1 of these annotations')
-    assert 'give all annotation files in one command' in str(status)
+    assert status == 2
+    assert f'error: {classes} has other classes than the 1 of these annotations' in log
+    assert 'give all annotation files in one command' in log
     assert {path.name: path.read_bytes() for path in (tmp_path / 'out').iterdir()} == before
 
 
