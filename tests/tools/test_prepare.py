@@ -209,7 +209,9 @@ def test_the_same_command_goes_on_where_it_was(kinetics, prepare, tmp_path):
 def test_mistakes_end_with_one_sentence(kinetics, tmp_path):
     (tmp_path / 'train.csv').write_text('label,youtube_id,time_start,time_end,split\na,b,1,2,train\n')
     log = run_tool(TOOL, *kinetics, fails=True)
-    assert log.startswith(f"prepare.py: error: {tmp_path / 'train.csv'}, line 2: the YouTube id is 'b', expected 11 letters")
+    assert log.startswith(
+        f"prepare.py: error: {tmp_path / 'train.csv'}, line 2: the YouTube id is 'b', expected 11 letters"
+    )
     assert len(log.splitlines()) == 1
     assert not (tmp_path / 'out').exists()
 
