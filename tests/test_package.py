@@ -87,6 +87,9 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
     assert not [name for name in names if '__pycache__' in name or 'install.sh' in name or name.startswith('tests')]
     about = PathDistribution(PathInZip(wheel, 'mmtsf-0.1.0.dist-info/')).metadata
     assert about['Version'] == '0.1.0'
+    assert about['Project-URL'] == 'Paper, https://arxiv.org/abs/2102.05095'
+    assert 'Typing :: Typed' in about.get_all('Classifier')
+    assert {'mmtsf/py.typed', 'mmtsf/demo/page.css'} <= set(names)
     assert about.get_all('Provides-Extra') == ['analysis', 'demo', 'export', 'tensorboard', 'torchcodec', 'dev']
 
 
@@ -110,6 +113,11 @@ assert TimeSformerInferencer({TINY!r}, device='cpu').model.cfg.model.backbone.em
 
 assert load_config({BASE!r}).model.backbone.num_frames == 8
 """
+
+
+def test_the_wheel_has_the_command(python, tmp_path):
+    cost = json.loads(call(python.with_name('mmtsf'), 'flops', BASE, '--json', cwd=tmp_path))
+    assert cost['params'] == 121_566_352
 
 
 def test_a_tool_of_the_wheel_takes_a_config_by_name(python, tools, tmp_path):
