@@ -14,7 +14,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'  # before anything imports Triton: its kernels run on the CPU
 
-from fork_server import format_once
+from fork_server import leave_unformatted
 from helpers import MOTION_CLASSES
 from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
@@ -24,7 +24,7 @@ from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 
-format_once()
+leave_unformatted()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
