@@ -77,7 +77,7 @@ def test_a_second_training_in_a_work_dir_is_refused_while_the_first_one_lives(wh
     second.log = tmp_path / 'second.log'
     before = {path.name for path in first.work_dir.iterdir() if path.is_dir()}
     for words in ((), ('--resume',)):
-        second.finish(*words, expected=1)
+        second.finish(*words, expected=2)
     assert f'another training (process {first.process.pid} on ' in second.log.read_text()
     assert 'choose another folder with --work-dir' in second.log.read_text()
     assert {path.name for path in first.work_dir.iterdir() if path.is_dir()} == before
