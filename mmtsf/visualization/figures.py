@@ -257,9 +257,9 @@ def _add_scale(figure: Any, row: Sequence[Any], weights: np.ndarray) -> None:
 
     end = highest(weights)
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0, end), COLOUR_MAP), ax=list(row), fraction=0.02, pad=0.01, aspect=12
+        ScalarMappable(Normalize(0, end), COLOUR_MAP), ax=list(row), fraction=0.02, pad=0.01, aspect=12, extend='max'
     )
-    bar.set_ticks([0, 1, end], labels=['0', '1', f'{end:.1f} x'], fontsize=8)
+    bar.set_ticks([0, 1, end], labels=['0', '1', f'{end:.1f}×'], fontsize=8)
 
 
 def draw_clips(

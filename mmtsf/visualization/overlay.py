@@ -20,13 +20,13 @@ Box = tuple[float, float, float, float]
 
 
 def highest(weights: np.ndarray) -> float:
-    """Find where the colours of a map end: at its highest weight, as a multiple of what even attention gives each
-    patch, or at twice that if it is more."""
-    return max(float(weights.max() / weights.mean()), LEAST_END)
+    """Find where the colours of a map end: above all but a hundredth of its weights, as a multiple of what even
+    attention gives each patch, or at twice that if it is more."""
+    return max(float(np.quantile(weights, 0.99) / weights.mean()), LEAST_END)
 
 
 def relative(weights: np.ndarray) -> np.ndarray:
-    """Scale attention ``(T, h, w)``, not all 0, to the colours' range from 0 to 1."""
+    """Scale attention ``(T, h, w)``, not all 0, to the colours' range from 0 to 1; a few weights are more."""
     return weights / weights.mean() / highest(weights)
 
 

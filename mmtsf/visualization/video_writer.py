@@ -6,15 +6,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 from mmtsf.datasets.decoders import file_url
 
 #: Parts of a second in which times are written
 TICKS = 90_000
+#: Of a GIF: frames a second, pixels of the longer side, colours
+GIF_RATE, GIF_WIDTH, GIF_COLOURS = 12, 640, 96
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None) -> None:
-    """Encode frames as H.264, one at a time; the last odd row or column is cut off.
+    """Encode frames as H.264, one at a time; the last odd row or column is cut off. A name in ``.gif`` has a GIF
+    instead, that plays again and again: at most 12 frames a second, at most 640 pixels wide, in 96 colours.
 
     Args:
         path (Path): File to write.
@@ -23,6 +27,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Seq
         times (Sequence[float], optional): Seconds at which they are shown, each later than the one before. Defaults to
             None: one by one at that rate.
     """
+    if path.suffix.lower() == '.gif':
+        _write_gif(path, frames, fps, times)
+        return
     with av.open(file_url(path), 'w') as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000), options={'crf': '23'})
         for number, frame in enumerate(frames):
@@ -36,3 +43,17 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Seq
                 picture.pts, picture.time_base = round((times[number] - times[0]) * TICKS), Fraction(1, TICKS)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+
+
+def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None) -> None:
+    """Encode some of the frames as a GIF; those that are kept are as many as such a file should have."""
+    kept, shown = [], list[float]()
+    for number, frame in enumerate(frames):
+        time = number / fps if times is None else times[number]
+        if not shown or time >= shown[-1] + 0.99 / GIF_RATE:
+            image = Image.fromarray(frame)
+            image.thumbnail((GIF_WIDTH, GIF_WIDTH), Image.Resampling.LANCZOS)
+            kept.append(image.quantize(GIF_COLOURS, dither=Image.Dither.NONE))
+            shown.append(time)
+    lasts = [round(1000 * seconds) for seconds in np.diff(shown)] or [1000]
+    kept[0].save(path, save_all=True, append_images=kept[1:], duration=[*lasts, lasts[-1]], loop=0)

@@ -3,6 +3,7 @@
 import base64
 import csv
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from runs import TINY, run_tool
 from videos import write_greys
 
 from mmtsf.datasets.decoders import open_video
+from mmtsf.evaluation.report import write_report
 
 ATTENTION = 'tools/analysis/visualize_attention.py'
 
@@ -27,6 +29,17 @@ def test_attention_is_a_strip_and_a_video_with_a_part_for_each_step(motion, tiny
     plain, *covered = np.split(frames.astype(int), 4, axis=2)
     assert all(np.abs(part - plain).mean() > 10 for part in covered)
     assert np.abs(covered[1] - covered[2]).mean() > 1
+
+
+def test_a_film_is_the_whole_video_beside_its_attention(motion, tiny_checkpoint, tmp_path):
+    path = next(motion.glob('test/left/*.mp4'))
+    run_tool(ATTENTION, path, TINY, tiny_checkpoint, tmp_path / 'a.mp4')
+    run_tool(ATTENTION, path, TINY, tiny_checkpoint, tmp_path / 'a.gif')
+    whole, film, gif = (open_video(str(name)) for name in (path, tmp_path / 'a.mp4', tmp_path / 'a.gif'))
+    assert film.num_frames == whole.num_frames
+    assert film.read(np.array([0])).shape[1:3] == (240, 480)
+    assert gif.times[-1] == pytest.approx(whole.num_frames / whole.fps, abs=0.2)
+    assert gif.read(np.array([0])).shape[1:3] == (240, 480)
 
 
 def test_one_step_of_one_patch_is_drawn(motion, tiny_checkpoint, tmp_path):
@@ -68,6 +81,31 @@ def test_a_report_names_the_worst_class_and_shows_the_surest_error(tmp_path):
     (picture,) = re.findall(r'data:image/jpeg;base64,([^"]+)', page)
     assert cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR).shape == (96, 768, 3)
     assert 'http' not in page
+    assert page.count('<video') == 1
+    assert 'src="a%20%26%20b.mp4#t=' in page  # from where it lies, as seen from the page
+
+
+def test_a_reader_of_a_report_filters_it_and_plays_its_videos(tmp_path):
+    sync_api = pytest.importorskip('playwright.sync_api')
+    video = write_greys(tmp_path / 'a & b.mp4', 30)
+    rows = [[video, '<b>left</b>', 'right', '0.9', '0.1'], ['y.mp4', 'right', 'up', '0.6', '0.4']]
+    with (tmp_path / 'predictions.csv').open('w', newline='') as file:
+        csv.writer(file).writerows([['video', 'class', 'predicted', 'score', 'score_of_class'], *rows])
+    write_report(tmp_path, tmp_path / 'report.html')
+    with sync_api.sync_playwright() as playwright:
+        if not (chromium := shutil.which('chromium')):
+            pytest.skip('needs Chromium')
+        browser = playwright.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
+        page = browser.new_page()
+        page.goto((tmp_path / 'report.html').as_uri())
+        assert page.inner_text('#told') == '2 wrong predictions shown below'
+        page.select_option('#filter', '<b>left</b>')
+        assert page.inner_text('#told') == '1 wrong prediction shown below'
+        assert page.locator('figure:visible').inner_text().startswith('<b>left</b>, taken for right: 90.0 %')
+        assert page.locator('tr[data-classes]:visible').count() == 1
+        page.locator('video').evaluate('video => video.play()')
+        page.wait_for_function("document.querySelector('video').currentTime > 0.2")
+        browser.close()
 
 
 def test_a_test_leaves_what_the_report_reads(motion, tiny_checkpoint, tmp_path):

@@ -97,7 +97,9 @@ def test_results_of_a_test_hold_no_formulas_and_their_page_shows_the_names(tmp_p
     assert [row['video'] for row in read_table(tmp_path / 'predictions.csv')] == [f'+{n}.mp4' for n in range(5)]
     assert (tmp_path / 'predictions.csv').read_text().splitlines()[1] == "'+0.mp4,'=1+1,'=1+1,-1.0000,-1.0000"
     monkeypatch.setattr('sys.argv', ['analyze_results.py', str(tmp_path), str(tmp_path / 'page.html')])
-    runpy.run_path(str(ROOT / 'tools/analysis/analyze_results.py'), run_name='__main__')
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(ROOT / 'tools/analysis/analyze_results.py'), run_name='__main__')
+    assert left.value.code is None
     page = (tmp_path / 'page.html').read_text()
     assert '<td>-jump<td' in page
     assert '>=1+1<' in page.replace('&gt;', '>')

@@ -1,0 +1,50 @@
+"""Write an HTML report of a test: the columns of the paper's Table 2 (training hours, accuracy, inference TFLOPs,
+parameters), results by class, confusion matrix, and the wrong predictions of highest score of each class, with their
+videos:
+
+mmtsf test CONFIG CHECKPOINT --work-dir WORK_DIR
+mmtsf report WORK_DIR report.html
+
+Training hours, of all processes together, are known where WORK_DIR is that of the training, too. TFLOPs are
+multiply-accumulates of all views of a video, as in the paper.
+
+The page opens without a network, from a disk or a server. Pictures are in it; videos play from where they lie, by paths
+relative to the page: to give the page to others, keep it beside the videos.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmtsf.utils.files import check_target
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('work_dir', type=Path, help="the test's work dir, with predictions.csv")
+    parser.add_argument('out', type=Path, help='page to write')
+    parser.add_argument('--errors', type=int, default=5, help='errors of each class that are shown (default: 5)')
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check that there are predictions, and that the page can be written.
+
+    Raises:
+        OSError: If not.
+        ValueError: If an option has no meaning here.
+    """
+    file = args.work_dir / 'predictions.csv'
+    if args.errors < 0:
+        raise ValueError(f'--errors is {args.errors}, expected a number from 0')
+    if not file.exists():
+        raise FileNotFoundError(f'{file} does not exist; mmtsf test writes it to its --work-dir')
+    check_target(args.out, 'OUT', [file])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page, and print the columns of Table 2."""
+    from mmtsf.evaluation.report import write_report
+
+    report = write_report(args.work_dir, args.out, args.errors)
+    print(f'wrote {args.out}: {report.videos} videos, {report.errors} errors')
+    cells = (report.costs, ['---'] * len(report.costs), report.costs.values())
+    print('\n'.join(f'| {" | ".join(row)} |' for row in cells))
