@@ -28,7 +28,8 @@ class VideoAccuracy(AccMetric):
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
         metric_options (dict, optional): Options of the measures. Defaults to None: ``topk``.
         prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
-        topk (int | tuple[int, ...]): The k of the top-k accuracies. Defaults to (1, 5).
+        topk (int | tuple[int, ...], optional): The k of the top-k accuracies. Defaults to None: 1, and 5 where there
+            are more than five classes.
         out_dir (str, optional): Folder for ``per_class.csv``, ``predictions.csv`` and
             ``confusion_matrix.png``. Defaults to None: none.
     """
@@ -41,10 +42,11 @@ class VideoAccuracy(AccMetric):
         collect_device: str = 'cpu',
         metric_options: dict | None = None,
         prefix: str | None = None,
-        topk: int | tuple[int, ...] = (1, 5),
+        topk: int | tuple[int, ...] | None = None,
         out_dir: str | None = None,
     ) -> None:
-        topk = topk if isinstance(topk, int) else tuple(topk)
+        self._drops_top5 = topk is None and metric_options is None
+        topk = topk if isinstance(topk, int) else tuple(topk or (1, 5))
         options = metric_options or dict(top_k_accuracy=dict(topk=topk))
         super().__init__(metric_list, collect_device, options, prefix)
         self.out_dir = out_dir
@@ -81,6 +83,8 @@ class VideoAccuracy(AccMetric):
             _write_classes(matrix, classes, Path(self.out_dir))
             _write_predictions(scored, classes, Path(self.out_dir))
         metrics = super().compute_metrics(scored)
+        if self._drops_top5 and len(matrix) <= 5:
+            metrics.pop('top5', None)  # it is always 1
         if 'mean1' in metrics:  # MMAction2 counts classes that have no video but were predicted
             labelled = matrix.sum(1) > 0
             metrics['mean1'] = (matrix.diagonal()[labelled] / matrix.sum(1)[labelled]).mean()

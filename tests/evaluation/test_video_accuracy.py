@@ -6,10 +6,13 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
+from mmengine.structures import LabelData
 
 from mmtsf.evaluation import VideoAccuracy
+from mmtsf.models import TimeSformerHead
 
 CLASSES = ['ape', 'bat', 'cat, wild', 'dog', 'eel', 'fox']
 #: Classes from likely to unlikely, and label, of seven videos
@@ -48,6 +51,14 @@ def test_accuracies_are_those_worked_out_by_hand():
 )
 def test_any_k_may_be_asked_for(topk, expected):
     assert evaluate([scored(*video) for video in VIDEOS], topk=topk) == pytest.approx(expected | {'acc/mean1': 0.75})
+
+
+@pytest.mark.parametrize(('ranking', 'names'), [('01234', {'top1', 'mean1'}), ('012345', {'top1', 'top5', 'mean1'})])
+def test_top_5_of_five_classes_is_not_reported(ranking, names):
+    assert set(evaluate([scored(ranking, 0)])) == {f'acc/{name}' for name in names}
+    head = TimeSformerHead(len(ranking), 8)
+    sample = ActionDataSample(gt_labels=LabelData(item=torch.tensor([0])))
+    assert ('top5_acc' in head.loss_by_feat(torch.rand(1, len(ranking)), [sample])) == ('top5' in names)
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

@@ -51,6 +51,7 @@ class TimeSformerHead(BaseHead):
             loss_cls or dict(type='BCELossWithLogits' if multi_class else 'CrossEntropyLoss'),
             multi_class=multi_class,
             label_smooth_eps=label_smooth_eps,
+            topk=(1, 5) if num_classes > 5 else (1,),
             average_clips=average_clips,
             init_cfg=init_cfg,
         )
