@@ -121,6 +121,15 @@ def resumed_checkpoint(runner: Any) -> str | None:
     return (runner._load_from or find_latest_checkpoint(runner.work_dir)) if runner._resume else None
 
 
+def number_of_failures() -> int:
+    """Count this process among those of its group that have failed, and return its number; the first tells why.
+
+    The store in which the processes have met counts for all of them; PyTorch hands it out under a private name alone.
+    Seen in PyTorch 2.13.0.
+    """
+    return torch.distributed.distributed_c10d._get_default_store().add('mmtsf/failures', 1)
+
+
 def is_training(runner: Any) -> bool:
     """Whether a runner was asked to train: its training loop is built.
 

@@ -71,3 +71,8 @@ def write_json(motion: Path, folder: Path) -> None:
         paths = sorted(path.relative_to(motion) for path in (motion / split).glob('*/*.mp4'))
         videos += [{'path': str(path), 'class': path.parent.name, 'split': split} for path in paths]
     (folder / 'videos.json').write_text(json.dumps({'videos': videos}))
+
+
+def log_of(work_dir: Path) -> str:
+    """What the log files of a work dir hold, in the order in which they were begun."""
+    return ''.join(file.read_text() for file in sorted(work_dir.glob('*/*.log')))

@@ -6,6 +6,7 @@ they leave with.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -38,11 +39,17 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # tells mistakes before the imports below, which take seconds
 
-from torch.distributed import run
+from torch.distributed import DistNetworkError, run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+#: Loggers of PyTorch that tell what this tool tells, or the process that failed: which one was ended and with what
+#: code, and that each has one thread
+TOLD_HERE = ('torch.distributed.elastic.multiprocessing.api', 'torch.distributed.run')
 
 
 def main() -> None:
+    for name in TOLD_HERE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ['MMTSF_LAUNCH'] = uuid.uuid4().hex  # processes that are started again know their own checkpoints by it
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, leave)
@@ -52,7 +59,24 @@ def main() -> None:
         codes = {failure.exitcode for failure in error.failures.values()}
         if left := codes & set(EXIT_CODES.values()):
             sys.exit(max(left))
-        raise
+        sys.exit(code_of(error))
+    except DistNetworkError as error:
+        told = str(error)
+        if 'EADDRINUSE' not in told:
+            raise
+        print('torchrun: error: the port is in use by another run; give another: PORT=29501', file=sys.stderr)
+        sys.exit(2)
+
+
+def code_of(error: ChildFailedError) -> int:
+    """Return the code of the first process that failed, which has told why; unless a signal has ended it."""
+    rank, failure = error.get_first_failure()
+    if failure.exitcode >= 0:
+        return failure.exitcode
+    name = signal.Signals(-failure.exitcode).name
+    hint = ', as the kernel does when memory is short' if name == 'SIGKILL' else ''
+    print(f'torchrun: error: process {rank} was ended by {name}{hint}', file=sys.stderr)
+    return 1
 
 
 def leave(number: int, frame: Any) -> None:

@@ -31,6 +31,7 @@ train_dataloader = dict(batch_size=2, num_workers=3)
 val_dataloader = dict(batch_size=4, num_workers=2)
 custom_hooks = [dict(type='EMAHook', momentum=0.05)]
 default_hooks = dict(checkpoint=dict(iterations=3), logger=dict(interval=1))
+log_level = 'DEBUG'  # every line on the screen
 """
 
 

@@ -55,7 +55,7 @@ def train(folder: Path, workers: int) -> subprocess.Popen:
             os.link(video, video.with_stem(f'{video.stem}_{number}'))
     changes = {'data.root': data, 'max_epochs': 100000, 'global_batch_size': 8, 'train_dataloader.batch_size': 8}
     changes |= {'train_dataloader.num_workers': workers, 'model.backbone.num_layers': 2}
-    changes |= {'default_hooks.checkpoint.minutes': 1}
+    changes |= {'default_hooks.checkpoint.minutes': 1, 'log_level': 'DEBUG'}  # all lines are looked at
     words = ['--work-dir', folder / 'run', '--cfg-options', *(f'{key}={value}' for key, value in changes.items())]
     training = [sys.executable, 'tools/train.py', 'configs/timesformer_tiny_motion.py', *map(str, words)]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}

@@ -15,9 +15,11 @@ from types import ModuleType
 
 from mmtsf import __version__
 from mmtsf.utils.arguments import new_parser
-from mmtsf.utils.signals import exit_code, sigterm_as_ctrl_c
+from mmtsf.utils.screen import log_error, silence
+from mmtsf.utils.signals import TOLD, exit_code, sigterm_as_ctrl_c
 
-from .mistakes import is_mistake
+from .mistakes import mistake
+from .processes import is_first, speaks
 
 #: Commands in the order of use, and what they are for
 COMMANDS = {
@@ -71,22 +73,30 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
     """
     command, parser = new_command(name, prog)
     args = parser.parse_intermixed_args(argv)  # options may stand between arguments of which one is left out
+    silence(is_first())
     try:
         with sigterm_as_ctrl_c():
             command.check(args)
             code = command.run(args)
     except KeyboardInterrupt as error:
         code = exit_code(error)
+        if not hasattr(error, TOLD):
+            print(f'{parser.prog}: interrupted', file=sys.stderr)
     except BrokenPipeError:  # whoever read the output has gone; nothing is left to be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except Exception as error:
-        code = USAGE if is_mistake(error) else 1
-        if args.traceback or code != USAGE:
-            traceback.print_exc()
-        else:
-            print(f'{parser.prog}: error: {error}', file=sys.stderr)
+        code = tell(error, parser.prog, args.traceback)
     sys.exit(code)
+
+
+def tell(error: Exception, prog: str, shows: bool = False) -> int:
+    """Print why a command failed, once for all its processes, with its traceback in the log file; the exit code."""
+    line, whole = mistake(error), ''.join(traceback.format_exception(error))
+    if speaks():
+        log_error(whole)
+        print(whole if shows or line is None else f'{prog}: error: {line}', file=sys.stderr, flush=True)
+    return 1 if line is None else USAGE
 
 
 def new_command(name: str, prog: str | None = None) -> tuple[ModuleType, argparse.ArgumentParser]:

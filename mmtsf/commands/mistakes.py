@@ -1,19 +1,160 @@
 """Tell the mistakes of users, which are one line, from faults of the program, which show where they come from."""
 
-import sys
+import dis
+import errno
+import re
 import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
 
-#: What is one wherever it is raised: files, and what cannot be read or imported
-ALWAYS = (OSError, SyntaxError, ImportError)
-#: What is one where our code, or MMEngine's of configs and registries, says so
-DELIBERATE = (ValueError, TypeError, KeyError, RuntimeError)
-OURS = ('/mmtsf/', '/mmengine/config/', '/mmengine/registry/')
+#: Errors of files and sockets that say what is wrong with what the user gave, or with the machine
+OF_THE_SYSTEM = (
+    'ENOENT EACCES EPERM EISDIR ENOTDIR EEXIST ENOTEMPTY ENAMETOOLONG ELOOP ENOSPC EDQUOT EROFS EFBIG EMFILE ENFILE '
+    'EADDRINUSE EADDRNOTAVAIL ECONNREFUSED EHOSTUNREACH ENETUNREACH ETIMEDOUT'
+)
+#: Where an error that is raised by name is meant for the user
+OURS = ('/mmtsf/', '/mmengine/config/', '/mmengine/registry/', '/mmengine/utils/')
+#: What is meant so wherever it is raised, by the names of its class, so that nothing is imported for them
+MEANT = ('BrokenVideoError', 'URLError', 'HTTPError', 'gaierror', 'UnpicklingError')
+#: Packages that come with an extra of this one, by what is imported
+EXTRAS = {
+    'gradio': 'demo',
+    'onnx': 'export',
+    'onnxruntime': 'export',
+    'onnxscript': 'export',
+    'tensorboard': 'tensorboard',
+    'torchcodec': 'torchcodec',
+    'pyarrow': 'analysis',
+    'sklearn': 'analysis',
+}
+#: How errors of other packages begin or read whose remedy they do not tell, and the remedy
+REMEDIES = {
+    'Torch not compiled with CUDA enabled': 'this PyTorch has no CUDA; use the CPU, or install one that has',
+    'Found no NVIDIA driver': 'there is no GPU or no driver; use the CPU',
+    'No CUDA GPUs are available': 'there is no GPU, or CUDA_VISIBLE_DEVICES hides it; use the CPU',
+    'invalid device ordinal': 'there is no GPU of that number; see nvidia-smi',
+    'CUDA unknown error': 'the GPU cannot be used; see nvidia-smi',
+    'Invalid device string': 'expected cpu, cuda or cuda:NUMBER',
+    'device type at start of device string': 'expected cpu, cuda or cuda:NUMBER',
+    'EADDRINUSE': 'the port is in use by another run; give another as PORT=29501',
+    'Address already in use': 'the port is in use; give another one',
+}
+#: How messages say that memory is short
+NO_MEMORY = ('CUDA out of memory', 'DefaultCPUAllocator', 'Cannot allocate memory', 'CUDA error: out of memory')
+HELPS = 'model.backbone.with_cp=True, a smaller train_dataloader.batch_size or clip.size, and --amp take less'
 
 
-def is_mistake(error: Exception) -> bool:
-    """Return whether an error was raised to tell the user of a mistake."""
-    decoding = sys.modules.get('mmtsf.datasets.decoders.broken')  # not imported for this: it takes seconds
-    if isinstance(error, (*ALWAYS, *([decoding.BrokenVideoError] if decoding else []))):
-        return True
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, DELIBERATE) and bool(frames) and any(place in frames[-1].filename for place in OURS)
+def mistake(error: BaseException) -> str | None:
+    """Return one line for the user, where an error tells of a mistake or of what the machine lacks; None for a fault of
+    the program."""
+    return next(filter(None, (find(error) for find in FINDERS)), None)
+
+
+def _of_memory(error: BaseException) -> str | None:
+    short = isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
+    if short or any(words in str(error) for words in NO_MEMORY):
+        said = plain(error).partition('. ')[0]
+        return said if said.startswith('out of memory') else f'out of memory: {said}; {HELPS}'
+    return None
+
+
+def _of_a_worker(error: BaseException) -> str | None:
+    """What a data worker has raised, of which PyTorch tells only the text."""
+    head, words, raised = str(error).partition('Original Traceback (most recent call last):\n')
+    if not words or not head.startswith('Caught '):
+        return None
+    places = list(re.finditer(r'  File "(.*)", line \d+, in .*\n    (.*)\n', raised))
+    told = re.split(r'^(?=\S)', raised, flags=re.MULTILINE)[-1]
+    name, _, message = told.partition(': ')
+    deliberate = bool(places) and _is_ours(places[-1][1]) and places[-1][2].startswith('raise ')
+    if name.rpartition('.')[2] in MEANT or deliberate:
+        return ' '.join(message.split())
+    return None
+
+
+def _of_a_config(error: BaseException) -> str | None:
+    """An error in the code of a config file, with its line; MMEngine names the file of a syntax error itself."""
+    if isinstance(error, SyntaxError):
+        return plain(error)
+    frames = list(frames_of(error))
+    for (reader, _), (frame, line) in zip(frames, frames[1:]):
+        is_file = frame.f_code.co_name == '<module>' and not frame.f_code.co_filename.startswith('<frozen')
+        if is_file and reader.f_code.co_filename.endswith('mmengine/config/config.py'):
+            return f'{frame.f_code.co_filename}, line {line}: {type(error).__name__}: {plain(error)}'
+    return None
+
+
+def _of_a_package(error: BaseException) -> str | None:
+    if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.split('.')[0] == 'mmtsf':
+        return None
+    package = error.name.split('.')[0]
+    wanted = f"'mmtsf[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f'the package {package} is missing; pip install {wanted}'
+
+
+def _of_a_component(error: BaseException) -> str | None:
+    """A wrong keyword of what a config names: nothing but ``__init__`` was called since it was looked up."""
+    frames = [frame.f_code for frame, _ in frames_of(error)]
+    places = [place for place, code in enumerate(frames) if code.co_name == 'build_from_cfg']
+    if not isinstance(error, TypeError) or 'argument' not in str(error) or not places:
+        return None
+    inside = frames[places[-1] + 1 :]
+    return f'in the config: {plain(error)}' if all(code.co_name == '__init__' for code in inside) else None
+
+
+def _of_the_system(error: BaseException) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    return plain(error) if number in errno.errorcode and errno.errorcode[number] in OF_THE_SYSTEM.split() else None
+
+
+def _of_other_packages(error: BaseException) -> str | None:
+    words = next((words for words in REMEDIES if words in str(error)), None)
+    return words and f'{plain(error).partition(". ")[0]}; {REMEDIES[words]}'
+
+
+def _deliberate(error: BaseException) -> str | None:
+    """What our code raises by name, or MMEngine's of configs and registries; what only happens there is a fault."""
+    if type(error).__name__ in MEANT:
+        return plain(error)
+    frames = list(frames_of(error))
+    if not frames or isinstance(error, (AssertionError, NotImplementedError)):
+        return None
+    return plain(error) if _is_ours(frames[-1][0].f_code.co_filename) and _raises(error) else None
+
+
+#: In the order in which they are asked
+FINDERS: tuple[Callable[[BaseException], str | None], ...] = (
+    _of_memory,
+    _of_a_worker,
+    _of_a_config,
+    _of_a_package,
+    _of_a_component,
+    _of_other_packages,
+    _of_the_system,
+    _deliberate,
+)
+
+
+def plain(error: BaseException) -> str:
+    """Return an error's message as one line; a KeyError's without quotes."""
+    is_words = isinstance(error, KeyError) and error.args and ' ' in str(error.args[0])
+    text = str(error.args[0] if is_words else error) or type(error).__name__
+    text = text.replace(' More details can be found at ', ' ').partition('https://mmengine.readthedocs')[0]
+    return ' '.join(text.split())
+
+
+def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
+    """Return the frames that an error came through, outermost first, with their lines."""
+    return traceback.walk_tb(error.__traceback__)
+
+
+def _is_ours(file: str) -> bool:
+    return any(place in file.replace('\\', '/') for place in OURS)
+
+
+def _raises(error: BaseException) -> bool:
+    """Return whether the innermost frame had come to a ``raise``."""
+    last: TracebackType | None = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == 'RAISE_VARARGS'

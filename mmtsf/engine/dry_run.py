@@ -12,6 +12,7 @@ from itertools import chain, islice, repeat
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from mmtsf.config import resolve
@@ -23,6 +24,7 @@ from mmtsf.utils.control_groups import memory_limits
 from mmtsf.utils.cores import local_processes, num_cores
 
 from .profiling import Iterations, measure, peak_memory, without_traces
+from .summary import training_summary
 
 #: Iterations before and while the clock counts: the first ones warm up, and make the optimizer's states
 WARM_UP, COUNTED = 2, 2
@@ -89,6 +91,8 @@ def dry_run(config: Config) -> Iterator[str]:
         without_traces(config, folder, WARM_UP + COUNTED)
         try:
             runner = Runner.from_cfg(config)
+            runner.cfg.train_cfg.max_epochs, runner.chosen = epochs, said
+            runner.register_hook(summary := Summary())
             pace = pace_of(runner.train_dataloader)
             measured = measure(runner, WARM_UP + COUNTED, WARM_UP)
         except (RuntimeError, MemoryError) as error:
@@ -97,9 +101,16 @@ def dry_run(config: Config) -> Iterator[str]:
             raise SystemExit('\n'.join([f'out of memory: {error}', *memory_advice(config)])) from error
     iterations = epochs * len(runner.train_dataloader) - (runner.iter - WARM_UP - COUNTED + 1)
     forecast = forecast_of(measured, pace, iterations)
-    yield from filter(None, said)
+    yield from summary.lines
     yield from report(forecast, measured.workers)
     yield from advice(config, forecast, memory_share(measured.workers))
+
+
+class Summary(Hook):
+    """Keep the lines that a training begins with."""
+
+    def before_train(self, runner: Runner) -> None:
+        self.lines = list(training_summary(runner))
 
 
 def is_out_of_memory(error: Exception) -> bool:

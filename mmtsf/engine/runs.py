@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from mmtsf.utils.screen import log_warnings
+
 from .dry_run import dry_run
 from .launch import prepare, rank_of
 from .runner import Runner
@@ -29,7 +31,9 @@ def train(args: argparse.Namespace) -> None:
         claim(Path(config.work_dir))
         if not (config.get('resume') or may_be_restarted()):
             refuse_used(CheckpointFiles(Path(config.work_dir)))
-    Runner.from_cfg(config).train()
+    runner = Runner.from_cfg(config)
+    log_warnings(runner.logger)
+    runner.train()
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:
@@ -62,6 +66,8 @@ def test(args: argparse.Namespace) -> None:
     hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
     config.custom_hooks = [*hooks, dict(type='FuseHook')]
     config.default_hooks.ema = None
-    results = Runner.from_cfg(config).test()
+    runner = Runner.from_cfg(config)
+    log_warnings(runner.logger)
+    results = runner.test()
     if is_main_process():
         Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=lambda value: value.tolist()))

@@ -11,6 +11,7 @@ from mmaction.evaluation import AccMetric
 from mmengine.logging import MMLogger
 
 from mmtsf.registry import METRICS
+from mmtsf.utils.screen import say
 from mmtsf.utils.tables import new_table, rounded
 from mmtsf.visualization.figures import draw_confusion_matrix
 
@@ -68,7 +69,9 @@ class VideoAccuracy(AccMetric):
         scored = [result for result in results if not result['broken']]
         missing = sum(not os.path.exists(path) for result in results for path, _ in result['broken'])
         logger = MMLogger.get_current_instance()
-        logger.info(f'videos: {len(results)} expected, {len(results) - missing} found, {len(scored)} scored')
+        words = f'videos: {len(results)} expected, {len(results) - missing} found, {len(scored)} scored'
+        shown = bool(self.out_dir) or len(scored) < len(results)
+        logger.info(words, extra=dict(on_screen=shown))
         for _, reason in (entry for result in results for entry in result['broken']):
             logger.warning(f'not scored: {reason}')
         if not scored:
@@ -129,7 +132,7 @@ def _write_predictions(results: list[dict], classes: list[str], out_dir: Path) -
             best = int(scores.argmax())
             row = [classes[label], classes[best], rounded(float(scores[best])), rounded(float(scores[label]))]
             write([result['filename'], *row])
-    MMLogger.get_current_instance().info(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
+    say(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
 
 
 def _share(part: int, whole: int) -> Decimal | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import written_whole
+from .signals import TOLD
 from .tables import as_row
 
 #: Share of the time that is spent on writing, at most; a new version of the file waits meanwhile
@@ -101,5 +102,7 @@ def stoppable(total: int, things: str, remedy: str) -> Iterator[Callable[[], Non
 
 
 def say_stopped(done: int, total: int, things: str, remedy: str) -> None:
-    """Print how many of how many things are done."""
+    """Print how many of how many things are done; the interruption that is being handled is told with that."""
+    if (error := sys.exc_info()[1]) is not None:
+        setattr(error, TOLD, True)
     print(f'\nstopped: {done} of {total} {things} are done; {remedy}', file=sys.stderr, flush=True)

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 #: 75 wants to be started again with ``--resume``
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+#: Attribute of an interruption that was told already, in better words than those for all
+TOLD = 'told'
 
 
 @contextmanager

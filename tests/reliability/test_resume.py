@@ -112,7 +112,7 @@ def test_a_tool_that_resumes_with_other_frames_ends_with_an_error_and_not_a_cras
     words = ['--resume', trained(), '--work-dir', tmp_path / 'run', '--cfg-options', f'data.root={motion}']
     changes = [f'{key}={value}' for key, value in (SMALL | {'clip.num_frames': 16}).items()]
     log = run_tool('tools/train.py', TINY, *words, *changes, fails=True)
-    assert 'ValueError: cannot resume: the model of this config has other weights' in log
+    assert 'error: cannot resume: the model of this config has other weights' in log
 
 
 def first_state(checkpoint: dict) -> dict:
@@ -535,8 +535,8 @@ def test_the_script_of_mmaction2_goes_on_where_it_was_and_never_begins_again(mot
     run_tool(*command, 'max_epochs=1')
     log = run_tool(*command[:2], '--resume', *command[2:], 'max_epochs=2')
     assert f'resuming from {tmp_path}/run/epoch_1.pth' in log
-    assert 'Epoch(train) [2][4/4]' in log
-    assert 'Epoch(train) [1]' not in log
+    assert 'epoch 2/2' in log
+    assert 'epoch 1/2' not in log
     (tmp_path / 'run/epoch_1.pth').unlink()
     (tmp_path / 'run/epoch_2.pth').unlink()
     assert 'FileNotFoundError' in run_tool(*command[:2], '--resume', *command[2:], fails=True)

@@ -1,6 +1,7 @@
 """Train and test with checkpoints that are never half written, and go on from them."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
-from mmengine.runner import BaseLoop, CheckpointLoader, find_latest_checkpoint
+from mmengine.logging import MMLogger
+from mmengine.runner import BaseLoop, find_latest_checkpoint, load_state_dict
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,8 +23,10 @@ from mmtsf.config import resolve, settle
 from mmtsf.config.data_source import taken_lists
 from mmtsf.datasets.loading import VideoLoader, with_workers
 from mmtsf.registry import RUNNERS
+from mmtsf.utils.screen import ON_SCREEN, quieten
 from mmtsf.weights import read_checkpoint
 
+from .bare_model import bare_model
 from .batch import set_batch
 from .check_resume import next_epoch, takes_new_data
 from .checkpoint_files import CheckpointFiles, is_on_disk
@@ -38,18 +42,6 @@ from .work_dir import check_work_dir, claim, is_of_this_job, name_of, name_run, 
 PARALLELS = ('ddp', 'fsdp')
 #: Default hooks of MMEngine, which removes those that a config sets to None; it refuses to do so with others
 MMENGINE_HOOKS = ('checkpoint', 'logger', 'param_scheduler', 'runtime_info', 'sampler_seed', 'timer')
-#: Put before the checkpoints that MMEngine is to read as data; all others it reads in its own way
-SCHEME = 'mmtsf://'
-
-
-@CheckpointLoader.register_scheme(prefixes=SCHEME)
-def load_from_mmtsf(filename: str, map_location: Any = 'cpu') -> dict:
-    """Read ``mmtsf://SOURCE`` for MMEngine, see :func:`mmtsf.weights.read_checkpoint`.
-
-    A function or a table that says where tensors go is not asked: they are copied into the model anyway.
-    """
-    is_place = isinstance(map_location, (str, torch.device))
-    return read_checkpoint(filename.removeprefix(SCHEME), map_location if is_place else 'cpu')
 
 
 @RUNNERS.register_module()
@@ -75,6 +67,8 @@ class Runner(mmengine.runner.Runner):
     cfg: Any
     #: Why the config cannot be trained: its global batch, or its precision; None if it can
     refused: ValueError | None = None
+    #: How its global batch is reached, and its precision, for the log
+    chosen: Sequence[str | None] = ()
     #: The config before its references were resolved
     given_cfg: Config | None = None
     #: What is to be done if they cannot be written, of the checkpoints that were begun
@@ -105,11 +99,9 @@ class Runner(mmengine.runner.Runner):
             except ValueError as error:  # which is one for a training alone
                 refused = refused or error
         runner = super().from_cfg(resolved)
-        runner.refused = refused
+        runner.refused, runner.chosen = refused, said
         if line := taken_lists(cfg):
-            runner.logger.info(line)
-        for line in filter(None, said):
-            runner.logger.info(line)
+            runner.logger.info(line, extra=ON_SCREEN)
         runner.given_cfg = cfg
         if hasattr(runner, 'cfg'):  # a subclass may build nothing
             runner.dump_config()
@@ -127,6 +119,11 @@ class Runner(mmengine.runner.Runner):
             return super().train()
         finally:
             self.finish_writing()  # also after an error
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """MMEngine's, which writes everything to the log file; the screen gets warnings, and what is meant for it."""
+        quieten(logger := super().build_logger(*args, **kwargs))
+        return logger
 
     def setup_env(self, env_cfg: dict) -> None:
         """MMEngine's, and the config's ``tf32`` for this process."""
@@ -198,14 +195,30 @@ class Runner(mmengine.runner.Runner):
             self._load_from = newest or self._load_from
         self._resume = self._resume and not tests
 
-    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
-        """MMEngine's, which reads the checkpoint as data: nothing in it is executed.
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module.', ''),),
+    ) -> dict:
+        """MMEngine's, which reads the checkpoint as data, of any origin: nothing in it is executed.
+
+        A function or a table that says where tensors go is not asked: they are copied into the model anyway.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If it is no checkpoint, or asks for more than tensors and plain values.
         """
-        checkpoint = super().load_checkpoint(f'{SCHEME}{filename}', *args, **kwargs)
+        is_place = isinstance(map_location, (str, torch.device))
+        checkpoint = read_checkpoint(filename, map_location if is_place else 'cpu')
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        state = checkpoint.get('state_dict', checkpoint)
+        for pattern, words in revise_keys:
+            state = {re.sub(pattern, words, key): value for key, value in state.items()}
+        load_state_dict(bare_model(self), state, strict, self.logger)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
         checkpoint.get('meta', {}).pop('config', None)  # resume() would execute this text
         return checkpoint
 
@@ -282,7 +295,8 @@ class Runner(mmengine.runner.Runner):
         path, damaged = found
         for other, reason in damaged.items():
             self.logger.warning(f'{other} is newer, but passed over: {reason}')
-        self.logger.info(f'resuming from {path}' if path else f'{files.folder} has no checkpoint: starting anew')
+        words = f'resuming from {path}' if path else f'{files.folder} has no checkpoint: starting anew'
+        self.logger.info(words, extra=ON_SCREEN)
         return path and str(path)
 
     def save_checkpoint(
