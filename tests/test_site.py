@@ -74,6 +74,12 @@ def test_every_module_has_its_reference():
     assert unlisted == ['mmtsf.registry', 'mmtsf.__main__']
 
 
+def test_the_guides_come_first_and_references_show_their_sources(site):
+    start = (site / 'index.html').read_text()
+    assert start.index('docs/guides/own_model/') < start.index('docs/using/') < start.index('docs/api/apis/')
+    assert 'Source code in' in (site / 'docs/api/apis/index.html').read_text()
+
+
 def test_no_page_fetches_anything_from_elsewhere(site):
     for page in [*site.rglob('*.html'), *site.rglob('*.css')]:
         assert not FETCHED.search(page.read_text()), page
@@ -91,7 +97,7 @@ def test_every_public_name_of_the_packages_has_its_reference(site):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed: apt-get install chromium')
-def test_a_browser_asks_no_other_machine_and_finds_a_word(address):
+def test_a_browser_asks_no_other_machine_and_finds_words(address):
     playwright = pytest.importorskip('playwright.sync_api')
     asked: list[str] = []
     with playwright.sync_playwright() as runner:
@@ -104,6 +110,8 @@ def test_a_browser_asks_no_other_machine_and_finds_a_word(address):
         page.wait_for_selector('.md-search-result__meta:has-text("Type to start searching")')
         page.keyboard.type('rollout', delay=50)
         page.wait_for_selector('.md-search-result__item')
+        page.fill('.md-search__input', 'custom dataset')
+        page.wait_for_selector('.md-search-result__item a[href*="guides/own_parts"]')
         browser.close()
     assert asked
     assert not [url for url in asked if not url.startswith((address, 'data:', 'blob:'))]
