@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[1]
 TINY = 'configs/timesformer_tiny_motion.py'
 
 
-def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, anew: bool = False) -> str:
+def run_tool(
+    *words: str | Path | int,
+    fails: bool = False,
+    threads: int = 1,
+    anew: bool = False,
+    folder: Path = ROOT,
+    **variables: str | None,
+) -> str:
     """Run a Python or shell tool in the root of the project and return what it prints.
 
     Args:
@@ -22,9 +29,12 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, an
         fails (bool): Whether it is expected to fail. Defaults to False.
         threads (int): Threads of torch. Defaults to 1.
         anew (bool): Whether Python is started for it, as users do; else a warm one is forked. Defaults to False.
+        folder (Path): Folder to run in. Defaults to the root of the project.
+        variables (str, optional): Other variables of its environment; None removes one.
     """
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    environment = dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port()))
+    environment = dict(os.environ, PATH=path, OMP_NUM_THREADS=str(threads), PORT=str(free_port())) | variables
+    environment = {key: value for key, value in environment.items() if value is not None}
     if not anew:
         environment |= dict(PYTHON=warm.python())
     is_shell = str(words[0]).endswith('.sh')
@@ -32,9 +42,9 @@ def run_tool(*words: str | Path | int, fails: bool = False, threads: int = 1, an
         if is_shell or anew:
             command = ['bash' if is_shell else sys.executable, *map(str, words)]
             streams = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-            code = subprocess.run(command, cwd=ROOT, env=environment, timeout=300, **streams).returncode
+            code = subprocess.run(command, cwd=folder, env=environment, timeout=300, **streams).returncode
         else:
-            code = warm.start([*map(str, words)], ROOT, environment, output).wait(timeout=300)
+            code = warm.start([*map(str, words)], folder, environment, output).wait(timeout=300)
         output.seek(0)
         text = output.read()
     assert (code != 0) == fails, text[-3000:]

@@ -1,11 +1,9 @@
 """Importing mmtsf changes nothing of other packages, and nothing of the process."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT
+from runs import ROOT, run_tool
 
 #: Prints what importing our modules has changed of other packages' modules and classes, and of the process
 CHANGES = """
@@ -86,15 +84,13 @@ def save():
 
 
 def run(code: str, *words: str, cwd: Path = ROOT) -> list[str]:
-    """Lines that Python prints which runs a script in a process of its own."""
-    command = [sys.executable, '-c', code, *words]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout.splitlines()
+    """Lines that a script prints in a process that has imported nothing of ours."""
+    return run_tool('-c', code, *words, folder=cwd).splitlines()
 
 
 def test_no_function_class_table_or_setting_of_others_changes():
-    assert run(CHANGES, *OURS) == ['new: scheme mmtsf://']
+    lines = run(CHANGES, *OURS)
+    assert [line for line in lines if line.startswith(('changed:', 'new:'))] == ['new: scheme mmtsf://']
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ def child_of(parent: str | Path, text: str, folder: Path, name: str = 'child.py'
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
-def test_every_shipped_config_builds_with_every_recipe(recipe: str) -> None:
+def test_shipped_configs_build_with_every_recipe(recipe: str) -> None:
+    """Each with a third of them, and each of them with two or three."""
     optimizer, rate, batch, epochs = EXPECTED[recipe]
-    for path in CONFIGS:
+    for path in CONFIGS[RECIPES.index(recipe) % 3 :: 3]:
         config = load_config(str(path), dict(recipe=recipe, **SMALL))
         with torch.device('meta'):
             model = MODELS.build(config.model)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from runs import run_tool
 from torch.utils.data import DataLoader, Dataset
 
 from mmtsf.datasets import SeededSampler
@@ -145,10 +146,10 @@ except RuntimeError as error:
 
 
 def test_the_death_of_the_thread_that_pins_batches_is_an_error():
-    run = subprocess.run([sys.executable, '-c', PINNED], capture_output=True, text=True, timeout=120)
-    assert '[0, 1, 2, 3, 4] the thread of PyTorch that pins batches has ended' in run.stdout, run.stderr
-    assert 'ulimit -n' in run.stdout
-    assert 'Too many open files' in run.stderr
+    printed = run_tool('-c', PINNED)
+    assert '[0, 1, 2, 3, 4] the thread of PyTorch that pins batches has ended' in printed
+    assert 'ulimit -n' in printed
+    assert 'Too many open files' in printed
 
 
 #: A loader in a circle of garbage, and in a name, when the interpreter exits

@@ -18,6 +18,8 @@ from mmtsf.models.layers import DropPath, Grid
 
 #: What users get by default; without a C++ compiler, all of it but the generated code
 BACKEND = 'inductor' if shutil.which('g++') else 'aot_eager'
+#: One step, two, three
+QUICK = ('JointAttention', 'DividedAttention', 'AxialAttention')
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,13 @@ def compile_afresh() -> None:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize('attention', [*SCHEMES, dict(type='DividedAttention', cls_token='keys')], ids=str)
+@pytest.mark.parametrize(
+    'attention',
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name != 'DividedAttention'), id=str(name))
+        for name in (*SCHEMES, dict(type='DividedAttention', cls_token='keys'))
+    ],
+)
 @torch.no_grad()
 def test_features_are_the_same_when_compiled(attention: str) -> None:
     model, clips = tiny_backbone(attention, embed_dims=16, num_heads=2, num_layers=1), tiny_clips()
@@ -42,7 +50,7 @@ def test_rotary_positions_break_no_graph() -> None:
 
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_gradients_are_the_same_when_compiled(with_cp: bool) -> None:
-    model = tiny_backbone('DividedAttention', drop_path_rate=0.5, with_cp=with_cp).train()
+    model = tiny_backbone('DividedAttention', num_layers=1, drop_path_rate=0.5, with_cp=with_cp).train()
     compiled, clips = torch.compile(model, fullgraph=True, backend='aot_eager'), tiny_clips(batch=3)
     for actual, expected in zip(gradients(model, compiled, clips), gradients(model, model, clips), strict=True):
         assert_close(actual, expected)
@@ -79,7 +87,13 @@ def test_blocks_are_compiled_by_themselves_on_a_gpu_alone() -> None:
         tiny_backbone('DividedAttention', compiled='yes')
 
 
-@pytest.mark.parametrize('attention', [*SCHEMES, dict(type='DividedAttention', cls_token='keys')], ids=str)
+@pytest.mark.parametrize(
+    'attention',
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK), id=str(name))
+        for name in (*SCHEMES, dict(type='DividedAttention', cls_token='keys'))
+    ],
+)
 def test_blocks_share_their_code_whatever_their_rate_and_the_batch(attention) -> None:
     model = tiny_backbone(attention, drop_path_rate=0.3, num_layers=3).train()
     compile_blocks(model.blocks, torch.device('cpu'), backend='eager', fullgraph=True)
@@ -100,7 +114,7 @@ def test_blocks_share_their_code_whatever_their_rate_and_the_batch(attention) ->
 
 @pytest.mark.parametrize('changes', [dict(), dict(with_cp=True)], ids=str)
 def test_gradients_of_compiled_blocks_are_those_of_plain_ones(changes) -> None:
-    changes = dict(changes, num_layers=3, drop_path_rate=0.0)
+    changes = dict(changes, num_layers=2, drop_path_rate=0.0)
     model, compiled = (tiny_backbone('DividedAttention', **changes).train() for _ in range(2))
     compiled.load_state_dict(model.state_dict())
     compile_blocks(compiled.blocks, torch.device('cpu'), backend='aot_eager')

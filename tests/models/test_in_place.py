@@ -161,7 +161,7 @@ def test_no_clips_at_all_are_no_error() -> None:
 
 
 def test_a_compiled_model_may_predict_first_in_inference_mode() -> None:
-    model = tiny_backbone('DividedAttention', drop_path_rate=0.5).train()
+    model = tiny_backbone('DividedAttention', drop_path_rate=0.5, num_layers=1).train()
     with torch.inference_mode():
         compile_blocks(model.blocks, torch.device('cpu'), backend='aot_eager')
         model(tiny_clips(2))

@@ -1,14 +1,13 @@
 """A layer is called: whatever stands in its place, and whatever looks at it, counts."""
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import SCHEMES, assert_close, tiny_backbone, tiny_clips
 from mmengine.analysis import get_model_complexity_info
+from runs import run_tool
 from torch import nn
 from torch.func import functional_call
 from torch.nn.utils import weight_norm
@@ -203,7 +202,7 @@ def test_a_forward_that_was_replaced_before_our_import_is_called() -> None:
         'import torch; from mmtsf.models.kernels.through import through\n'
         'through(torch.randn(2, 8), nn.Linear(8, 8)); assert len(calls) == 1'
     )
-    subprocess.run([sys.executable, '-c', script], check=True)
+    run_tool('-c', script)
 
 
 class Count(nn.Module):

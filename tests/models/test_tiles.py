@@ -1,11 +1,7 @@
 """The kernels of short groups are compiled for GPUs that are not here, by Triton's compiler and its assembler."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from runs import ROOT
+from runs import run_tool
 
 pytest.importorskip('triton')
 
@@ -36,10 +32,7 @@ SHARED = {'80': 99 * 1024, '90': 227 * 1024}
 
 
 def test_kernels_are_compiled_for_gpus_and_fit_into_their_shared_memory() -> None:
-    environment = {key: value for key, value in os.environ.items() if key != 'TRITON_INTERPRET'}
-    run = subprocess.run([sys.executable, '-c', SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    made = [line.split() for line in run.stdout.splitlines()]
+    made = [line.split() for line in run_tool('-c', SCRIPT, TRITON_INTERPRET=None).splitlines()]
     assert len(made) == 8
     for _, _, generation, size, shared, multiplies_in_groups in made:
         assert int(size) > 0

@@ -123,5 +123,5 @@ def test_other_iterations_than_those_of_the_checkpoint_cannot_be_resumed(motion,
 @pytest.mark.parametrize('asked', [pytest.param(False, marks=pytest.mark.long), True])
 def test_the_learning_rate_follows_the_batch_only_when_asked(asked, motion, tmp_path):
     words = ['--auto-scale-lr'] * asked + options(motion, max_epochs=1, lr=1e-3, **{'default_hooks.logger.interval': 1})
-    log = train(2, tmp_path, *words, anew=True)
+    log = train(2, tmp_path, *words)
     assert ('Scaling the original LR by 0.5' in log) == asked

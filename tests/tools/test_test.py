@@ -21,7 +21,7 @@ def test_two_processes_report_exactly_what_one_reports(motion, checkpoint, tmp_p
     one = run_tool('tools/test.py', TINY, checkpoint, '--work-dir', tmp_path / '1', *options(motion))
     # 12 videos in batches of 5 for two processes: uneven, and every video counts once
     uneven = options(motion, **{'test_dataloader.batch_size': 5})
-    two = run_tool('tools/dist_test.sh', TINY, checkpoint, 2, '--work-dir', tmp_path / '2', *uneven, anew=True)
+    two = run_tool('tools/dist_test.sh', TINY, checkpoint, 2, '--work-dir', tmp_path / '2', *uneven)
     for log, name in ((one, '1'), (two, '2')):
         assert 'videos: 12 expected, 12 found, 12 scored' in log
         assert (tmp_path / name / 'confusion_matrix.png').stat().st_size > 5000

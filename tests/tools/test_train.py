@@ -28,7 +28,7 @@ def test_a_run_resumed_between_epochs_ends_bit_for_bit_like_one_that_never_stopp
     shutil.copy(trained / 'epoch_1.pth', tmp_path)
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
     more_workers = options(motion, **{'train_dataloader.num_workers': 2})
-    run_tool('tools/train.py', TINY, '--resume', '--work-dir', tmp_path, *more_workers, anew=True)
+    run_tool('tools/train.py', TINY, '--resume', '--work-dir', tmp_path, *more_workers)
     assert 'resumed epoch: 1, iter: 4' in log_of(tmp_path)
     expected, got = weights(trained / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
     assert expected.keys() == got.keys()

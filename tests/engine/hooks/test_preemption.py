@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
 from runs import free_port
 
 SCRIPT = """
@@ -60,7 +61,7 @@ def test_no_process_leaves_before_the_checkpoint_is_on_the_disk(tmp_path):
     environment |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(sys.path))
     runs = [
         subprocess.Popen(
-            [sys.executable, '-c', SCRIPT, str(tmp_path)],
+            [warm.python(), '-c', SCRIPT, str(tmp_path)],
             cwd=Path(__file__).parent,
             env=environment | dict(RANK=rank, LOCAL_RANK=rank),
             stdout=subprocess.PIPE,

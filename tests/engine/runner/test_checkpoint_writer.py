@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm
 from kills import difference
 from mmengine.hooks import Hook
 from mmengine.runner import Runner as PlainRunner
@@ -282,7 +282,8 @@ def test_a_kill_in_the_midst_of_a_write_leaves_the_checkpoint_before_it(tmp_path
         f'import sys; sys.path[:0] = {sys.path!r}; import test_checkpoint_writer as t; t.train_large({str(tmp_path)!r})'
     )
     environment = dict(os.environ, OMP_NUM_THREADS='1')
-    run = subprocess.Popen([sys.executable, '-c', code], cwd=Path(__file__).parent, env=environment)
+    with open(os.devnull, 'w') as nothing:
+        run = warm.start(['-c', code], Path(__file__).parent, environment, nothing)
     end = time.monotonic() + 120
     while not (list(tmp_path.glob('iter_*.pth')) and any(size_of(part) > 4e6 for part in tmp_path.glob('*.part'))):
         assert run.poll() is None

@@ -1,7 +1,5 @@
 """Scripts of MMEngine and MMAction2 run our configs with our Runner, and all others as before."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import mmaction.registry
@@ -9,7 +7,7 @@ import mmengine.registry
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from runs import ROOT, TINY
+from runs import ROOT, TINY, run_tool
 
 import mmtsf.registry
 from mmtsf.engine.runner import Runner
@@ -58,7 +56,7 @@ before = vars(Runner)['from_cfg']
 import mmtsf, mmtsf.registry, mmtsf.engine.runner, mmtsf.apis
 assert vars(Runner)['from_cfg'] is before
 """
-    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+    run_tool('-c', code)
 
 
 @pytest.mark.parametrize('registry', [mmaction.registry, mmtsf.registry], ids=lambda r: r.__name__)

@@ -1,9 +1,6 @@
 """Blocks that are shared out compile, and a model that is shared out trains what it trains as a whole."""
 
-import subprocess
-import sys
-
-from runs import ROOT
+from runs import run_tool
 
 SCRIPT = """
 import os
@@ -47,8 +44,6 @@ print(dict(counters['graph_break']), counters['stats']['unique_graphs'])
 
 
 def test_shared_out_blocks_compile_without_a_break_and_have_the_gradients_of_plain_ones():
-    run = subprocess.run([sys.executable, '-c', SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-2000:]
-    breaks, graphs = run.stdout.splitlines()[-1].rsplit(' ', 1)
+    breaks, graphs = run_tool('-c', SCRIPT).splitlines()[-1].rsplit(' ', 1)
     assert breaks == '{}'
     assert 0 < int(graphs) <= 4
