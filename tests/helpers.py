@@ -1,6 +1,7 @@
 """What several test files share."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,17 @@ def who_sees_whom(step: str, grid: Grid) -> Tensor:
 def assert_close(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
     """Same shape, and no element further than ``atol`` away."""
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)
+
+
+def read_for_a_runner(source: str) -> dict:
+    """Read a checkpoint as our runner does, for a model without weights."""
+    from mmengine.logging import MMLogger
+
+    from mmtsf.engine.runner import Runner
+
+    runner = SimpleNamespace(model=nn.Module(), call_hook=lambda *_, **__: None)
+    runner.logger = MMLogger.get_current_instance()
+    return Runner.load_checkpoint(runner, source)
 
 
 def hugging_face_model(**changes) -> nn.Module:

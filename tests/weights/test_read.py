@@ -20,16 +20,14 @@ import numpy as np
 import pytest
 import torch
 from growth import growth
-from helpers import tiny_backbone
+from helpers import read_for_a_runner, tiny_backbone
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 from runs import TINY, run_tool
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch_files import Described, Storage, archive, pickled, stream
 
-from mmtsf.engine.runner.runner import SCHEME
 from mmtsf.weights import read_checkpoint
 
 PLAIN = dict(
@@ -135,11 +133,6 @@ def malicious(kind: str, marker: Path, folder: Path) -> Path:
 
 
 KINDS = ('top', 'old', 'nested', 'optimizer', 'history', 'object', 'pickle', 'npz', 'folder')
-
-
-def read_for_a_runner(source: str) -> dict:
-    """Read as our runner does, through MMEngine."""
-    return CheckpointLoader.load_checkpoint(f'{SCHEME}{source}', 'cpu')
 
 
 @pytest.mark.parametrize('load', [read_checkpoint, read_for_a_runner])

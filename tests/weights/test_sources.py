@@ -25,12 +25,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mmengine.runner import CheckpointLoader
+from helpers import read_for_a_runner
 from runs import ROOT, TINY, free_port, options, run_tool
 from safetensors.torch import save_file
 from servers import CONTENT, Served, capped, endless, forever, in_chunks, plain, serving, wait_for
 
-from mmtsf.engine.runner.runner import SCHEME
 from mmtsf.utils.sources import MODEL_INDEX
 from mmtsf.utils.text import cleaned, without_secrets
 from mmtsf.weights import Pretrained, download, read_checkpoint
@@ -103,11 +102,6 @@ def test_any_name_on_the_server_is_a_name_in_its_own_folder(server, cache, path)
     assert target.read_bytes() == CONTENT
     assert target.parents[1] == cache / 'mmtsf'
     assert not target.name.startswith('.')
-
-
-def read_for_a_runner(source: str) -> dict:
-    """Read as our runner does, through MMEngine."""
-    return CheckpointLoader.load_checkpoint(f'{SCHEME}{source}', 'cpu')
 
 
 def test_every_way_to_a_checkpoint_leads_through_the_cache(server, tmp_path):
