@@ -21,7 +21,8 @@ def find_device(device: Any = None) -> Any:
 
     there = _devices()
     if device is None:
-        return next((one for one in there if one.type != 'cpu' and _works(one)), torch.device('cpu'))
+        best = torch.device(there[-1].type)  # without a number: that of this process, among several
+        return best if best.type == 'cpu' or _works(best) else torch.device('cpu')
     name = there[-1].type + f':{device}' if type(device) is int and len(there) > 1 else str(device).strip()
     names = [str(one) for one in there]
     if name in names or name in {one.type for one in there}:

@@ -24,10 +24,10 @@ def machine(monkeypatch):
 def test_the_best_is_taken(machine):
     machine('cuda', 2)
     assert [str(find_device(name)) for name in (None, 'cpu', 'cuda', 'cuda:1', 1)] == [
-        *('cuda:0', 'cpu', 'cuda', 'cuda:1', 'cuda:1'),
+        *('cuda', 'cpu', 'cuda', 'cuda:1', 'cuda:1'),
     ]
     machine('mps', 1)
-    assert [str(find_device(name)) for name in (None, 'mps', torch.device('cpu'))] == ['mps:0', 'mps', 'cpu']
+    assert [str(find_device(name)) for name in (None, 'mps', torch.device('cpu'))] == ['mps', 'mps', 'cpu']
     machine('cuda', 1, works=False)
     assert str(find_device()) == 'cpu'
     machine(None)
