@@ -65,11 +65,13 @@ def check_folder(path: Path, named: str) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
     """Write to a temporary file and rename it when it is on the disk; remove it after an error.
 
     Args:
         path (Path): The file; one of that name is replaced whole.
+        synced (bool): Whether that holds also where the machine loses its power, which takes the disk's time. Defaults
+            to True.
 
     Yields:
         Path: Where to write it, in the same folder; no other process writes there.
@@ -77,7 +79,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     part = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PART}')
     try:
         yield part
-        commit(part, path)
+        if synced:
+            commit(part, path)
+        else:
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -36,8 +36,9 @@ def growing_file(path: Path, begin: str = '', between: str = '', end: str = '') 
     def save() -> None:
         nonlocal saved, last, cost
         start = time.monotonic()
-        with written_whole(path) as part, part.open('w', encoding='utf-8', newline='', errors='surrogateescape') as out:
-            out.write(begin + between.join(parts) + end)  # names of files are bytes
+        with written_whole(path, synced=False) as part:
+            text = begin + between.join(parts) + end
+            part.write_text(text, encoding='utf-8', newline='', errors='surrogateescape')  # names of files are bytes
         saved, last = len(parts), time.monotonic()
         cost = last - start
 

@@ -9,16 +9,20 @@ import numpy as np
 from PIL import Image
 
 from mmtsf.datasets.decoders import file_url
+from mmtsf.utils.files import written_whole
 
 #: Parts of a second in which times are written
 TICKS = 90_000
+#: FFmpeg's names of containers, where the suffix is none
+CONTAINERS = {'.mkv': 'matroska', '.m4v': 'mp4'}
 #: Of a GIF: frames a second, pixels of the longer side, colours
 GIF_RATE, GIF_WIDTH, GIF_COLOURS = 12, 640, 96
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None) -> None:
     """Encode frames as H.264, one at a time; the last odd row or column is cut off. A name in ``.gif`` has a GIF
-    instead, that plays again and again: at most 12 frames a second, at most 640 pixels wide, in 96 colours.
+    instead, that plays again and again: at most 12 frames a second, at most 640 pixels wide, in 96 colours. No file of
+    that name is left before all of it is written.
 
     Args:
         path (Path): File to write.
@@ -27,10 +31,19 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Seq
         times (Sequence[float], optional): Seconds at which they are shown, each later than the one before. Defaults to
             None: one by one at that rate.
     """
-    if path.suffix.lower() == '.gif':
-        _write_gif(path, frames, fps, times)
-        return
-    with av.open(file_url(path), 'w') as container:
+    suffix = path.suffix.lower()
+    with written_whole(path, synced=False) as part:
+        if suffix == '.gif':
+            _write_gif(part, frames, fps, times)
+        else:
+            _write_h264(part, CONTAINERS.get(suffix, suffix[1:]), frames, fps, times)
+
+
+def _write_h264(
+    path: Path, container_format: str, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None
+) -> None:
+    """Encode all frames."""
+    with av.open(file_url(path), 'w', format=container_format) as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000), options={'crf': '23'})
         for number, frame in enumerate(frames):
             even = np.ascontiguousarray(frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2])
@@ -56,4 +69,4 @@ def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequ
             kept.append(image.quantize(GIF_COLOURS, dither=Image.Dither.NONE))
             shown.append(time)
     lasts = [round(1000 * seconds) for seconds in np.diff(shown)] or [1000]
-    kept[0].save(path, save_all=True, append_images=kept[1:], duration=[*lasts, lasts[-1]], loop=0)
+    kept[0].save(path, 'GIF', save_all=True, append_images=kept[1:], duration=[*lasts, lasts[-1]], loop=0)

@@ -6,7 +6,6 @@ import pickle
 import re
 import runpy
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -47,8 +46,11 @@ def in_process(monkeypatch, capsys):
 
     def run(tool: str, *words: object) -> str:
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
-        with suppress(SystemExit):  # with which commands end
+        try:
             runpy.run_path(str(ROOT / tool), run_name='__main__')
+        except SystemExit as end:  # as commands do
+            if end.code:
+                raise
         return capsys.readouterr().out
 
     yield run
