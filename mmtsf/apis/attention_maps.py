@@ -89,13 +89,17 @@ class MiddleClip(NamedTuple):
 
 
 def middle_clip(model: BaseRecognizer, video: str | Path | dict) -> MiddleClip:
-    """Read a video as validation does.
+    """Read a video as validation does; where its views are several clips, the one in the middle of them.
 
     Raises:
         BrokenVideoError: If it cannot be read.
     """
     pipeline = build_pipeline(model, 'val')
     sample = pipeline(to_sample(video))
+    count = len(sample['inputs'])
+    sample['inputs'] = sample['inputs'][count // 2][None]
+    numbers = np.reshape(sample['data_samples'].frame_inds, (count, -1))[count // 2]
+    sample['data_samples'].set_metainfo(dict(frame_inds=numbers, num_clips=1))
     return MiddleClip(sample, views_of(model, sample), pipeline)
 
 
