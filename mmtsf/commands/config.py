@@ -6,6 +6,7 @@ mmtsf config configs/timesformer_hr_k600.py --cfg-options clip.num_frames=32 rec
 import argparse
 
 from mmtsf.utils.arguments import add_config, add_options, check_data_root, parsed
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import config_path
 
 
@@ -22,8 +23,9 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line for each value."""
-    from mmtsf.config import read_config, resolve
-    from mmtsf.config.origins import origins
+    with for_prediction():
+        from mmtsf.config import read_config, resolve
+        from mmtsf.config.origins import origins
 
     changes = parsed(args.cfg_options)
     config = read_config(args.config, changes)

@@ -1,6 +1,7 @@
 """Help and mistakes are answered before anything heavy is imported."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -122,6 +123,17 @@ def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoi
     assert 'Traceback' not in printed
     assert seconds < SECONDS
     assert list(tmp_path.iterdir()) == [video]
+
+
+def test_a_video_is_classified_within_4_seconds_of_the_processor(motion, tiny_checkpoint):
+    """On a slow machine, within what PyTorch alone takes there and as much again."""
+    torch_alone = answer([sys.executable, '-c', 'import torch'])[2]
+    code, printed, seconds = answer(
+        [sys.executable, '-m', 'mmtsf', 'predict', f'{motion}/test/left/0000.mp4', TINY, str(tiny_checkpoint)]
+    )
+    assert code == 0
+    assert re.fullmatch(r'\S+/left/0000\.mp4: \w+ \d+%(, \w+ \d+%){3}\n', printed)
+    assert seconds < max(4.0, 2 * torch_alone)
 
 
 @pytest.mark.parametrize('words', ['dist_train.sh none.py 2', 'dist_test.sh none.py none.pth 2'])
