@@ -13,7 +13,6 @@ pixels change most from one frame of the clip to the next. Where a camera moves,
 """
 
 import argparse
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +21,9 @@ import torch
 import torch.nn.functional as F
 
 from mmtsf.apis import attention_maps, build_pipeline, init_recognizer, to_sample, views_of
+from mmtsf.preparation.motion import CLASSES, make_clip
 from mmtsf.utils.arguments import add_options, parsed
 
-MOTION = runpy.run_path(str(Path(__file__).parents[1] / 'tools/data/make_motion.py'))
 #: Part of the patches that is taken for what moves
 MOVES = 0.2
 
@@ -54,8 +53,8 @@ def main() -> None:
 def generated(model, clips: int) -> Iterator[tuple]:
     """New clips, with where the disc is."""
     rng = np.random.default_rng(1)
-    for places in list(MOTION['CLASSES'].values()) * clips:
-        frames, masks = MOTION['make_clip'](places, rng)
+    for places in list(CLASSES.values()) * clips:
+        frames, masks = make_clip(places, rng)
         sample = build_pipeline(model)(to_sample(frames))
         masks = masks[sample['data_samples'].frame_inds]
         yield sample, lambda shape, masks=masks: pooled(masks, shape)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure memory and decoding rate of tools/predict.py --timeline on ten minutes and an hour of a repeated video.
+"""Measure memory and decoding rate of mmtsf predict --timeline on ten minutes and an hour of a repeated video.
 
 python benchmarks/long_video.py VIDEO CONFIG [CHECKPOINT]
 
@@ -21,8 +21,6 @@ import numpy as np
 
 from mmtsf.datasets.decoders import file_url, open_stream, open_video
 from mmtsf.datasets.transforms import SampleClips
-
-TOOL = Path(__file__).parents[1] / 'tools/predict.py'
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,7 +54,17 @@ def lengthen(source: str, target: Path, seconds: float) -> None:
 def peak_memory(video: Path, args: argparse.Namespace) -> tuple[float, float]:
     """Measure peak memory (MB) and seconds of a process that makes a timeline."""
     start = time.perf_counter()
-    command = [sys.executable, TOOL, video, args.config, args.checkpoint, '--timeline', video.parent / 'timeline']
+    command = [
+        sys.executable,
+        '-m',
+        'mmtsf',
+        'predict',
+        video,
+        args.config,
+        args.checkpoint,
+        '--timeline',
+        video.parent / 'timeline',
+    ]
     command += ['--frame-interval', args.frame_interval]
     subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3, time.perf_counter() - start

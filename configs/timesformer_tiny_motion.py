@@ -1,6 +1,6 @@
 # A TimeSformer of 0.3 M parameters from scratch, for the quickstart's motion data set or a small set of your own
-#   python tools/data/make_motion.py data/motion
-#   python tools/train.py configs/timesformer_tiny_motion.py
+#   mmtsf motion data/motion
+#   mmtsf train configs/timesformer_tiny_motion.py
 _base_ = [
     '_base_/models/timesformer.py',
     '_base_/datasets/videos.py',

@@ -146,7 +146,7 @@ def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
         return os.path.normpath(path)
     raise ValueError(
         f'{where}: {path!r} leads out of {folder}; write paths relative to it, or where the list can be trusted set '
-        'data.allow_outside=True (check_videos.py, extract_features.py: --allow-outside)'
+        'data.allow_outside=True (mmtsf check, mmtsf features: --allow-outside)'
     )
 
 

@@ -171,7 +171,7 @@ def advice(config: Config, forecast: Forecast, memory: float) -> Iterator[str]:
         workers, cores = number_of_workers(config.train_dataloader.num_workers), num_cores()
         if workers * local_processes() < cores:
             yield f'  train_dataloader.num_workers={workers + 1} or more: there are {cores} cores'
-        yield '  python tools/data/transcode.py VIDEOS NEW_FOLDER: videos that decode faster, see docs/data.md'
+        yield '  mmtsf transcode VIDEOS NEW_FOLDER: videos that decode faster, see docs/data.md'
         yield '  data.clips_per_video=2 or more, with a smaller train_dataloader.batch_size: clips of one decoding'
     if memory > TOLERATED_MEMORY:
         yield from memory_advice(config)

@@ -63,7 +63,7 @@ def test_slow_data_is_named_with_what_helps(monkeypatch) -> None:
     monkeypatch.setattr(dry_run, 'num_cores', lambda: 16)
     lines = '\n'.join(advice(config_of(), Forecast(1.0, 2.0, 8, 10), memory=0.5))
     assert lines.startswith('data is the bottleneck')
-    for words in ('num_workers=1 or more: there are 16 cores', 'transcode.py', 'data.clips_per_video=2'):
+    for words in ('num_workers=1 or more: there are 16 cores', 'mmtsf transcode', 'data.clips_per_video=2'):
         assert words in lines
     assert 'memory' not in lines
     all_busy = config_of(train_dataloader=dict(batch_size=8, num_workers=16))
