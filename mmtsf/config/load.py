@@ -6,7 +6,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .checks import refuse_options_through_references
-from .recipes import SLOT, recipe_is, recipe_path
+from .lineage import bases
+from .recipes import SLOT, exchange_recipe, left_by_a_run, recipe_is, recipe_path
 from .references import resolve
 from .shipped import config_path, from_file
 
@@ -43,11 +44,13 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
     if recipe is not None:
         with recipe_is(recipe_path(recipe).resolve()):
             config = from_file(file)
-        if SLOT not in config.env_variables:
+        if SLOT not in config.env_variables and not bases(file) and left_by_a_run(config):
+            config = exchange_recipe(config, recipe)
+        elif SLOT not in config.env_variables:
             raise ValueError(
                 f'recipe={recipe} has no place in {path}: none of the files it inherits from lists a recipe that can '
-                f"be exchanged, '{{{{${SLOT}:_base_/schedules/paper.py}}}}' among its bases; a config that a run "
-                'leaves in its work dir has none, give the one that the run was started with'
+                f"be exchanged, '{{{{${SLOT}:_base_/schedules/paper.py}}}}' among its bases; a config that was "
+                'resolved has none, give the one that the run was started with'
             )
     config.pop('recipe', None)
     refuse_options_through_references(config.to_dict(), changes)

@@ -10,8 +10,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from .shipped import config_path
+from mmengine.config import Config
+
+from .shipped import config_path, from_file
 
 #: Environment variable with the file of the recipe
 SLOT = 'MMTSF_RECIPE'
@@ -61,3 +64,53 @@ def recipe_is(file: Path | str | None) -> Iterator[None]:
         os.environ.pop(SLOT, None)
         if before is not None:
             os.environ[SLOT] = before
+
+
+def left_by_a_run(config: Config) -> bool:
+    """Return whether a config without bases is one that a run has left: with references, also to its recipe's words."""
+    return isinstance(config.get('training'), dict) and '${training.' in str(config.to_dict())
+
+
+def exchange_recipe(config: Config, recipe: str) -> Config:
+    """Return a config that a run has left with another recipe in the place of its own.
+
+    Its own is the shipped one whose values it has most of. What differs from that was chosen, and stays.
+
+    Args:
+        config (Config): See :func:`left_by_a_run`.
+        recipe (str): Name of a shipped recipe, or a path.
+
+    Raises:
+        ValueError: If its own is none of them.
+    """
+    values, new = config.to_dict(), from_file(recipe_path(recipe)).to_dict()
+    olds = [from_file(path).to_dict() for path in recipe_names().values()]
+    old = min(olds, key=lambda old: _num_others(values, old))
+    if 3 * _num_others(values, old) > _num_others({}, old):
+        raise ValueError(
+            f'recipe={recipe} cannot take the place of the recipe in {config.filename}, which is none of '
+            f'{", ".join(recipe_names())}; give the config that the run was started with'
+        )
+    changed = _exchanged({key: values[key] for key in old if key in values}, old, new)
+    kept = {key: value for key, value in values.items() if key not in old and key not in new}
+    also = {key: values[key] for key in new if key not in old and key in values}
+    return Config(kept | changed | also, cfg_text=config.text, filename=config.filename)
+
+
+def _exchanged(now: dict, old: dict, new: dict) -> dict:
+    """Return ``new`` with those values of ``now`` that are not of ``old``."""
+    result = dict(new)
+    for key, value in now.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
+            result[key] = _exchanged(value, old[key], new[key])
+        elif key not in old or value != old[key]:
+            result[key] = value
+    return result
+
+
+def _num_others(values: Any, old: Any) -> int:
+    """Count the values of a recipe that are not those of a config."""
+    if isinstance(old, dict):
+        values = values if isinstance(values, dict) else {}
+        return sum(_num_others(values.get(key, ...), value) for key, value in old.items())
+    return int(values != old)

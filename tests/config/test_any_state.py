@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmtsf.config import load_config, resolve
+from mmtsf.config import load_config, read_config, resolve
 from mmtsf.config.origins import origins
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -39,6 +39,25 @@ def test_a_config_that_was_dumped_with_its_references_takes_the_same_words(tmp_p
     Config.fromfile(TINY).dump(tmp_path / 'left.py')
     options = {'view': '10x3', 'data.root': '/videos', 'clip.num_frames': 4}
     assert load_config(tmp_path / 'left.py', options).to_dict() == load_config(TINY, options).to_dict()
+    for recipe in ('modern', 'linear_probe'):
+        options = {'recipe': recipe, 'model.backbone.num_layers': 2, 'training.label_smoothing': 0.3}
+        left, given = load_config(tmp_path / 'left.py', options), load_config(TINY, options)
+        assert left.to_dict() == given.to_dict()
+    read_config(TINY, {'recipe': 'modern', 'lr': 0.7}).dump(tmp_path / 'modern.py')
+    left, given = (load_config(path, {'recipe': 'small', 'lr': 0.7}) for path in (tmp_path / 'modern.py', TINY))
+    assert left.to_dict() == given.to_dict()
+    (tmp_path / 'own.py').write_text((tmp_path / 'modern.py').read_text().replace('AdamW', 'Lion') + OWN)
+    with pytest.raises(ValueError, match='recipe=small cannot take the place of the recipe in .*own.py, which is none'):
+        load_config(tmp_path / 'own.py', {'recipe': 'small'})
+
+
+#: What makes a recipe none of the shipped ones
+OWN = """
+max_epochs, global_batch_size = 7, 9
+param_scheduler = [dict(type='ConstantLR', factor=1)]
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Lion', lr='${lr}'))
+training = dict(training, augmentation='plain', clips_per_video=1, ema=None, blending=None)
+"""
 
 
 @pytest.mark.parametrize(
