@@ -1,11 +1,11 @@
-"""The page of tools/demo_web.py, served by a process of its own, and its visitors without a browser."""
+"""The page of ``mmtsf demo``, served by a process of its own, and its visitors without a browser."""
 
 import json
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,14 @@ class Served(NamedTuple):
         """Uploads, results and whatever else lies in its temporary folder."""
         # os.walk passes over folders that are deleted meanwhile
         return [Path(parent, name) for parent, _, names in os.walk(self.temporary) for name in names]
+
+    def is_working(self) -> bool:
+        """Whether it has a video open: one that was uploaded, or its own."""
+        for file in Path(f'/proc/{self.pid}/fd').iterdir():
+            with suppress(OSError):
+                if file.readlink().is_relative_to(self.temporary) and file.readlink().suffix:
+                    return True
+        return False
 
     def megabytes(self, what: str = 'VmRSS') -> float:
         """Memory in use, or with ``'VmHWM'`` the most that was."""
@@ -79,9 +87,9 @@ class Visitor:
         assert answer.status_code == 200, answer.text
         return {'path': answer.json()[0], 'meta': {'_type': 'gradio.FileData'}}
 
-    def join(self, video: Any, clips: Any = 1, crops: Any = 1, frames: Any = 8) -> Any:
+    def join(self, video: Any, clips: Any = 1, crops: Any = 1, frames: Any = 8, attention: Any = 'all blocks') -> Any:
         """Ask what a video is, and return the answer to that."""
-        body = dict(data=[video, clips, crops, frames], fn_index=self.function, session_hash=self.session)
+        body = dict(data=[video, clips, crops, frames, attention], fn_index=self.function, session_hash=self.session)
         return self.http.post('/gradio_api/queue/join', json=body)
 
     def messages(self) -> Iterator[dict]:
@@ -105,7 +113,7 @@ class Visitor:
 
     def names(self, output: dict) -> dict[str, float]:
         """Names and scores."""
-        return {row['label']: row['confidence'] for row in output['data'][0]['confidences']}
+        return {row['name']: row['score'] for row in output['data'][0]['best']}
 
     def fetch(self, path: str) -> Any:
         """A file of the page."""

@@ -35,6 +35,7 @@ COMMANDS = {
     'predict': 'classify videos',
     'attention': 'draw where a model looks in a video',
     'features': 'write features of videos to a file',
+    'demo': 'serve a web page that classifies videos',
     'convert': 'convert weights between formats',
     'export': 'write a model as ONNX or for torch.export',
     'flops': 'count parameters and multiply-accumulates',

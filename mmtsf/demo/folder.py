@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PREFIX = 'mmtsf-page-'
 
@@ -58,3 +59,12 @@ def delete_old(kept: Collection[str], seconds: float) -> None:
         if path not in kept and time.time() - found.st_ctime > seconds:
             with suppress(OSError):  # deleted since, or a folder that is not empty
                 os.rmdir(path) if stat.S_ISDIR(found.st_mode) else os.unlink(path)
+
+
+def clean(page: Any) -> None:
+    """Delete expired files of a page periodically."""
+    frequency, keep = page.delete_cache
+    while True:
+        time.sleep(frequency)
+        kept = {path for block in page.blocks.values() for path in getattr(block, 'keep_in_cache', ())}
+        delete_old(kept, keep + 2 * frequency)

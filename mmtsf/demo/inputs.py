@@ -10,7 +10,7 @@ from .folder import CACHE
 
 def refusal(words: str) -> gr.Error:
     """Make an error message that the visitor sees."""
-    return gr.Error(words, print_exception=False)
+    return gr.Error(words, duration=None, print_exception=False)
 
 
 class Page(gr.Blocks):
@@ -21,8 +21,9 @@ class Page(gr.Blocks):
         return await super().preprocess_data(block_fn, checked, *args, **kwargs)
 
 
-def check_input(block: gr.components.Component, value: Any) -> Any:
-    """Check one input: an integer in a slider's range, an upload of this page, or a sample's number.
+def check_input(block: Any, value: Any) -> Any:
+    """Check one input: an integer in a slider's range, a choice of a list, an upload of this
+    page, or a sample's number.
 
     Raises:
         gr.Error: If it is something else.
@@ -31,10 +32,14 @@ def check_input(block: gr.components.Component, value: Any) -> Any:
         is_whole = type(value) in (int, float) and value in range(int(block.minimum), int(block.maximum) + 1)
         if not is_whole:
             raise refusal(
-                f'{block.label} are {str(value)[:50]!r}, expected a whole number from {block.minimum} to '
-                f'{block.maximum}.'
+                f'{block.label} are {str(value)[:50]}, expected a whole number from {block.minimum} to {block.maximum}.'
             )
         return int(value)
+    if isinstance(block, gr.Dropdown):
+        names = [str(name) for _, name in block.choices]
+        if value not in names:
+            raise refusal(f'{block.label} is {str(value)[:50]}, expected one of {", ".join(names)}.')
+        return value
     if isinstance(block, gr.Video):
         return None if value is None else {'path': str(uploaded(value)), 'meta': {'_type': 'gradio.FileData'}}
     if type(value) is not int or value not in range(len(block.samples)):

@@ -1,7 +1,7 @@
 """Decode a visitor's video with a deadline."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +23,11 @@ def deadline(end: float) -> Callable[[], None]:
     return check_time
 
 
+def parts(seconds: Sequence[float] | np.ndarray, times: np.ndarray) -> list[float]:
+    """Return times as parts of a video, from 0 to 1, whose frames are shown at ``times`` ``(N + 1,)``."""
+    return ((np.asarray(seconds) - times[0]) / max(times[-1] - times[0], 1e-9)).round(5).tolist()
+
+
 class TimedReader(VideoReader):
     """Decode a video with a deadline, and shrink its frames one by one to save memory.
 
@@ -36,7 +41,7 @@ class TimedReader(VideoReader):
         self.reader, self.end, self.shrink = reader, end, shrink
         self.num_frames, self.fps, self.times = reader.num_frames, reader.fps, reader.times
         self.check_time = deadline(end)
-        reader.check_time = self.check_time  # many frames may be decoded on the way to a wanted one
+        vars(reader)['check_time'] = self.check_time  # many frames may be decoded on the way to a wanted one
 
     def stream(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         with blamed_on('video'):

@@ -10,27 +10,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import MOTION_CLASSES
+import torch
 from runs import ROOT, TINY, free_port
 from videos import write_greys
 
 playwright = pytest.importorskip('playwright.sync_api')
 pytest.importorskip('gradio')
+from page import Served, Visitor  # noqa: E402
+
 CHROMIUM = shutil.which('chromium')
 if CHROMIUM is None:
     pytest.skip('chromium is not installed: apt-get install chromium', allow_module_level=True)
 #: What keeps Chromium from asking for anything beyond the page
 OFFLINE = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync']
 SECOND = 1000  # of Playwright's clock
+CLASSES = ['left', '<img src=x onerror=alert(1)>', '{{right}} ${alert(2)}', 'right & "then" left']
 
 
 @pytest.fixture(scope='module')
 def address(motion, tiny_checkpoint, tmp_path_factory) -> Iterator[str]:
-    """The page of a small model, with small limits."""
-    port, log = free_port(), tmp_path_factory.mktemp('page') / 'log'
-    limits = ('--max-megabytes', '1', '--max-minutes', '0.1')
-    command = ['tools/demo_web.py', TINY, tiny_checkpoint, '--samples', motion / 'test', '--port', port, *limits]
-    with log.open('w') as out:
+    """The page of a small model whose classes are called like HTML, with small limits."""
+    port, folder = free_port(), tmp_path_factory.mktemp('page')
+    state = torch.load(tiny_checkpoint, weights_only=False)
+    torch.save(state | dict(meta=dict(dataset_meta=dict(classes=CLASSES))), folder / 'named.pth')
+    limits = ('--max-megabytes', '1', '--max-minutes', '0.2')
+    command = ['tools/demo_web.py', TINY, folder / 'named.pth', '--samples', motion / 'test', '--port', port, *limits]
+    with (folder / 'log').open('w') as out:
         server = subprocess.Popen(
             [sys.executable, *map(str, command)],
             cwd=ROOT,
@@ -40,7 +45,7 @@ def address(motion, tiny_checkpoint, tmp_path_factory) -> Iterator[str]:
         )
     url = f'http://127.0.0.1:{port}'
     for _ in range(240):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, (folder / 'log').read_text()
         try:
             urllib.request.urlopen(url, timeout=1).close()
             break
@@ -51,71 +56,142 @@ def address(motion, tiny_checkpoint, tmp_path_factory) -> Iterator[str]:
     server.wait()
 
 
-@pytest.fixture
-def page(address) -> Iterator['playwright.Page']:
-    """The page, opened anew; whatever it asks of another machine is noted."""
+@pytest.fixture(scope='module')
+def browser() -> Iterator['playwright.Browser']:
     with playwright.sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
-        page = browser.new_page(viewport=dict(width=1200, height=1000))
-        page.elsewhere = []
-        page.on('request', lambda request: request.url.startswith(('http', 'ws')) and page.note(request.url))
-        page.note = lambda url: None if address.split('//')[1] in url else page.elsewhere.append(url)
-        page.goto(address)
-        page.get_by_role('button', name='What is it?').wait_for()
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser, address, request) -> Iterator['playwright.Page']:
+    """The page, opened anew; whatever it asks of another machine, and whatever script runs wild, is noted."""
+    look = dict(viewport=dict(width=1280, height=1000)) | getattr(request, 'param', {})
+    page = browser.new_page(**look)
+    page.wrong = []
+    page.on('request', lambda request: request.url.startswith(('http', 'ws')) and page.note(request.url))
+    page.note = lambda url: None if address.split('//')[1] in url else page.wrong.append(url)
+    page.on('dialog', lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+    page.on('pageerror', lambda error: page.wrong.append(str(error)))
+    page.goto(address)
+    page.get_by_text('press Recognize').wait_for()
+    for part in ('#names li', '#timeline .track', '[data-name]'):
+        page.locator(part).first.wait_for()
+    yield page
+    page.close()
+    assert page.wrong == []
 
 
 def upload(page: 'playwright.Page', path: Path | str) -> None:
     page.locator('#video input[type=file]').set_input_files(str(path))
 
 
+def recognize(page: 'playwright.Page') -> None:
+    page.get_by_role('button', name='Recognize').click()
+
+
+def status(page: 'playwright.Page', words: str) -> None:
+    """Wait for words in the line of status."""
+    page.locator('#note [role=status]').filter(has_text=words).wait_for(timeout=60 * SECOND)
+
+
+def boxes(page: 'playwright.Page') -> list[list[float]]:
+    """Where on the page its parts begin and end."""
+    return page.evaluate(
+        """['video', 'timeline', 'classify', 'note', 'names'].map(id => document.getElementById(id)
+        .getBoundingClientRect()).map(box => [box.left, box.right, box.top + scrollY, box.bottom + scrollY])"""
+    )
+
+
+@pytest.mark.parametrize(
+    'page',
+    [
+        {},
+        dict(color_scheme='dark', viewport=dict(width=390, height=800), is_mobile=True, has_touch=True),
+    ],
+    indirect=True,
+    ids=['desk', 'phone'],
+)
 def test_a_video_is_named_drawn_over_time_and_shown_with_attention(page, motion):
+    before = boxes(page)
     upload(page, next(motion.glob('test/left/*.mp4')))
     page.locator('#video video').wait_for(timeout=30 * SECOND)
-    page.get_by_role('button', name='What is it?').click()
-    page.locator('#attention video').wait_for(timeout=60 * SECOND)
-    page.locator('#timeline img').wait_for()
-    names = page.locator('#names').inner_text()
-    assert all(name in names for name in MOTION_CLASSES)
-    assert sum(int(word[:-1]) for word in names.split() if word.endswith('%')) == pytest.approx(100, abs=2)
-    page.wait_for_function("document.querySelector('#attention video').currentTime > 0.1", timeout=30 * SECOND)
-    size = page.evaluate("(v => [v.videoWidth, v.videoHeight])(document.querySelector('#attention video'))")
-    assert size == [96, 48]  # frame and map side by side
-    assert page.elsewhere == []
+    recognize(page)
+    page.locator('#video canvas.attention').wait_for(timeout=60 * SECOND)
+    status(page, 'Done')
+    assert boxes(page) == before  # nothing jumps
+    assert page.evaluate('document.documentElement.scrollWidth <= innerWidth')
+    rows = [row.inner_text().split('\n') for row in page.locator('#names li').all()]
+    assert {name for name, _ in rows} == set(CLASSES)
+    assert sum(int(share.removesuffix('%')) for _, share in rows) == pytest.approx(100, abs=2)
+    page.wait_for_function("document.querySelector('#video video').currentTime > 0.1", timeout=30 * SECOND)
+    video, layer = (page.locator(f'#video {part}').bounding_box() for part in ('video', 'canvas.attention'))
+    side = min(video['width'], video['height'])  # the videos are square
+    assert (layer['width'], layer['height']) == (pytest.approx(side, abs=1), pytest.approx(side, abs=1))
+    assert layer['x'] + side / 2 == pytest.approx(video['x'] + video['width'] / 2, abs=1.5)
+    light = page.evaluate('getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)')
+    assert (max(light[:3]) < 60) == (page.viewport_size['width'] == 390)
     if target := os.environ.get('SCREENSHOT'):
         page.screenshot(path=target, full_page=True)
 
 
-def test_a_sample_is_chosen_by_a_click(page):
-    page.locator('.gallery-item, .gallery button, table tr button').first.click()
+def test_the_timeline_is_a_band_of_names_that_a_click_goes_to_and_the_slider_sets_the_attention(page, motion):
+    page.locator('[data-name=right]').click()
+    assert {button.get_attribute('data-name') for button in page.locator('[data-name]').all()} == {
+        folder.name for folder in (motion / 'test').iterdir()
+    }
     page.locator('#video video').wait_for(timeout=30 * SECOND)
+    recognize(page)
+    status(page, 'Done')
+    bands = page.locator('#timeline button')
+    assert {band.inner_text() for band in bands.all()} <= set(CLASSES)
+    page.evaluate("document.querySelector('#video video').pause()")
+    last = bands.last
+    start = float(last.get_attribute('style').split('left: ')[1].split('%')[0]) / 100
+    last.click()
+    at = page.evaluate("(v => v.currentTime / v.duration)(document.querySelector('#video video'))")
+    assert at == pytest.approx(start, abs=0.02)
+    total = """() => (c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].reduce((a, b) => a + b))(
+        document.querySelector('#video canvas.attention'))"""
+    page.wait_for_function(f'({total})() > 0')
+    page.locator('#attention input').fill('0')
+    page.wait_for_function(f'({total})() === 0')
 
 
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
         ('text.mp4', 'This file is no video that can be read'),
-        ('long.mp4', 'this page takes up to 0.1'),
+        ('long.mp4', 'this page takes up to 0.2'),
         ('large.mp4', 'exceed the maximum allowed size'),
+        (None, 'Upload a video or choose a sample first.'),
     ],
 )
-def test_what_it_cannot_take_is_said_in_one_message(page, tmp_path, name, words):
-    path = tmp_path / name
-    if name == 'text.mp4':
-        path.write_text('no video')
-    elif name == 'long.mp4':
-        write_greys(path, 300)
-    else:
-        path.write_bytes(os.urandom(2_000_000))
-    upload(page, path)
+def test_what_it_cannot_take_is_said_in_one_message_that_stays(page, tmp_path, name, words):
+    if name:
+        path = tmp_path / name
+        if name == 'text.mp4':
+            path.write_text('no video')
+        elif name == 'long.mp4':
+            write_greys(path, 400)
+        else:
+            path.write_bytes(os.urandom(2_000_000))
+        upload(page, path)
     if name != 'large.mp4':
-        page.get_by_role('button', name='What is it?').click()
-    message = page.get_by_text(words)
-    message.first.wait_for(timeout=30 * SECOND)
-    assert message.count() == 1
+        recognize(page)
+    status(page, words)
+    text = page.locator('#note [role=status]').inner_text()
+    assert "'" not in text  # no stray quotes
+    assert page.locator('.toast-body').filter(visible=True).count() == 0
+    page.wait_for_timeout(0.5 * SECOND)
+    assert page.locator('#note [role=status].error').inner_text() == text
 
 
-def test_without_a_video_it_asks_for_one(page):
-    page.get_by_role('button', name='What is it?').click()
-    page.get_by_text('Upload a video or choose a sample first.').wait_for(timeout=10 * SECOND)
+def test_who_waits_is_told_how_many_do(page, address, motion, tmp_path):
+    first = Visitor(Served(address, 0, tmp_path, tmp_path))
+    first.join(first.upload(Path(write_greys(tmp_path / 'x.mp4', 340, 32, 32))), 10, 3, 2)
+    page.locator('[data-name=left]').click()
+    page.locator('#video video').wait_for(timeout=30 * SECOND)
+    recognize(page)
+    page.locator('#note').filter(has_text='queue: 1/1').wait_for(timeout=10 * SECOND)

@@ -1,6 +1,7 @@
 """The page without a browser: what visitors send over HTTP, and what stays of it."""
 
 import asyncio
+import base64
 import http.server
 import json
 import os
@@ -123,10 +124,6 @@ def wait_for(what, seconds: float = 20) -> None:
         time.sleep(0.1)
 
 
-def being_worked_on(page: Served) -> list[Path]:
-    return list(page.temporary.glob('mmtsf-page-*/work/*'))
-
-
 # What is right
 
 
@@ -140,9 +137,15 @@ def test_names_are_those_of_inference_with_the_same_views(visitor, tiny_checkpoi
     names = visitor.names(output)
     found = [names[name] for name in model.dataset_meta['classes']]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert visitor.fetch(output['data'][1]['path']).content.startswith(b'\x89PNG')
-    assert b'ftyp' in visitor.fetch(output['data'][2]['path']).content[:12]
-    assert output['data'][3] == ''  # nothing was left out
+    _, bands, attention, note = output['data']
+    assert (bands[0]['start'], bands[-1]['end']) == (0, 1)
+    assert all(band['name'] in names and 0.25 < band['score'] <= 1 for band in bands)
+    maps = np.frombuffer(base64.b64decode(attention['maps']), np.uint8)
+    assert len(maps) == len(attention['times']) * attention['rows'] * attention['columns']
+    assert attention['times'] == sorted(set(attention['times']))
+    assert attention['box'] == [0, 0, 1, 1]  # the videos are square
+    assert maps.max() == 255
+    assert note == ''  # nothing was left out
 
 
 def test_a_config_that_a_run_left_will_do_and_a_page_that_is_stopped_leaves_nothing(tmp_path, tiny_checkpoint, motion):
@@ -163,8 +166,7 @@ def test_visitors_at_once_get_their_own_results(page, motion):
     assert all(answer.status_code == 200 for answer in answers)
     outputs = [list(v.messages())[-1]['output'] for v in visitors]
     assert [v.names(output) for v, output in zip(visitors, outputs)] == alone
-    plots = {visitors[0].fetch(output['data'][1]['path']).content for output in outputs}
-    assert len(plots) == 3
+    assert len({output['data'][2]['maps'] for output in outputs}) == 3
 
 
 def test_samples_that_are_no_videos_are_named_and_left_out(page, visitor, samples):
@@ -198,13 +200,13 @@ def test_samples_that_are_no_videos_are_named_and_left_out(page, visitor, sample
 def test_settings_out_of_range_are_one_error_and_no_work(page, visitor, local, settings):
     output = visitor.ask(visitor.upload(local), *settings)
     assert 'expected a whole number from' in output['error']
-    assert not being_worked_on(page)
+    assert not page.is_working()
 
 
 @pytest.mark.parametrize('number', ['NaN', 'Infinity', '-1e400'])
 def test_numbers_that_are_none_are_refused(visitor, local, number):
     video = json.dumps(visitor.upload(local))
-    body = f'{{"data": [{video}, {number}, 1, 8], "fn_index": {visitor.function}, "session_hash": "s"}}'
+    body = f'{{"data": [{video}, {number}, 1, 8, "all blocks"], "fn_index": {visitor.function}, "session_hash": "s"}}'
     answer = visitor.http.post('/gradio_api/queue/join', content=body, headers={'Content-Type': 'application/json'})
     if answer.status_code == 200:
         visitor.session = 's'
@@ -255,7 +257,7 @@ def test_no_file_or_address_but_its_own_is_served(page, visitor, local, elsewher
 def test_other_ways_into_the_server_are_closed(visitor, local, converters, route):
     answer = visitor.http.post(f'/gradio_api/{route}', files={'video': ('x.mp4', local.read_bytes())})
     assert answer.status_code == 404
-    body = dict(data=[visitor.upload(local), 1, 1, 8])
+    body = dict(data=[visitor.upload(local), 1, 1, 8, 'all blocks'])
     assert visitor.http.post('/gradio_api/run/classify', json=body).status_code == 404  # past the queue
     assert not (converters / 'called').exists()
 
@@ -419,10 +421,10 @@ def test_when_time_is_up_what_is_there_is_shown(hasty, tmp_path):
     begun = time.monotonic()
     output = visitor.ask(visitor.upload(Path(video)), 1, 3, 2)
     assert time.monotonic() - begun < 15
-    names, plot, overlaid, note = output['data']
-    assert names['label']
-    assert plot is not None
-    assert overlaid is None
+    names, bands, attention, note = output['data']
+    assert len(names['best']) == 4
+    assert 0 < bands[-1]['end'] < 1
+    assert attention['times'][-1] < 1
     assert '1 seconds' in note
 
 
@@ -437,20 +439,20 @@ def test_a_request_that_nobody_waits_for_is_given_up(page, visitor, tmp_path, wa
     event = visitor.join(video, 1, 3, 4).json()['event_id']
     for message in visitor.messages():
         if message['msg'] == 'process_generating':
-            assert being_worked_on(page)
+            wait_for(page.is_working)
             break
     if way == 'cancel':
         body = dict(session_hash=visitor.session, fn_index=visitor.function, event_id=event)
         assert visitor.http.post('/gradio_api/cancel', json=body).status_code == 200
     visitor.http.close()
-    wait_for(lambda: not being_worked_on(page), 2)
+    wait_for(lambda: not page.is_working(), 2)
 
 
 def test_those_who_wait_know_their_place_and_no_more_than_so_many_wait(page, tmp_path):
     first, second, last = Visitor(page), Visitor(page), Visitor(page)
     video = first.upload(Path(write_greys(tmp_path / 'x.mp4', 3500, 16, 16)))
     first.join(video, 1, 3, 4)
-    wait_for(lambda: being_worked_on(page))
+    wait_for(page.is_working)
     waiting = [Visitor(page) for _ in range(15)]
     for visitor in [second, *waiting]:
         assert visitor.join(video, 1, 3, 4).status_code == 200

@@ -1,0 +1,114 @@
+"""The page with configs of all kinds, in any state: each of its settings takes effect, or is not shown."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS as MMACTION_MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from runs import ROOT, TINY
+
+from mmtsf.config import load_config
+
+pytest.importorskip('gradio')
+import mmtsf.demo.folder  # noqa: E402, F401  # before gradio
+from mmtsf.demo.model import Demo  # noqa: E402
+from mmtsf.demo.page import samples_of  # noqa: E402
+from mmtsf.demo.views import Settings  # noqa: E402
+
+THEIRS = [
+    dict(type='DecordInit'),
+    dict(type='SampleFrames', clip_len=8, frame_interval=2, num_clips=2, test_mode=True),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 48)),
+    dict(type='ThreeCrop', crop_size=48),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
+FRAMES = [dict(type='SampleFrames', clip_len=8, frame_interval=2), dict(type='RawFrameDecode'), *THEIRS[3:]]
+ALL = dict(clips=(1, 10, 1), crops=(1, 3, 1), frames=(2, 96, 8))
+
+
+def left_by_a_run(folder: Path, options: dict | None = None, **changes: object) -> str:
+    """A config as a run leaves it in its work dir, with other values."""
+    config = load_config(str(ROOT / TINY), options)
+    config.merge_from_dict(changes)
+    config.dump(folder / 'left.py')
+    return str(folder / 'left.py')
+
+
+def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **options: object) -> Demo:
+    words = [f'{key}={value}' for key, value in options.items()]
+    limits = dict(max_minutes=1, max_seconds=60, keep_minutes=1, max_megabytes=1)
+    return Demo(
+        argparse.Namespace(
+            config=config, checkpoint=str(checkpoint), device='cpu', cfg_options=words, samples=samples, **limits
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'changes', 'ranges'),
+    [
+        ({}, {}, ALL),
+        ({'view': '3x1'}, {}, dict(ALL, clips=(1, 10, 3))),
+        ({'data.sampling': 'time'}, {}, ALL),
+        ({'data.sampling': 'segments'}, {}, ALL),
+        ({'data.sampling': 'cover'}, {}, dict(ALL, clips=(1, 1, 1))),
+        ({'protocol': 'released'}, {}, ALL),
+        ({}, {'test_dataloader.dataset.pipeline': THEIRS}, dict(ALL, clips=(1, 10, 2), crops=(3, 3, 3))),
+        ({}, {'test_dataloader.dataset.pipeline': FRAMES}, dict(ALL, crops=(3, 3, 3))),
+        ({}, {'val_dataloader': None}, ALL),
+    ],
+    ids=['plain', '3x1', 'time', 'segments', 'cover', 'released', 'mmaction', 'raw frames', 'no validation'],
+)
+def test_settings_are_those_that_the_pipeline_has(tmp_path, tiny_checkpoint, motion, options, changes, ranges):
+    demo = demo_of(left_by_a_run(tmp_path, options, **changes), tiny_checkpoint)
+    assert demo.ranges == ranges
+    video = str(next(motion.glob('test/left/*.mp4')))
+    chosen = {name: min(least + 1, most) for name, (least, most, _) in ranges.items()}
+    views = demo.views.changed(**chosen)
+    [*_, last] = demo.steps(video, Settings(**chosen, attention='space, head 2'), float('inf'))
+    clips, crops, frames = views.shape
+    assert (crops, frames) == (chosen['crops'], chosen['frames'])
+    assert clips == chosen['clips']
+    assert len(last.names['best']) == 4
+    assert last.timeline[-1]['end'] == 1
+    assert last.attention['times'][-1] <= 1
+
+
+def test_another_backbone_has_no_choice_of_frames_or_attention(tmp_path):
+    init_default_scope('mmaction')
+    sizes = dict(num_frames=8, img_size=48, patch_size=8, embed_dims=64, num_heads=2, num_transformer_layers=1)
+    model = dict(
+        type='Recognizer3D',
+        backbone=dict(type='TimeSformer', pretrained=None, in_channels=3, **sizes),
+        cls_head=dict(type='TimeSformerHead', num_classes=4, in_channels=64, average_clips='prob'),
+        data_preprocessor=dict(type='ActionDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3, format_shape='NCTHW'),
+    )
+    torch.save(dict(state_dict=MMACTION_MODELS.build(model).state_dict()), tmp_path / 'theirs.pth')
+    config = Config(dict(default_scope='mmaction', model=model, test_pipeline=THEIRS))
+    config.test_dataloader = dict(dataset=dict(type='VideoDataset', ann_file='', pipeline=THEIRS))
+    config.dump(tmp_path / 'theirs.py')
+    demo = demo_of(str(tmp_path / 'theirs.py'), tmp_path / 'theirs.pth')
+    assert demo.ranges == dict(clips=(1, 10, 2), crops=(3, 3, 3), frames=(8, 8, 8))
+    assert demo.attention == []
+
+
+def test_a_config_that_it_cannot_work_with_is_an_error_at_the_start(tmp_path, tiny_checkpoint):
+    config = left_by_a_run(tmp_path, **{'test_dataloader.dataset.pipeline': THEIRS[3:]})
+    with pytest.raises(ValueError, match='expected transforms that sample frames of a video and decode them'):
+        demo_of(config, tiny_checkpoint)
+    small = [dict(step, crop_size=200) if step['type'] == 'ThreeCrop' else step for step in THEIRS]
+    with pytest.raises(ValueError, match='the page cannot classify a video of noise as .*left.py says: AssertionError'):
+        demo_of(left_by_a_run(tmp_path, **{'test_dataloader.dataset.pipeline': small}), tiny_checkpoint)
+
+
+def test_samples_are_one_of_each_class_spread_over_all(tmp_path, tiny_checkpoint, motion):
+    demo = demo_of(str(ROOT / TINY), tiny_checkpoint, str(motion / 'test'))
+    samples = samples_of(demo)
+    assert sorted(Path(sample).parent.name for sample in samples) == sorted(
+        folder.name for folder in (motion / 'test').iterdir()
+    )
