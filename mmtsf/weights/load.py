@@ -88,7 +88,8 @@ def _check_told(weights: Weights, model: nn.Module) -> None:
         means, stds = (tuple(values.flatten().tolist()) for values in (pixels.mean, pixels.std))
         if not weights.preprocessing.is_as(Preprocessing(means, stds, pixels.to_rgb)):
             raise ValueError(
-                f'the checkpoint is of a model with other pixels than this one; set {weights.preprocessing.options()}'
+                'the checkpoint is of a model whose frames are normalised otherwise; set '
+                f'{weights.preprocessing.options()}'
             )
     head = getattr(model, 'cls_head', None)
     if weights.multi_class is not None and getattr(head, 'multi_class', weights.multi_class) != weights.multi_class:

@@ -13,7 +13,7 @@ PROCESSORS = ('video_preprocessor_config.json', 'preprocessor_config.json')
 #: One for both, of newer folders, and what lies in it
 PROCESSOR, NESTED = 'processor_config.json', ('video_processor', 'image_processor')
 #: Steps of Hugging Face's processors that change pixels, and that we do not have
-STEPS = ('do_flip_channel_order', 'do_pad', 'do_thumbnail', 'do_grayscale')
+STEPS = ('do_flip_channel_order', 'do_pad', 'do_thumbnail', 'do_grayscale', 'offset')
 BILINEAR = 2
 
 
@@ -123,7 +123,9 @@ def from_hugging_face(files: dict[str, dict], image_size: Any) -> Preprocessing 
 
 
 def _parse(name: str, told: dict, image_size: Any) -> Preprocessing:
-    if steps := [step for step in (*STEPS, 'offset', 'rescale_offset') if told.get(step)]:
+    kind = str(told.get('image_processor_type', told.get('feature_extractor_type', '')))
+    told = dict(offset=kind.startswith('Vivit')) | told  # which it shifts pixels by, unless it is told not to
+    if steps := [step for step in STEPS if told.get(step)]:
         raise ValueError(f'{name} has {steps[0]}, which has no counterpart here; take frames without it')
     factor = told.get('rescale_factor', 1 / 255) if told.get('do_rescale', True) else 1
     normalises = told.get('do_normalize', True)
