@@ -5,9 +5,11 @@ source "$(dirname "$0")/install.sh" dev
 bin=$VENV/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/mypy" mmtsf
+"$bin/mypy" mmtsf &
+types=$!
 "$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
     --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
+wait "$types"
 # one process more than there are cores: many tests wait, for signals, time limits and pages; those of a GPU share it.
 # Files in their order: by the number of their tests those with few and long ones would come last, alone
 processes=$(($(nproc) + 1))
