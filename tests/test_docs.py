@@ -310,12 +310,23 @@ def test_every_config_in_the_documents_loads_and_builds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'document', ['README.md', 'docs/configs.md', 'docs/from_huggingface.md', 'docs/installing.md', 'docs/using.md']
+    'document',
+    [
+        'README.md',
+        'docs/configs.md',
+        'docs/from_huggingface.md',
+        'docs/guides/own_model.md',
+        'docs/installing.md',
+        'docs/using.md',
+    ],
 )
 def test_the_python_of_a_document_runs(document, workshop, motion, monkeypatch):
     monkeypatch.chdir(workshop)
     for name in ('one.mp4', 'two.mp4', 'video.mp4'):
         Path(name).symlink_to(motion / 'test/left/0000.mp4')
+    curves = Path('work_dirs/my_model/20261127/vis_data')
+    curves.mkdir(parents=True)
+    (curves / 'scalars.json').write_text('{"epoch": 1, "loss": 1.4, "step": 1}\n{"acc/top1": 0.3, "step": 1}\n')
     scripts = [block for block in blocks('python', ROOT / document) if block.startswith(('from', 'import'))]
     scripts = [code for code in scripts if 'mmengine.hub' not in code]  # of an installed wheel, tests/test_package.py
     assert scripts
