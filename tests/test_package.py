@@ -125,7 +125,6 @@ def test_a_tool_of_the_wheel_takes_a_config_by_name(python, tools, tmp_path):
     assert cost == dict(config=BASE, params=121_566_352, macs=195_830_280_192)
 
 
-@pytest.mark.long
 def test_tools_of_the_wheel_make_data_train_and_test(python, tools, tmp_path):
     call(python, tools / 'data/make_motion.py', 'motion', '--videos', '2', '1', '1', cwd=tmp_path)
     changes = options('motion', max_epochs=1, **{'train_dataloader.num_workers': 0, 'val_dataloader.num_workers': 0})
