@@ -2,6 +2,7 @@
 // Texts are put in as texts, never as HTML.
 window.demo = (() => {
   const COLOURS = ['#2563eb', '#b45309', '#15803d', '#a21caf', '#be123c', '#0e7490', '#6d28d9', '#4d7c0f', '#c2410c', '#475569']
+  const UNPLAYABLE = 'This browser cannot play the video. It may be recognized all the same: names and timeline need no player.'
   const colours = new Map() // of names, in the order in which they come
   let attention = null // what is laid over the video
   let status = null // the line of status
@@ -146,7 +147,8 @@ window.demo = (() => {
     new MutationObserver(() => {
       for (const message of document.querySelectorAll('.toast-message-text.error:not(.said)')) {
         message.classList.add('said')
-        say(message.textContent.trim(), 'error')
+        const words = message.textContent.trim()
+        say(words === 'Video not playable' ? UNPLAYABLE : words, 'error')
       }
       document.querySelectorAll('#samples .gallery-item').forEach((button, place) => {
         if (samples[place] && button.dataset.name !== samples[place]) button.dataset.name = samples[place]

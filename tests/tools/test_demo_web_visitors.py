@@ -203,6 +203,12 @@ def test_settings_out_of_range_are_one_error_and_no_work(page, visitor, local, s
     assert not page.is_working()
 
 
+@pytest.mark.parametrize('attention', ['time, head 3', 'all', None, 7, ['time']])
+def test_attention_that_is_none_of_the_list_is_one_error(visitor, local, attention):
+    error = visitor.ask(visitor.upload(local), 1, 1, 8, attention)['error']
+    assert 'expected one of all blocks, time, space, space, head 1, space, head 2' in error
+
+
 @pytest.mark.parametrize('number', ['NaN', 'Infinity', '-1e400'])
 def test_numbers_that_are_none_are_refused(visitor, local, number):
     video = json.dumps(visitor.upload(local))
