@@ -52,9 +52,7 @@ def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **o
 @pytest.mark.parametrize(
     ('options', 'changes', 'ranges'),
     [
-        ({}, {}, ALL),
         ({'view': '3x1'}, {}, dict(ALL, clips=(1, 10, 3))),
-        ({'data.sampling': 'time'}, {}, ALL),
         ({'data.sampling': 'segments'}, {}, ALL),
         ({'data.sampling': 'cover'}, {}, dict(ALL, clips=(1, 1, 1))),
         ({'protocol': 'released'}, {}, ALL),
@@ -62,7 +60,7 @@ def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **o
         ({}, {'test_dataloader.dataset.pipeline': FRAMES}, dict(ALL, crops=(3, 3, 3))),
         ({}, {'val_dataloader': None}, ALL),
     ],
-    ids=['plain', '3x1', 'time', 'segments', 'cover', 'released', 'mmaction', 'raw frames', 'no validation'],
+    ids=['3x1', 'segments', 'cover', 'released', 'mmaction', 'raw frames', 'no validation'],
 )
 def test_settings_are_those_that_the_pipeline_has(tmp_path, tiny_checkpoint, motion, options, changes, ranges):
     demo = demo_of(left_by_a_run(tmp_path, options, **changes), tiny_checkpoint)
