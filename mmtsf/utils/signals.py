@@ -33,7 +33,7 @@ def uninterrupted() -> Iterator[None]:
         return
     waiting: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: waiting.append(number))
+        number: signal.signal(number, lambda came, _: waiting.append(came))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -41,8 +41,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-    for number in waiting:
-        signal.raise_signal(number)
+    for came in waiting:
+        signal.raise_signal(came)
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
