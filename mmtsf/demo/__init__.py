@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 
+from mmtsf.utils.imports import for_prediction
+
 
 def run(args: argparse.Namespace) -> None:
     """Serve the page until the process ends.
@@ -16,12 +18,10 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the page cannot work with the config.
     """
-    from mmtsf.utils.imports import skip_optimizers
-
-    skip_optimizers()
-    from . import folder  # before gradio, which reads on import where its files are to lie
-    from .model import Demo
-    from .page import build_page, serve
+    with for_prediction():
+        from . import folder  # before gradio, which reads on import where its files are to lie
+        from .model import Demo
+        from .page import build_page, serve
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
     page = build_page(Demo(args))

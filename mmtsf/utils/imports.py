@@ -72,9 +72,3 @@ def _later_statistics() -> Iterator[None]:
         yield
     finally:
         del sys.modules['scipy.stats']
-
-
-def skip_optimizers() -> None:
-    """Import them."""
-    with for_prediction():
-        pass
