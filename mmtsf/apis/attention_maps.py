@@ -32,9 +32,11 @@ from .recognizer import build_pipeline, to_sample, views_of
 from .timeline import windows
 
 #: Shorter side of a frame that is drawn beside others, at least, and width of all of them at most; pixels
-LEAST, WIDEST = 240, 3840
+LEAST, WIDEST = 320, 3840
 #: Shorter side of a frame in a strip, at most
 DRAWN = 360
+#: Score from which a name is written on a film
+LIKELY = 0.01
 SMALLER, LARGER = cv2.INTER_AREA, cv2.INTER_CUBIC
 
 
@@ -166,7 +168,8 @@ def write_film(
         maps |= dict(zip(window.numbers.tolist(), weights))
         scores = model.test_step(pseudo_collate([sample]))[0].pred_scores.item.cpu().numpy()
         best = best_classes(scores, model.dataset_meta['classes'], topk)
-        lines.append([f'{name} {score:.0%}' for name, score in zip(best['names'], best['scores'])])
+        pairs = zip(best['names'], best['scores'])
+        lines.append([f'{name} {score:.0%}' for name, score in pairs if score >= LIKELY])
         ends.append(window.end)
     numbers = np.array(sorted(maps))
     shares = {'attention': relative(np.stack([maps[number] for number in numbers.tolist()]))}

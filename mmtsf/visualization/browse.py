@@ -55,5 +55,6 @@ def _of_views(sample: dict, key: str) -> list[list]:
     told, (num_views, _, num_frames) = sample['data_samples'].get(key), sample['inputs'].shape[:3]
     if told is None:
         return []
-    clips = np.reshape(told, (-1, num_frames)).tolist()
+    begins = np.reshape(told, (len(told), -1))[:, 0]  # a time is begin and end
+    clips = begins.reshape(-1, num_frames).tolist()
     return [clips[view % len(clips)] for view in range(num_views)]  # crops of a clip lie one after the other

@@ -259,7 +259,8 @@ def _add_scale(figure: Any, row: Sequence[Any], weights: np.ndarray) -> None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, end), COLOUR_MAP), ax=list(row), fraction=0.02, pad=0.01, aspect=12, extend='max'
     )
-    bar.set_ticks([0, 1, end], labels=['0', '1', f'{end:.1f}×'], fontsize=8)
+    even = '1' if end < 10 else ''  # that would stand on the 0
+    bar.set_ticks([0, 1, end], labels=['0', even, f'{end:.1f}×'], fontsize=8)
 
 
 def draw_clips(

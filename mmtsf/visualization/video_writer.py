@@ -16,12 +16,12 @@ TICKS = 90_000
 #: FFmpeg's names of containers, where the suffix is none
 CONTAINERS = {'.mkv': 'matroska', '.m4v': 'mp4'}
 #: Of a GIF: frames a second, pixels of the longer side, colours
-GIF_RATE, GIF_WIDTH, GIF_COLOURS = 12, 640, 96
+GIF_RATE, GIF_WIDTH, GIF_COLOURS = 12, 520, 48
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None) -> None:
     """Encode frames as H.264, one at a time; the last odd row or column is cut off. A name in ``.gif`` has a GIF
-    instead, that plays again and again: at most 12 frames a second, at most 640 pixels wide, in 96 colours. No file of
+    instead, that plays again and again: at most 12 frames a second, at most 520 pixels wide, in 48 colours. No file of
     that name is left before all of it is written.
 
     Args:

@@ -50,8 +50,8 @@ def test_attention_is_written_in_the_shape_of_the_video(model, tmp_path):
     write_attention(video, clip, maps, tmp_path / 'out.mp4')
     reader = open_video(str(tmp_path / 'out.mp4'))
     frames = reader.read(np.arange(reader.num_frames))
-    assert frames.shape == (clip.numbers[-1] - clip.numbers[0] + 1, 240, 960, 3)  # beside the frames
-    seen, faded = frames[:, 40:, 620:820].astype(int), frames[:, 40:, 900:].astype(int)
+    assert frames.shape == (clip.numbers[-1] - clip.numbers[0] + 1, 320, 1280, 3)  # beside the frames
+    seen, faded = frames[:, 50:, 830:1090].astype(int), frames[:, 50:, 1200:].astype(int)
     assert np.ptp(faded, axis=3).max() < 30 < np.ptp(seen, axis=3).min()  # grey, and a colour
     drawn = clip.of_video(video)
     assert drawn.pictures.shape == (8, 96, 192, 3)

@@ -25,7 +25,7 @@ def test_attention_is_a_strip_and_a_video_with_a_part_for_each_step(motion, tiny
     reader = open_video(str(tmp_path / 'a.mp4'))
     assert reader.num_frames == 22  # from the first of 8 frames, 3 apart, to the last
     frames = reader.read(np.array([0, 21]))
-    assert frames.shape[1:3] == (240, 4 * 240)  # the frame, and its attention over all steps, time and space
+    assert frames.shape[1:3] == (320, 4 * 320)  # the frame, and its attention over all steps, time and space
     plain, *covered = np.split(frames.astype(int), 4, axis=2)
     assert all(np.abs(part - plain).mean() > 10 for part in covered)
     assert np.abs(covered[1] - covered[2]).mean() > 1
@@ -37,15 +37,15 @@ def test_a_film_is_the_whole_video_beside_its_attention(motion, tiny_checkpoint,
     run_tool(ATTENTION, path, TINY, tiny_checkpoint, tmp_path / 'a.gif')
     whole, film, gif = (open_video(str(name)) for name in (path, tmp_path / 'a.mp4', tmp_path / 'a.gif'))
     assert film.num_frames == whole.num_frames
-    assert film.read(np.array([0])).shape[1:3] == (240, 480)
+    assert film.read(np.array([0])).shape[1:3] == (320, 640)
     assert gif.times[-1] == pytest.approx(whole.num_frames / whole.fps, abs=0.2)
-    assert gif.read(np.array([0])).shape[1:3] == (240, 480)
+    assert gif.read(np.array([0])).shape[1:3] == (260, 520)
 
 
 def test_one_step_of_one_patch_is_drawn(motion, tiny_checkpoint, tmp_path):
     arguments = [next(motion.glob('test/left/*.mp4')), TINY, tiny_checkpoint, tmp_path / 'a.png']
     run_tool(ATTENTION, *arguments, '--step', 'time', '--block', 1, '--head', 0, '--query', 3, 2, 2)
-    assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 240
+    assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 320
     log = run_tool(ATTENTION, *arguments, '--step', 'height', fails=True)
     assert "step is 'height', expected one of ['time', 'space']" in log
 

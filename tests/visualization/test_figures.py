@@ -107,4 +107,4 @@ def test_attention_has_times_and_a_scale(drawn, tmp_path):
     draw_attention(frames, {'space': weights}, 'title', tmp_path / 'a.png', [0.5, 1.25], (16, 0, 48, 32))
     panels, bar = drawn[0].axes[:4], drawn[0].axes[4]
     assert [axes.get_title() for axes in panels] == ['0.50 s', '1.25 s', '', '']
-    assert [label.get_text() for label in bar.get_yticklabels()] == ['0', '1', '16.0×']
+    assert [label.get_text() for label in bar.get_yticklabels()] == ['0', '', '16.0×']
