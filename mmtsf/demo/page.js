@@ -5,6 +5,7 @@ window.demo = (() => {
   const UNPLAYABLE = 'This browser cannot play the video. It may be recognized all the same: names and timeline need no player.'
   const colours = new Map() // of names, in the order in which they come
   let attention = null // what is laid over the video
+  const empty = {} // what draws a part without a result
   let status = null // the line of status
   let drawn = '' // for what it was drawn last
 
@@ -35,6 +36,7 @@ window.demo = (() => {
   }
 
   function names(element, { value, rows }) {
+    empty.names = () => names(element, { rows })
     const bars = (value?.best || []).map(({ name, score }) => {
       const bar = make('i', { style: `width: ${100 * score}%; background: ${colour(name)}` })
       return make('li', {}, make('span', { title: name }, name), make('b', {}, percent(score)), make('div', {}, bar))
@@ -44,6 +46,7 @@ window.demo = (() => {
   }
 
   function timeline(element, { value }) {
+    empty.timeline = () => timeline(element, {})
     const bands = (value || []).map(({ start, end, name, score }) => {
       const band = make('button', { style: `left: ${100 * start}%; width: ${100 * (end - start)}%; background: ${colour(name)}` }, name)
       band.onmouseenter = band.onfocus = () => (band.title = `${name}, ${percent(score)}, from ${seconds(start * length())}`)
@@ -54,8 +57,8 @@ window.demo = (() => {
     const legend = [...new Set((value || []).map((band) => band.name))].map((name) =>
       make('li', {}, make('i', { style: `background: ${colour(name)}` }), name)
     )
-    const empty = make('li', {}, 'Here stands what is seen when; a click on it goes there.')
-    element.replaceChildren(track, make('ul', {}, ...(legend.length ? legend : [empty])))
+    const hint = make('li', {}, 'Here stands what is seen when; a click on it goes there.')
+    element.replaceChildren(track, make('ul', {}, ...(legend.length ? legend : [hint])))
   }
 
   function attentionOf(element, { value }) {
@@ -155,6 +158,8 @@ window.demo = (() => {
       })
       const video = find('#video video')
       if (video?.src !== demo.src) {
+        if (demo.src) for (const clear of Object.values(empty)) clear() // they are of another video
+        if (video) say('Press Recognize to see what is in the video.')
         demo.src = video?.src
         attention = null
       }

@@ -157,6 +157,9 @@ def test_the_timeline_is_a_band_of_names_that_a_click_goes_to_and_the_slider_set
     page.wait_for_function(f'({total})() > 0')
     page.locator('#attention input').fill('0')
     page.wait_for_function(f'({total})() === 0')
+    page.locator('[data-name=left]').click()  # what is shown of another video goes
+    page.locator('#names li.empty').first.wait_for()
+    assert (bands.count(), page.locator('#video canvas').count()) == (0, 0)
 
 
 @pytest.mark.parametrize(
