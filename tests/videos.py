@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 NUM_GREYS = 60
+#: What :func:`write_greys` has encoded, by how it was asked
+ENCODED: dict[tuple, bytes] = {}
 
 
 def grey_of(frame: int) -> int:
@@ -78,8 +80,15 @@ def write_video(
 
 
 def write_greys(path: Path | str, num_frames: int, height: int = 64, width: int = 128, fps: int = 30, **more) -> str:
-    """Encode frames of known greys and return the path."""
-    return write_video(path, grey_frames(num_frames, height, width), fps=fps, **more)
+    """Write a video of known greys, which is encoded once in a process, and return the path."""
+    made = Path(path).suffix, num_frames, height, width, fps, repr(more)
+    if made in ENCODED:
+        Path(path).write_bytes(ENCODED[made])
+        return str(path)
+    write_video(path, grey_frames(num_frames, height, width), fps=fps, **more)
+    if made[0] == '.mp4':  # other containers may be of several files
+        ENCODED[made] = Path(path).read_bytes()
+    return str(path)
 
 
 def moving_texture(num_frames: int, height: int = 64, width: int = 128) -> list[np.ndarray]:

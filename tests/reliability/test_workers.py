@@ -84,10 +84,16 @@ def test_without_faults_the_samples_are_those_of_pytorchs_loader(num_workers, vi
     assert read(make_loader(videos, NAMES, num_workers, 'pyav')) == expected
 
 
-@sent_ahead
-@several_workers
 @pytest.mark.parametrize(
-    ('fault', 'reason'), [('crash', 'took the process down (exit code -11)'), ('hang', 'could not be read within 2 s')]
+    ('fault', 'reason', 'num_workers', 'ahead'),
+    [
+        ('crash', 'took the process down (exit code -11)', 1, None),
+        ('crash', 'took the process down (exit code -11)', 3, 'cpu'),
+        ('hang', 'could not be read within 2 s', 3, None),
+        ('hang', 'could not be read within 2 s', 1, 'cpu'),
+        pytest.param('crash', 'took the process down (exit code -11)', 1, 'cuda', marks=pytest.mark.gpu),
+        pytest.param('hang', 'could not be read within 2 s', 3, 'cuda', marks=pytest.mark.gpu),
+    ],
 )
 def test_a_decoder_that_fails_costs_one_sample_an_epoch(fault, reason, num_workers, ahead, videos):
     names = [*WHOLE, f'{fault}.mp4']
