@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 
 if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'  # before anything imports Triton: its kernels run on the CPU
@@ -27,6 +28,12 @@ from mmtsf.registry import MODELS
 leave_unformatted()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
 gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the warm process of all workers before there are any."""
+    if config.getoption('dist', 'no') != 'no' and not hasattr(config, 'workerinput'):
+        os.environ[warm.SOCKET] = warm.begin()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+SOCKET = 'MMTSF_WARM_SOCKET'  #: Variable with the socket of the server that pytest's workers share
+
 
 class Child:
     """A tool that runs.
@@ -77,18 +79,30 @@ class Child:
 
 @cache
 def server() -> str:
-    """Socket of this process's server, which ends with it."""
+    """Socket of the server: of all workers of pytest or, where none has been begun for them, of this process alone."""
+    path, end = Path(os.environ.get(SOCKET) or begin()), time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < end, 'the warm process has not come up'
+        time.sleep(0.01)
+    return str(path)
+
+
+@cache
+def begin() -> str:
+    """Start a server that ends with this process, without waiting for it; returns what will be its socket."""
     import tempfile
 
     folder = tempfile.TemporaryDirectory(prefix='mmtsf-warm-')
     atexit.register(folder.cleanup)
     path = Path(folder.name, 'socket')
+    python = path.with_name('python')
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {__file__} {path} "$@"\n')
+    python.chmod(0o755)
     command = [sys.executable, Path(__file__).with_name('fork_server.py'), path]
     environment = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='Agg')
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    while not path.exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+    assert process.stdin
+    atexit.register(process.stdin.close)
     return str(path)
 
 
@@ -99,13 +113,9 @@ def start(words: list[str], folder: Path, environment: dict[str, str], output: I
         return Child(server(), words, str(folder), environment, streams, group)
 
 
-@cache
 def python() -> str:
     """A command that takes the words of ``python``, for scripts that start it themselves."""
-    path = Path(server()).with_name('python')
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {__file__} {server()} "$@"\n')
-    path.chmod(0o755)
-    return str(path)
+    return str(Path(server()).with_name('python'))
 
 
 def main() -> None:
