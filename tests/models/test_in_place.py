@@ -105,7 +105,13 @@ def test_a_model_with_kernels_is_the_model(attention, drop_path_rate, monkeypatc
 
 
 @pytest.mark.usefixtures('in_place')
-@pytest.mark.parametrize('attention', SCHEMES)
+@pytest.mark.parametrize(
+    'attention',
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name not in ('DividedAttention', 'AxialAttention')))
+        for name in SCHEMES
+    ],
+)
 def test_a_compiled_model_with_kernels_breaks_no_graph(attention) -> None:
     torch.compiler.reset()
     model = tiny_backbone(attention, num_layers=1).to(DEVICE)
