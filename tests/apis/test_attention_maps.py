@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
+from runs import ROOT, TINY
 from videos import grey_frames, write_video
 
-from mmtsf.apis import ClipPacker, attention_maps, build_pipeline, middle_clip, write_attention
+from mmtsf.apis import (
+    ClipPacker,
+    attention_maps,
+    build_pipeline,
+    init_recognizer,
+    middle_clip,
+    write_attention,
+)
 from mmtsf.datasets.decoders import open_video
 from mmtsf.visualization import heat, overlay
 from mmtsf.visualization.overlay import UNSEEN
@@ -57,3 +65,13 @@ def test_attention_is_written_in_the_shape_of_the_video(model, tmp_path):
     assert drawn.pictures.shape == (8, 96, 192, 3)
     np.testing.assert_allclose(drawn.times, clip.numbers / 10, atol=1e-3)
     assert drawn.box == pytest.approx((48, 0, 144, 96), abs=0.02)
+
+
+def test_of_several_views_the_middle_one_is_drawn(tiny_checkpoint, tmp_path):
+    video = write_video(tmp_path / 'long.mp4', grey_frames(90, 48, 48), fps=10)
+    several = init_recognizer(ROOT / TINY, tiny_checkpoint, 'cpu', {'view': '3x1'})
+    clip = middle_clip(several, video)
+    assert clip.clip.shape == (1, 3, 8, 48, 48)
+    sample = build_pipeline(several, 'val')(dict(filename=video, start_index=0, modality='RGB', broken=[], label=-1))
+    assert (clip.numbers == sample['data_samples'].frame_inds.reshape(3, 8)[1]).all()
+    assert (clip.frames == sample['inputs'][1].permute(1, 2, 3, 0).numpy()).all()

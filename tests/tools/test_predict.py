@@ -8,6 +8,7 @@ import runpy
 import shutil
 import signal
 import time
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,11 @@ import pytest
 import torch
 import warm
 from helpers import MOTION_CLASSES
+from mmengine.config import Config
 from runs import ROOT, TINY, run_tool
 from videos import grey_frames, write_greys
 
-from mmtsf.apis import inference_recognizer
+from mmtsf.apis import inference_recognizer, predictions
 from mmtsf.apis.predictions import find_videos
 from mmtsf.commands import run
 from mmtsf.commands.predict import is_camera_or_stream
@@ -112,6 +114,43 @@ def test_what_was_done_when_it_was_stopped_is_kept(number, code, name, motion, t
     assert list(dict.fromkeys(row['video'] for row in table)) == [row['video'] for row in rows]
     last = (tmp_path / 'log').read_text().splitlines()[-1]
     assert last == f'stopped: {len(rows)} of 240 videos are done; they are in {files[1]} and {files[3]}'
+
+
+def test_a_run_s_own_checkpoint_needs_no_config(motion, tiny_checkpoint, tmp_path, capsys, refused):
+    work_dir = tmp_path / 'work_dirs/run'
+    work_dir.mkdir(parents=True)
+    checkpoint = shutil.copy(tiny_checkpoint, work_dir / 'epoch_1.pth')
+    Config.fromfile(ROOT / TINY).dump(work_dir / 'tiny.py')
+    words = [f'{motion}/test/left/0000.mp4', str(checkpoint), '--topk', '1', '--cfg-options', 'view=1x3']
+    with pytest.raises(SystemExit) as end:
+        run('predict', words)
+    printed = capsys.readouterr()
+    assert end.value.code == 0
+    assert printed.err == f'config: {work_dir}/tiny.py\n'
+    assert re.fullmatch(r'\S+/0000.mp4: \w+ \d+%\n', printed.out)
+    (work_dir / 'other.py').touch()
+    with refused(
+        'beside the one config that its training left, and there are other.py, tiny.py; give CONFIG CHECKPOINT'
+    ):
+        run('predict', words)
+
+
+def test_a_timeline_that_is_stopped_leaves_what_was_scored_under_another_name(tiny_checkpoint, tmp_path, monkeypatch):
+    usual = predictions.timeline
+
+    def stopped(*args):
+        yield from islice(usual(*args), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions, 'timeline', stopped)
+    path = write_greys(tmp_path / 'video.mp4', 100, fps=10)
+    words = [path, str(ROOT / TINY), str(tiny_checkpoint), '--timeline', str(tmp_path / 'over_time')]
+    with pytest.raises(SystemExit) as end:
+        run('predict', words)
+    assert end.value.code == 130
+    (table,) = (tmp_path / 'over_time').iterdir()
+    assert table.name == 'video.mp4.part.csv'
+    assert [row['end'] for row in csv.DictReader(table.open())] == ['2.30', '4.60']
 
 
 def test_words_on_frames_need_one_file(motion, tiny_checkpoint, tmp_path):
