@@ -110,7 +110,7 @@ def export(capsys, tmp_path):
     def run(*words: object) -> str:
         command, parser = new_command('export')
         args = parser.parse_args([TINY, str(tmp_path / 'model.pth'), *map(str, words)])
-        args.cfg_options = {**(args.cfg_options or {}), SHALLOW: 2}
+        args.cfg_options = [*args.cfg_options, f'{SHALLOW}=2']
         command.check(args)
         command.run(args)
         return capsys.readouterr().out
