@@ -32,6 +32,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return Files([*theme, *own])
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """A page whose blocks of code without a language are drawings, in which lines must not wrap."""
+    lines, is_open = [], False
+    for line in markdown.split('\n'):
+        if line.lstrip().startswith('```'):
+            is_open = not is_open
+            if is_open and line.strip() == '```':
+                line = line.replace('```', '``` { .text .drawing }')
+        lines.append(line)
+    return '\n'.join(lines)
+
+
 def on_page_content(html: str, **_: object) -> str:
     """A page without Sphinx's roles."""
     return ROLE.sub('', html)
