@@ -84,14 +84,14 @@ class Demo:
         Raises:
             ValueError: If there is such an error.
         """
-        noise = np.random.default_rng(0).integers(0, 256, (16, 64, 80, 3), np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (8, 64, 80, 3), np.uint8)
         try:
             self.ranges = self.find_ranges()
-            clips, crops, frames = (value for _, _, value in self.ranges.values())
-            usual = Settings(clips, crops, frames, (self.attention or [''])[0])
+            clips, crops, frames = self.ranges['clips'][0], self.ranges['crops'][0], self.ranges['frames'][2]
+            least = Settings(clips, crops, frames, (self.attention or [''])[0])
             with tempfile.TemporaryDirectory(dir=WORK) as folder:
-                write_video(video := Path(folder, 'noise.mp4'), noise, 8)
-                for _ in self.steps(str(video), usual, float('inf')):
+                write_video(video := Path(folder, 'noise.mp4'), noise, RATE)
+                for _ in self.steps(str(video), least, float('inf')):
                     pass
         except Exception as error:
             found = getattr(error, 'message', f'{type(error).__name__}: {error}')
