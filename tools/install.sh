@@ -6,8 +6,8 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=$(realpath -m "${VENV:-.venv}")
 PYTHON=${PYTHON:-python3}
 
-"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || {
-    echo "Python is $("$PYTHON" --version 2>&1), expected 3.10 to 3.12; name one with PYTHON=python3.11" >&2
+"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || {
+    echo "Python is $("$PYTHON" --version 2>&1), expected 3.10 to 3.13; name one with PYTHON=python3.11" >&2
     exit 1
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
