@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
+from mmaction.models import BaseRecognizer
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.dist import all_gather_object, barrier, get_dist_info
 from rich.progress import track
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmtsf.config import load_config
@@ -111,7 +111,7 @@ def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[P
     return videos
 
 
-def load(config: Config, checkpoint: str) -> tuple[nn.Module, Compose]:
+def load(config: Config, checkpoint: str) -> tuple[BaseRecognizer, Compose]:
     model = init_recognizer(config, checkpoint, fused=True)
     return model, build_pipeline(model)
 

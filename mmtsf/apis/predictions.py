@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
+from mmaction.models import BaseRecognizer
 from rich.progress import track
-from torch import nn
 
 from mmtsf.datasets.decoders import BrokenVideoError, times_of
 from mmtsf.datasets.transforms import open_as
@@ -56,8 +56,8 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
     Returns:
         int: 1 if one cannot be read.
     """
-    how = dict(options=parsed(args.cfg_options), fused=True)
-    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, **how)
+    options = parsed(args.cfg_options)
+    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, options=options, fused=True)
     keep_freed_memory(inferencer.model.data_preprocessor.device)
     if args.live:
         try:
@@ -95,7 +95,7 @@ def whole(videos: list[str], inferencer: TimeSformerInferencer, args: argparse.N
             save_video(batch[0], inferencer.model, [(float('inf'), captions(found[0]))], args.save_video)
 
 
-def over_time(videos: list[str], model: nn.Module, args: argparse.Namespace) -> Iterator[dict]:
+def over_time(videos: list[str], model: BaseRecognizer, args: argparse.Namespace) -> Iterator[dict]:
     """Classify clips that cover each video; a video's prediction is their mean, as the paper tests HowTo100M."""
     classes = model.dataset_meta['classes']
     common = os.path.commonpath([Path(video).parent for video in videos])
@@ -112,7 +112,7 @@ def over_time(videos: list[str], model: nn.Module, args: argparse.Namespace) -> 
             save_video(video, model, words, args.save_video)
 
 
-def write_timeline(video: str, model: nn.Module, target: Path, args: argparse.Namespace) -> list[Scene]:
+def write_timeline(video: str, model: BaseRecognizer, target: Path, args: argparse.Namespace) -> list[Scene]:
     """Write the scores of each clip to ``target.csv``, and draw them to ``target.png``.
 
     Until all clips are there, the table is called ``target.part.csv``; there a run that was stopped leaves them.
@@ -142,7 +142,7 @@ def captions(best: dict) -> list[str]:
     return [f'{name} {score:.0%}' for name, score in zip(best['names'], best['scores'])]
 
 
-def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]], out: Path) -> None:
+def save_video(video: str, model: BaseRecognizer, words: list[tuple[float, list[str]]], out: Path) -> None:
     """Write the video with text on its frames, each text until its time in seconds."""
     reader = open_as(build_pipeline(model), video)
 
@@ -154,11 +154,12 @@ def save_video(video: str, model: nn.Module, words: list[tuple[float, list[str]]
                 end, lines = next(left, (float('inf'), lines))
             yield with_words(frame, lines)
 
-    write_video(out, frames(), reader.fps or 30, reader.times)
+    times = None if reader.times is None else reader.times.tolist()
+    write_video(out, frames(), reader.fps or 30, times)
     print(f'wrote {out}')
 
 
-def follow(model: nn.Module, args: argparse.Namespace) -> None:
+def follow(model: BaseRecognizer, args: argparse.Namespace) -> None:
     """Classify the newest window of a live source until it ends or Ctrl-C, and print the delay."""
     pipeline = build_pipeline(model)
     packer, delays = ClipPacker(pipeline), []

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from math import inf
+from typing import Any
 
 import torch
+from mmaction.models import BaseRecognizer
 from rich.progress import track
-from torch import nn
 
 from mmtsf.config import load_config
 from mmtsf.engine.launch import keep_freed_memory
@@ -57,9 +58,9 @@ def measure(config: str, checkpoint: str, options: dict, limit: int | None, vide
     model = init_recognizer(settings, checkpoint, fused=True)
     device = model.data_preprocessor.device
     keep_freed_memory(device)
-    loader = Runner.build_dataloader(settings.test_dataloader, seed=0)
+    loader: Any = Runner.build_dataloader(settings.test_dataloader, seed=0)
     batches = track(loader, 'testing', disable=not sys.stdout.isatty())
-    total = min(limit or inf, len(loader.dataset))
+    total = len(loader.dataset) if limit is None else min(limit, len(loader.dataset))
     whole = Timing()
     try:
         batch = run(model, batches, total, whole)
@@ -81,11 +82,11 @@ def measure(config: str, checkpoint: str, options: dict, limit: int | None, vide
     print(alone.row('model alone', videos))
 
 
-def run(model: nn.Module, batches: Iterable[dict], videos: int, timing: Timing, seconds: float = inf) -> dict:
+def run(model: BaseRecognizer, batches: Iterable[dict], videos: int, timing: Timing, seconds: float = inf) -> dict:
     """Test until there are enough videos or the seconds are over; count into ``timing``, return the largest batch."""
-    largest, start = None, time.perf_counter()
+    largest, start = dict[str, Any](inputs=[]), time.perf_counter()
     for batch in batches:
-        if largest is None or len(batch['inputs']) > len(largest['inputs']):  # the last one may be a part of a batch
+        if len(batch['inputs']) > len(largest['inputs']):  # the last one may be a part of a batch
             largest = batch
         model.test_step(batch)
         if torch.cuda.is_available():

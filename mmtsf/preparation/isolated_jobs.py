@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from multiprocessing import Process, SimpleQueue
 from multiprocessing.connection import wait
@@ -13,7 +13,7 @@ from mmtsf.datasets.decoders import BrokenVideoError
 
 def run_isolated(
     work: Callable[..., None], jobs: Iterable[tuple[Any, ...]], workers: int, time_limit: float = float('inf')
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, None]:
     """Call ``work`` for each ``(name, *arguments)``, so many at a time.
 
     Args:

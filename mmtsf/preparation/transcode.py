@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -73,7 +73,7 @@ def match_targets(names: list[str]) -> dict[str, str]:
     Raises:
         ValueError: If two videos would get the same one.
     """
-    targets, sources = {}, {}
+    targets, sources = dict[str, str](), dict[str, str]()
     for name in names:
         targets[name] = str(Path(name).with_suffix('.mp4'))
         if sources.setdefault(targets[name], name) != name:
@@ -97,7 +97,7 @@ def begin(out: Path, settings: dict[str, int]) -> None:
         raise ValueError(f'{out} was begun with {begun}, not {settings}; give the same ones or another folder')
 
 
-def report(jobs: Iterator[tuple[str, str]], total: int, out: Path) -> dict[str, str]:
+def report(jobs: Generator[tuple[str, str], None, None], total: int, out: Path) -> dict[str, str]:
     """Draw a progress bar, and list the broken videos with their reasons as they are found."""
     file = out / 'broken.txt'
     lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else []
@@ -126,12 +126,14 @@ def write_broken(file: Path, reasons: dict[str, str]) -> None:
 
 def transcode_all(
     videos: list[tuple[str, Path, Path]], settings: dict[str, Any], workers: int
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, None]:
     """Transcode ``(name, source, target)`` in parallel; yield names, with a reason if a video is broken."""
     parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
     jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
     try:
-        with closing(run_isolated(transcode_whole, jobs, workers)) as done:
+        with closing(
+            cast(Generator[tuple[str, str], None, None], run_isolated(transcode_whole, jobs, workers))
+        ) as done:
             for name, reason in done:
                 parts.pop(name).unlink(missing_ok=True)
                 yield name, reason
@@ -184,14 +186,15 @@ def read_frames(path: str, stream: VideoStream, short_side: int, limits: Limits)
     Raises:
         BrokenVideoError: If none can be decoded, or more of them are missing than there.
     """
-    step = max(round(1 / ((stream.average_rate or 25) * stream.time_base)), 1)
+    step = max(round(1 / ((stream.average_rate or 25) * (stream.time_base or 1))), 1)
     is_avi = stream.container.format.name == 'avi'  # it keeps times of decoding alone
-    start, last, reformatter, tally, count = None, -step, VideoReformatter(), Counter[str](), 0
+    start: int | None = None
+    last, reformatter, tally, count = -step, VideoReformatter(), Counter[str](), 0
     for frame in decode_all(path, stream, limits, tally=tally):
         count += 1
         time = frame.dts if is_avi else frame.pts
         start = time if start is None else start
-        last = last + step if time is None or time - start <= last else time - start
+        last = last + step if time is None or start is None or time - start <= last else time - start
         frame = scale(frame, short_side, reformatter)
         frame.pts, frame.time_base, frame.pict_type = last, stream.time_base, PictureType.NONE
         yield frame
