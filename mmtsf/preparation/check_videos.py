@@ -6,7 +6,6 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from rich.progress import track
@@ -91,7 +90,7 @@ def results(names: list[str], root: Path, args: argparse.Namespace) -> Generator
     how = args.decoder, args.full, Limits(**args.limits)
     time_limit = args.time_limit or (600 if args.full else 60)
     jobs = run_isolated(check, [(name, root / name, *how) for name in names], args.workers, time_limit)
-    with closing(cast(Generator[tuple[str, str], None, None], jobs)):
+    with closing(jobs):
         yield from track(jobs, 'checking', len(names), disable=not sys.stdout.isatty())
 
 

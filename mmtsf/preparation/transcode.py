@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -131,9 +131,7 @@ def transcode_all(
     parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
     jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
     try:
-        with closing(
-            cast(Generator[tuple[str, str], None, None], run_isolated(transcode_whole, jobs, workers))
-        ) as done:
+        with closing(run_isolated(transcode_whole, jobs, workers)) as done:
             for name, reason in done:
                 parts.pop(name).unlink(missing_ok=True)
                 yield name, reason
