@@ -20,6 +20,7 @@ from pathlib import Path
 from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model, parsed
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
+from mmtsf.utils.sources import check_video
 
 PICTURE, FILMS = '.png', ('.gif', '.mp4')
 
@@ -50,6 +51,7 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
+    check_video(args.video)
     check_exists(args.video, 'a video file or a folder of frames')
     if args.out.suffix not in (PICTURE, *FILMS):
         raise ValueError(f'OUT is {args.out}, expected a name that ends in .png, .gif or .mp4')

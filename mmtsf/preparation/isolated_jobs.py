@@ -56,6 +56,7 @@ class _Job:
 
     def _run(self, work: Callable[..., None], arguments: list) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             work(*arguments)
         except BrokenVideoError as error:
