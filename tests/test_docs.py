@@ -20,7 +20,7 @@ import warm
 import yaml
 from runs import ROOT, TINY, free_port, write_json
 
-from mmtsf.commands import new_command
+from mmtsf.commands import COMMANDS, new_command
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 from mmtsf.utils.arguments import parsed
@@ -367,6 +367,12 @@ def test_costs_in_the_readme_and_the_paper_are_those_of_the_zoo():
     assert len(costs) == 7
     assert all(f'{cost} G' in readme + PAPER.read_text() for cost in costs)
     assert all(f'{cost} G' in readme for cost in ('195.8', '1702.7', '2379.9'))
+
+
+def test_commands_that_a_document_names_are_there():
+    for document in DOCS:
+        named = re.findall(r'(?:`|^)mmtsf (\w+)', document.read_text(), re.MULTILINE)
+        assert set(named) <= set(COMMANDS), document
 
 
 def test_the_readme_is_short_and_begins_with_a_picture():
