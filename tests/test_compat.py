@@ -263,7 +263,16 @@ def test_protected_names_of_bases_are_listed_while_both_sides_have_them():
 
 
 #: Private names of Python's own modules, and of named tuples
-OF_PYTHON = {'_EndRecData', '_ECD_SIZE', '_create_connection', '_Unpickler', '_replace', '_asdict', '_compat_pickle'}
+OF_PYTHON = {
+    '_EndRecData',
+    '_ECD_SIZE',
+    '_create_connection',
+    '_Unpickler',
+    '_replace',
+    '_asdict',
+    '_compat_pickle',
+    '_exit',
+}
 
 
 def test_private_names_of_others_are_used_in_compat_alone():
@@ -275,3 +284,11 @@ def test_private_names_of_others_are_used_in_compat_alone():
                 names = [*(node.module or '').split('.'), *(alias.name for alias in node.names)]
             found += [f'{path.name}: {name}' for name in names if re.match('_[a-zA-Z]', name) and name not in OF_PYTHON]
     assert found == []
+
+
+def test_the_first_process_that_fails_is_known_to_all(tmp_path):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        assert [compat.number_of_failures() for _ in range(2)] == [1, 2]
+    finally:
+        torch.distributed.destroy_process_group()

@@ -29,6 +29,7 @@ COMMANDS = {
     'transcode': 'rewrite videos so that they decode faster',
     'config': 'print a config, and where each value comes from',
     'browse': 'draw the clips that a config makes of its data',
+    'quickstart': 'train, test and draw within ten minutes',
     'train': 'train a model',
     'test': 'test a model',
     'report': 'write a page about a test',

@@ -36,6 +36,7 @@ REMEDIES = {
     'CUDA unknown error': 'the GPU cannot be used; see nvidia-smi',
     'Invalid device string': 'expected cpu, cuda or cuda:NUMBER',
     'device type at start of device string': 'expected cpu, cuda or cuda:NUMBER',
+    'None is not a callable object': 'there is no optimizer of that name',
     'EADDRINUSE': 'the port is in use by another run; give another as PORT=29501',
     'Address already in use': 'the port is in use; give another one',
 }
@@ -74,14 +75,19 @@ def _of_a_worker(error: BaseException) -> str | None:
 
 def _of_a_config(error: BaseException) -> str | None:
     """An error in the code of a config file, with its line; MMEngine names the file of a syntax error itself."""
-    if isinstance(error, SyntaxError):
-        return plain(error)
     frames = list(frames_of(error))
+    if isinstance(error, SyntaxError):
+        files = [frame.f_locals.get('filename') for frame, _ in frames if _reads_configs(frame)]
+        return plain(error).replace('<unknown>', str(next(filter(None, reversed(files)), 'the config')))
     for (reader, _), (frame, line) in zip(frames, frames[1:]):
         is_file = frame.f_code.co_name == '<module>' and not frame.f_code.co_filename.startswith('<frozen')
-        if is_file and reader.f_code.co_filename.endswith('mmengine/config/config.py'):
+        if is_file and _reads_configs(reader):
             return f'{frame.f_code.co_filename}, line {line}: {type(error).__name__}: {plain(error)}'
     return None
+
+
+def _reads_configs(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.endswith('mmengine/config/config.py')
 
 
 def _of_a_package(error: BaseException) -> str | None:
@@ -93,18 +99,46 @@ def _of_a_package(error: BaseException) -> str | None:
 
 
 def _of_a_component(error: BaseException) -> str | None:
-    """A wrong keyword of what a config names: nothing but ``__init__`` was called since it was looked up."""
-    frames = [frame.f_code for frame, _ in frames_of(error)]
-    places = [place for place, code in enumerate(frames) if code.co_name == 'build_from_cfg']
-    if not isinstance(error, TypeError) or 'argument' not in str(error) or not places:
+    """What a component of another project refuses, or a wrong keyword of one, while it is built from the config."""
+    context = error.__context__
+    frames = [frame for frame, _ in frames_of(error)]
+    if context is not None and frames and frames[-1].f_code.co_name == 'call_hook':  # MMEngine raises it anew
+        return _of_a_component(context) or _keyword_of_a_hook(context)
+    names = [place for place, frame in enumerate(frames) if _builds(frame)]
+    if not names or not isinstance(error, (TypeError, ValueError, KeyError, AttributeError, AssertionError)):
         return None
-    inside = frames[places[-1] + 1 :]
-    return f'in the config: {plain(error)}' if all(code.co_name == '__init__' for code in inside) else None
+    inside = frames[names[-1] + 1 :]
+    passed_on = all(frame.f_code.co_name == '__init__' for frame in inside)
+    is_keyword = isinstance(error, TypeError) and 'argument' in str(error) and passed_on
+    is_of_others = not any(_is_ours(frame.f_code.co_filename) for frame in (inside[-1:] if passed_on else inside))
+    if not (is_keyword or (inside and is_of_others)):
+        return None
+    kind = next(filter(None, map(_type_in, reversed(frames[names[-1] :]))), None)
+    return f'in the config{", " + kind if kind else ""}: {_of_other_packages(error) or plain(error)}'
+
+
+def _keyword_of_a_hook(error: BaseException) -> str | None:
+    is_keyword = isinstance(error, TypeError) and 'unexpected keyword argument' in str(error)
+    return f'in the config: {plain(error)}' if is_keyword else None
+
+
+def _builds(frame: FrameType) -> bool:
+    """Return whether a frame is MMEngine's, of a function that builds what a config names."""
+    return frame.f_code.co_name.startswith('build') and '/mmengine/' in frame.f_code.co_filename
+
+
+def _type_in(frame: FrameType) -> str | None:
+    """Return the type that a frame is building."""
+    for name in ('optimizer_cfg', 'cfg'):
+        config = frame.f_locals.get(name)
+        if isinstance(config, dict) and isinstance(config.get('type'), (str, type)):
+            return str(getattr(config['type'], '__name__', config['type']))
+    return None
 
 
 def _of_the_system(error: BaseException) -> str | None:
-    number = error.errno if isinstance(error, OSError) else None
-    return plain(error) if number in errno.errorcode and errno.errorcode[number] in OF_THE_SYSTEM.split() else None
+    number = (error.errno or 0) if isinstance(error, OSError) else 0
+    return plain(error) if errno.errorcode.get(number) in OF_THE_SYSTEM.split() else None
 
 
 def _of_other_packages(error: BaseException) -> str | None:
@@ -139,8 +173,10 @@ def plain(error: BaseException) -> str:
     """Return an error's message as one line; a KeyError's without quotes."""
     is_words = isinstance(error, KeyError) and error.args and ' ' in str(error.args[0])
     text = str(error.args[0] if is_words else error) or type(error).__name__
-    text = text.replace(' More details can be found at ', ' ').partition('https://mmengine.readthedocs')[0]
-    return ' '.join(text.split())
+    for rest in (' More details can be found at ', ', the current sys.path is'):  # of MMEngine's messages
+        text = text.partition(rest)[0]
+    cause = f': {error.__cause__}' if isinstance(error, ImportError) and error.__cause__ else ''
+    return ' '.join(f'{text}{cause}'.split())
 
 
 def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:

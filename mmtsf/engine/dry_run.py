@@ -76,6 +76,35 @@ def dry_run(config: Config) -> Iterator[str]:
     Raises:
         ValueError: If the training is not one of so many epochs.
     """
+    trial = try_out(config)
+    yield from trial.summary
+    yield from report(trial.forecast, trial.workers)
+    yield from advice(trial.config, trial.forecast, memory_share(trial.workers))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a few iterations of a training have shown.
+
+    Args:
+        config (Config): Its config, changed for them.
+        summary (list[str]): The lines that it begins with.
+        forecast (Forecast): What it will take.
+        workers (list[float]): Peak memory of its data workers, MB.
+    """
+
+    config: Config
+    summary: list[str]
+    forecast: Forecast
+    workers: list[float]
+
+
+def try_out(config: Config) -> Trial:
+    """Train for a few iterations, in a work dir that is removed.
+
+    Raises:
+        ValueError: If the training is not one of so many epochs.
+    """
     config = resolve(config)
     if 'max_epochs' not in (config.get('train_cfg') or {}):
         raise ValueError(
@@ -100,10 +129,7 @@ def dry_run(config: Config) -> Iterator[str]:
                 raise
             raise SystemExit('\n'.join([f'out of memory: {error}', *memory_advice(config)])) from error
     iterations = epochs * len(runner.train_dataloader) - (runner.iter - WARM_UP - COUNTED + 1)
-    forecast = forecast_of(measured, pace, iterations)
-    yield from summary.lines
-    yield from report(forecast, measured.workers)
-    yield from advice(config, forecast, memory_share(measured.workers))
+    return Trial(config, summary.lines, forecast_of(measured, pace, iterations), measured.workers)
 
 
 class Summary(Hook):

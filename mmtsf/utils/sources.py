@@ -156,18 +156,18 @@ def find_checkpoint(source: str) -> Path | Address:
             f'{shown} is no address that is fetched; give one that begins with http:// or https://, '
             'or the path of a file'
         )
-    published = _published()
-    if source in published:
-        return published[source]
+    known = published()
+    if source in known:
+        return known[source]
     if path.suffix or len(path.parts) > 1:
         raise FileNotFoundError(f'the checkpoint {source} does not exist')
     raise FileNotFoundError(
         f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
-        f'{", ".join(published)}'
+        f'{", ".join(known)}'
     )
 
 
-def _published() -> dict[str, Address]:
+def published() -> dict[str, Address]:
     """Read the addresses of published weights by their names."""
     import yaml
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 
 from mmtsf.utils.files import commit
-from mmtsf.utils.sources import Address, find_checkpoint
+from mmtsf.utils.screen import say
+from mmtsf.utils.sources import Address, find_checkpoint, published
 from mmtsf.utils.text import cleaned, without_secrets
 
 from .download import download, split, state_of
@@ -55,6 +55,12 @@ def cached(url: str) -> Path:
     return Path(torch.hub.get_dir(), 'checkpoints/mmtsf', digest, name.lstrip('.') or 'weights')
 
 
+def found_in_cache() -> dict[str, Path]:
+    """Return the published weights that the cache holds whole, by their names."""
+    files = {name: (cached(address.url), address.sha256) for name, address in published().items()}
+    return {name: path for name, (path, sha256) in files.items() if _is_whole(path, sha256)}
+
+
 def fetch(url: str, sha256: str | None = None) -> Path:
     """Download a file to the cache, or take it from there; one of several processes downloads, the others wait.
 
@@ -79,7 +85,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
     try:
         with _alone(target, shown):
             if not _is_whole(target, sha256):
-                print_log(f'fetching {shown} to {target}', 'current')
+                say(f'fetching {shown} to {target}')
                 _fill(url, target, sha256)
     except (OSError, http.client.HTTPException) as error:
         damaged = f'; {target} is there, but damaged' if target.is_file() else ''
@@ -161,7 +167,7 @@ def _alone(target: Path, shown: str) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        print_log(f'waiting for another process, which fetches {shown}', 'current')
+        say(f'waiting for another process, which fetches {shown}')
         lock.acquire()
     try:
         yield

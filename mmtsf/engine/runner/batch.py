@@ -35,6 +35,8 @@ def set_batch(config: Config) -> str | None:
             'and scale optim_wrapper.optimizer.lr with it, or pass --auto-scale-lr'
         )
     share, loader = total // processes, config.train_dataloader
+    if loader.batch_size < 1:
+        raise ValueError(f'train_dataloader.batch_size is {loader.batch_size}, expected at least 1')
     batch = max(size for size in range(1, min(loader.batch_size, share) + 1) if share % size == 0)
     accumulated = config.optim_wrapper.get('accumulative_counts', share // batch)
     if accumulated != share // batch:
