@@ -23,13 +23,13 @@ from .processes import is_first, speaks
 
 #: Commands in the order of use, and what they are for
 COMMANDS = {
+    'quickstart': 'train, test and draw within ten minutes',
     'motion': 'write a small data set of generated videos',
     'prepare': 'write the lists of a data set of the paper',
     'check': 'find videos that cannot be read',
     'transcode': 'rewrite videos so that they decode faster',
     'config': 'print a config, and where each value comes from',
     'browse': 'draw the clips that a config makes of its data',
-    'quickstart': 'train, test and draw within ten minutes',
     'train': 'train a model',
     'test': 'test a model',
     'report': 'write a page about a test',
