@@ -1,6 +1,7 @@
 """Train and test as a command line asks."""
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
 def test(args: argparse.Namespace) -> None:
     """Test a model, and write its metrics to ``metrics.json`` in the work dir."""
     config = prepare(args)
+    given = copy.deepcopy(config)
     config.load_from = args.checkpoint
     metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
     for metric in metrics:
@@ -67,6 +69,8 @@ def test(args: argparse.Namespace) -> None:
     config.custom_hooks = [*hooks, dict(type='FuseHook')]
     config.default_hooks.ema = None
     runner = Runner.from_cfg(config)
+    runner.given_cfg = given  # what is left in the work dir asks for no dump, and starts from no tested checkpoint
+    runner.dump_config()
     log_warnings(runner.logger)
     results = runner.test()
     if is_main_process():

@@ -37,6 +37,7 @@ def test_dumped_predictions_give_the_reported_accuracy(motion, checkpoint, tmp_p
     dump = tmp_path / 'predictions.pkl'
     run_tool('tools/test.py', TINY, checkpoint, '--dump', dump, '--work-dir', tmp_path, *options(motion))
     predictions = pickle.loads(dump.read_bytes())
+    assert 'DumpResults' not in (tmp_path / Path(TINY).name).read_text()  # which would write over it
     hits = [int(p['pred_scores']['item'].argmax()) == int(p['gt_labels']['item']) for p in predictions]
     assert len(hits) == 12
     assert json.loads((tmp_path / 'metrics.json').read_text())['acc/top1'] == pytest.approx(sum(hits) / 12)
