@@ -185,4 +185,4 @@ def strip_of(path: str) -> dict[str, Any]:
     strip = np.concatenate(
         [cv2.resize(frame, (width, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames], axis=1
     )
-    return dict(picture=base64.b64encode(cv2.imencode('.jpg', strip[..., ::-1])[1]).decode())
+    return dict(picture=base64.b64encode(cv2.imencode('.jpg', strip[..., ::-1])[1].tobytes()).decode())

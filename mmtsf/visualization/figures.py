@@ -81,7 +81,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) ->
 def _name_sides(axes: Any, matrix: np.ndarray, classes: list[str]) -> None:
     places, size = range(len(classes)), 10 if len(classes) <= COUNTED else 8
     axes.set_xticks(places, list(map(_short, classes)), rotation=45, ha='right', rotation_mode='anchor', fontsize=size)
-    rates = [_rate(right, videos) for right, videos in zip(matrix.diagonal(), matrix.sum(1))]
+    rates = [_rate(right, videos) for right, videos in zip(matrix.diagonal().tolist(), matrix.sum(1).tolist())]
     axes.set_yticks(places, [f'{_short(name)}: {rate}' for name, rate in zip(classes, rates)], fontsize=size)
 
 
@@ -104,7 +104,7 @@ def _list_confusions(axes: Any, matrix: np.ndarray, classes: list[str]) -> None:
     worst = [place for place in np.argsort(recall, kind='stable')[:LISTED] if recall[place] < 1]
     classes_listed = [f'{place} {names[place]}\n    {_rate(right[place], videos[place])}' for place in worst]
     wrong = matrix - np.diag(right)
-    most = [np.unravel_index(place, wrong.shape) for place in np.argsort(-wrong, axis=None, kind='stable')[:LISTED]]
+    most = [divmod(int(place), len(wrong)) for place in np.argsort(-wrong, axis=None, kind='stable')[:LISTED]]
     pairs = [
         f'{label} {names[label]}\n    as {other} {names[other]}: {_rate(wrong[label, other], videos[label])}'
         for label, other in most
@@ -211,7 +211,7 @@ def draw_points(panels: dict[str, np.ndarray], labels: Sequence[str], path: Path
 
 
 def draw_attention(
-    frames: Sequence[np.ndarray],
+    frames: np.ndarray | Sequence[np.ndarray],
     maps: dict[str, np.ndarray],
     title: str,
     path: Path,
@@ -222,7 +222,7 @@ def draw_attention(
     every patch has where attention is even.
 
     Args:
-        frames (Sequence[np.ndarray]): RGB ``(T, H, W, 3)`` uint8.
+        frames (np.ndarray | Sequence[np.ndarray]): RGB ``(T, H, W, 3)`` uint8.
         maps (dict[str, np.ndarray]): Attention ``(T, h, w)``, not all 0, by the name of its row.
         title (str): Line above.
         path (Path): Image file to write.

@@ -51,15 +51,15 @@ def heat(weights: np.ndarray, height: int, width: int, box: Box | None = None) -
 
 
 def overlay(
-    frames: Sequence[np.ndarray], weights: np.ndarray, box: Box | None = None, strength: float = STRENGTH
+    frames: np.ndarray | Sequence[np.ndarray], weights: np.ndarray, box: Box | None = None, strength: float = STRENGTH
 ) -> np.ndarray:
     """Lay attention over frames: where there is none they darken, and where the model did not see they fade.
 
     Args:
-        frames (Sequence[np.ndarray]): RGB ``(T, H, W, 3)`` uint8.
+        frames (np.ndarray | Sequence[np.ndarray]): RGB ``(T, H, W, 3)`` uint8.
         weights (np.ndarray): Attention ``(T, h, w)`` from 0 to 1.
         box (Box, optional): What the model saw of each frame. Defaults to None: all.
         strength (float): How much of a frame it covers, from 0 to 1. Defaults to 0.6.
     """
-    pictures = (heat(values, *frame.shape[:2], box) for frame, values in zip(frames, weights, strict=True))
+    pictures = (heat(values, len(frame), frame.shape[1], box) for frame, values in zip(frames, weights, strict=True))
     return np.stack([cv2.addWeighted(one, 1 - strength, two, strength, 0) for one, two in zip(frames, pictures)])
