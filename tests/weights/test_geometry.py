@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from servers import serving
 from torch import Tensor, nn
 
 from mmtsf.apis import init_recognizer
+from mmtsf.commands import new_command
 from mmtsf.config import load_config
 from mmtsf.models.attentions.scheme import CLS_TOKENS
 from mmtsf.models.layers.clip_embedding import POSITION_INITS, POSITIONS
@@ -44,9 +43,10 @@ def written(path: Path, backbone: object, state: dict[str, Tensor] | None = None
 
 def convert(*words: object) -> None:
     """The tool, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', ['convert_weights.py', *map(str, words)])
-        runpy.run_path(str(ROOT / 'tools/convert_weights.py'), run_name='__main__')
+    command, parser = new_command('convert')
+    args = parser.parse_args(list(map(str, words)))
+    command.check(args)
+    command.run(args)
 
 
 def runs_code(marker: Path) -> list[object]:
