@@ -53,6 +53,8 @@ link_ffmpeg() {
         fi
     done
 }
+# the replacements lie over files of other packages, which a change of the list above brings back
+cmp -s requirements.txt "$VENV/installed-requirements.txt" || rm -f "$VENV/installed-replacements.txt"
 once requirements.txt -r requirements.txt
 once requirements/replacements.txt --no-deps --force-reinstall -r requirements/replacements.txt
 once setup.py --no-deps -e .
