@@ -110,7 +110,7 @@ def small(command: str, motion: Path) -> list[str]:
     command = re.sub(r'epoch_\d+', 'epoch_1', command)
     words = shlex.split(re.sub(r'(\.py|\.pth) 8$', r'\1 2', command))
     if re.search(r'quickstart\.sh|mmtsf quickstart', command):
-        return [*words, '--epochs', '1', '--videos', '8', '2', '3']
+        return [*words, '--minutes', '0.2', '--videos', '8', '2', '3']
     if re.search('make_motion|mmtsf motion', command):
         return [*words, '--videos', '8', '2', '3']
     if 'tiny.pth' in command or not re.search('train|test|visualize|attention', words[1]):

@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import os
+import math
 import shlex
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,16 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner as MMEngineRunner
 
 from mmtsf.config import read_config, settle
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.video_folder import find_classes, list_videos
 from mmtsf.engine.dry_run import try_out
+from mmtsf.engine.hooks.checkpoint import is_between_updates
+from mmtsf.engine.launch import prepare
+from mmtsf.engine.runner import Runner
 from mmtsf.engine.runner.checkpoint_files import CheckpointFiles
 from mmtsf.engine.runner.work_dir import refuse_used
+from mmtsf.engine.runs import test
+from mmtsf.evaluation.report import write_report
 from mmtsf.preparation.motion import write_videos
 from mmtsf.utils.cores import num_cores
-from mmtsf.utils.signals import EXIT_CODES
+from mmtsf.utils.screen import say
 from mmtsf.visualization import draw_curves
 from mmtsf.weights import read_checkpoint, translate
 from mmtsf.weights.build import backbone_config
@@ -38,13 +43,7 @@ STEPS, MOST_EPOCHS = 1500, 100
 #: Epochs below which less is computed in each
 FEW_EPOCHS = 8
 #: Share of the time left that is planned with: validation, checkpoints and other programs take their part
-PLANNED = 0.75
-#: Seconds that a test and a picture take beside starting Python, which was measured, and testing the videos
-DRAWING = 5.0
-
-
-#: Exit codes of a command that has ended by itself or because it was asked to
-ENDS = (0, EXIT_CODES[signal.SIGTERM], 128 + signal.SIGTERM, -signal.SIGTERM)
+PLANNED = 0.8
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,6 @@ class Plan:
         batch (int): Videos of an update.
         start (Path, optional): Weights to start from. Defaults to None: random ones.
         recipe (str): Recipe. Defaults to ``'scratch'``.
-        share (int): Of so many videos one is trained on. Defaults to 1: all.
         epochs (int): Epochs. Defaults to 1.
     """
 
@@ -68,13 +66,12 @@ class Plan:
     batch: int
     start: Path | None = None
     recipe: str = 'scratch'
-    share: int = 1
     epochs: int = 1
 
     @property
     def steps(self) -> int:
         """Updates in an epoch."""
-        return -(-(self.train // self.share) // self.batch)
+        return -(-self.train // self.batch)
 
     def text(self) -> str:
         """Config file of the plan."""
@@ -89,18 +86,90 @@ class Plan:
             'max_epochs': self.epochs,
             'global_batch_size': self.batch,
             'train_cfg': dict(val_interval=every),
-            'default_hooks': dict(checkpoint=dict(interval=every)),
+            'default_hooks': dict(checkpoint=dict(interval=every), logger=dict(interval=1)),
         }
         text = ''.join(f'{name} = {value!r}\n' for name, value in lines.items())
-        text += f'train_dataloader = dict(batch_size={min(self.batch, 4 if self.start else 32)}'
-        if self.share > 1:
-            text += f', dataset=dict(indices=list(range(0, {self.train}, {self.share})))'
-        text += ')\n'
+        text += f'train_dataloader = dict(batch_size={min(self.batch, 4 if self.start else 32)})\n'
         if self.start:
             model = dict(backbone=self.values['backbone'], cls_head=dict(init_std=0.02))
             text += f'model = {model!r}\n'
             text += 'val_dataloader = dict(batch_size=4)\ntest_dataloader = dict(batch_size=4)\n'
         return f'# Written by mmtsf quickstart; change it and train again with mmtsf train\n{text}'
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How the time is shared out; seconds are of the monotonic clock.
+
+    Args:
+        end (float): When all is to be done.
+        setup (float): Seconds in which a test or a picture begins, without computing anything.
+        video (float): Seconds of a video in validation and testing.
+        videos (int): Videos to validate with and to test with.
+    """
+
+    end: float
+    setup: float
+    video: float
+    videos: int
+
+    @property
+    def testing(self) -> float:
+        """Seconds of validation and test after a training."""
+        return self.setup + self.videos * self.video
+
+    def end_of_next(self, number: int) -> float:
+        """When the next of so many models has to be trained and tested; pictures come after all of them."""
+        now = time.monotonic()
+        return now + max(self.end - self.setup - now, 0) / number
+
+
+class TimeLimit(Hook):
+    """End a training in time for its test, with its schedule done: of iterations and the clock, the schedule follows
+    the one that is further.
+
+    Args:
+        budget (Budget): Of the whole.
+        end (float): When the test is to be done.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, budget: Budget, end: float) -> None:
+        self.budget, self.end = budget, end
+        self.begun, self.validating = time.monotonic(), 0.0
+        self.done = 0  # steps of the schedule
+
+    def before_train(self, runner: MMEngineRunner) -> None:
+        """Begin to count."""
+        self.begun = time.monotonic()
+
+    def before_val(self, runner: MMEngineRunner) -> None:
+        """Begin to measure what a test will take."""
+        self.validating = time.monotonic()
+
+    def after_val(self, runner: MMEngineRunner) -> None:
+        """Set as much time aside as validation has taken."""
+        taken = time.monotonic() - self.validating
+        self.budget = replace(self.budget, video=taken / len(runner.val_dataloader.dataset))
+
+    def after_train_iter(
+        self, runner: MMEngineRunner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Move the schedule on to where the clock is; at its end, end the training."""
+        self.done += 1  # MMEngine's hook has made the step
+        if not is_between_updates(runner):
+            return
+        iterations, passed = runner.iter + 1, time.monotonic() - self.begun
+        left = self.end - self.budget.testing - time.monotonic()
+        share = min(passed * (1 + 1 / iterations) / max(passed + left, 1e-3), 1)  # when another iteration is done
+        while self.done < int(share * (runner.max_iters - 1)):
+            self.done += 1
+            for scheduler in runner.param_schedulers:
+                scheduler.step()
+        if share == 1 and iterations < runner.max_iters:
+            say(f'the time is over after {iterations} of {runner.max_iters} iterations')
+            runner.train_loop.stop()
 
 
 def quickstart(args: argparse.Namespace, begun: float) -> None:
@@ -110,35 +179,25 @@ def quickstart(args: argparse.Namespace, begun: float) -> None:
         RuntimeError: If results of an earlier run are there.
         ValueError: If the data are too few.
     """
-    importing = time.monotonic() - begun  # as long as Python takes again for each command
+    setup = (time.monotonic() - begun) / 2  # importing all of this has shown how fast the machine is
     schemes = ['divided'] if args.data else list(SCHEMES)
     for scheme in schemes:
         refuse_used(CheckpointFiles(args.out / scheme))
+    torch.set_num_threads(num_cores())
     args.out.mkdir(parents=True, exist_ok=True)
     data = args.data
     if data is None:
         data = args.out / 'data'
         write_videos(data, args.videos, seed=args.seed)
-    plan = first_plan(data, args)
-    deadline = begun + 60 * args.minutes
-    threads = max(num_cores() // len(schemes), 1)
-    torch.set_num_threads(threads)
-    num_test = len(list_videos(data, 'test', args.seed))
-    plan, seconds, after = fitting(plan, args, deadline, num_test, importing)
+    videos = sum(len(list_videos(data, split, args.seed)) for split in ('val', 'test'))
+    budget = Budget(begun + 60 * args.minutes, setup, 0.0, videos)
+    plan, budget = fitting(first_plan(data, args), args, budget, len(schemes), begun)
     config = args.out / 'config.py'
     config.write_text(plan.text())
-    videos = f'{plan.train // plan.share} videos' + (f' of {plan.train}' if plan.share > 1 else '')
-    print(f'plan: {plan.epochs} epochs on {videos}: {minutes(seconds)} to train, {minutes(after)} to test and draw')
-    least = time.monotonic() + 2 * importing + seconds / plan.epochs
-    if least + after > deadline:
-        print(f'warning: {args.minutes:g} minutes are too short; {minutes(least + after - begun)} are taken')
-    train_and_test(config, schemes, args, threads, max(deadline - after, least))
-    print(report(config, data, schemes, args, time.monotonic() - begun, plan))
-
-
-def minutes(seconds: float) -> str:
-    """Format a time."""
-    return f'{seconds / 60:.1f} minutes'
+    for number, scheme in enumerate(schemes):
+        print(f'{scheme}:', flush=True)
+        train_and_test(config, scheme, args, budget, budget.end_of_next(len(schemes) - number))
+    print(report(config, data, schemes, args, plan, begun))
 
 
 def first_plan(data: Path, args: argparse.Namespace) -> Plan:
@@ -205,27 +264,36 @@ def candidates(plan: Plan, args: argparse.Namespace) -> Iterator[Plan]:
     yield sized(plan, 4, 32)
 
 
-def fitting(
-    plan: Plan, args: argparse.Namespace, deadline: float, num_test: int, importing: float
-) -> tuple[Plan, float, float]:
-    """Find the first plan of which enough epochs fit in the time, or the last one with fewer videos.
-
-    Returns:
-        tuple: The plan, seconds of its training, and seconds of what comes after it.
-    """
+def fitting(plan: Plan, args: argparse.Namespace, budget: Budget, models: int, begun: float) -> tuple[Plan, Budget]:
+    """Find the first plan of which enough epochs fit in the time, or the last one, and say what it will take."""
     for candidate in candidates(plan, args):
         clip = seconds_a_clip(candidate, args)
-        after = 2.5 * importing + DRAWING + num_test * clip / 2
-        left = max(PLANNED * (deadline - after - importing - time.monotonic()), 1.0)
-        epoch = 0.3 + candidate.train * clip
-        epochs = args.epochs or int(min(left / epoch, max(STEPS // candidate.steps, 10), MOST_EPOCHS))
-        if epochs >= FEW_EPOCHS or args.epochs:
+        budget = replace(budget, video=clip / 2)
+        training = budget.end_of_next(models) - budget.testing - time.monotonic()
+        epoch = candidate.train * clip
+        epochs = int(min(PLANNED * training / epoch, max(STEPS // candidate.steps, 10), MOST_EPOCHS))
+        if epochs >= FEW_EPOCHS:
             break
-    share = 1
-    if epochs < 1:  # of the last candidate
-        share = min(-(-int(epoch * 1000) // int(left * 1000)), candidate.train // candidate.batch)
-    chosen = replace(candidate, epochs=max(epochs, 1), share=share)
-    return chosen, chosen.epochs * epoch / share + importing, after
+    chosen = replace(candidate, epochs=max(epochs, 1))
+    after = models * budget.testing + budget.setup
+    seconds = models * min(chosen.epochs * epoch / PLANNED, max(training, 0))
+    print(
+        f'plan: {chosen.epochs} epochs on {plan.train} videos{" for each of two models" * (models > 1)}: '
+        f'{minutes(seconds)} to train, {minutes(after)} to test and draw'
+    )
+    if epochs < FEW_EPOCHS:
+        needed = time.monotonic() - begun + after + models * FEW_EPOCHS * epoch / PLANNED
+        print(
+            f'warning: on this machine {args.minutes:g} minutes are too short for {FEW_EPOCHS} epochs; --minutes '
+            f'{math.ceil(needed / 60)} has the time'
+        )
+    sys.stdout.flush()
+    return chosen, budget
+
+
+def minutes(seconds: float) -> str:
+    """Format a time."""
+    return f'{seconds / 60:.1f} minutes'
 
 
 def seconds_a_clip(plan: Plan, args: argparse.Namespace) -> float:
@@ -235,108 +303,60 @@ def seconds_a_clip(plan: Plan, args: argparse.Namespace) -> float:
     config = settle(read_config(file))
     config.work_dir, config.launcher = str(args.out), 'none'
     forecast = try_out(config).forecast
-    both = 1 if args.data else 1.3  # two trainings share the memory's bandwidth
-    return both * forecast.seconds / forecast.clips
+    return forecast.seconds / forecast.clips
 
 
-def start(name: str, *words: str | Path, out: Path, threads: int) -> subprocess.Popen:
-    """Start a command with a share of the cores, and write its output to a log."""
-    with Path(out, f'{name}.log').open('w') as log:
-        return subprocess.Popen(
-            [sys.executable, '-m', 'mmtsf', *map(str, words)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=dict(os.environ, OMP_NUM_THREADS=str(threads)),
-        )
-
-
-def wait(processes: dict[str, subprocess.Popen], out: Path, deadline: float = float('inf')) -> None:
-    """Wait for all processes, and show the last line of each log; at the deadline they are asked to leave.
-
-    Raises:
-        RuntimeError: If one fails; the end of its log is printed.
-    """
-    shown: dict[str, str] = {}
-    try:
-        while any(process.poll() is None for process in processes.values()):
-            time.sleep(0.2)
-            for name, process in processes.items():
-                lines = [line for line in Path(out, f'{name}.log').read_text().splitlines() if 'epoch ' in line[:6]]
-                if lines and shown.get(name) != lines[-1]:
-                    shown[name] = lines[-1]
-                    print(f'{name:14}{lines[-1]}', flush=True)
-                if time.monotonic() > deadline and process.poll() is None and name not in shown.get('late', ''):
-                    shown['late'] = shown.get('late', '') + name
-                    process.send_signal(signal.SIGTERM)  # it writes a checkpoint
-    except KeyboardInterrupt:
-        for process in processes.values():
-            process.terminate()
-        raise
-    for name, process in processes.items():
-        if process.returncode not in ENDS:
-            print(*Path(out, f'{name}.log').read_text().splitlines()[-15:], sep='\n')
-            raise RuntimeError(f'{name} failed; the whole log is {out}/{name}.log')
+def train_and_test(config: Path, scheme: str, args: argparse.Namespace, budget: Budget, end: float) -> None:
+    """Train and test a scheme; curves, checkpoint and metrics lie in its folder."""
+    work_dir = args.out / scheme
+    options = [] if args.data else [f'model.backbone.attention.type={SCHEMES[scheme]}']
+    run = argparse.Namespace(config=config, work_dir=str(work_dir), cfg_options=options, launcher='none', dump=None)
+    settings = prepare(run)
+    settings.randomness.seed = args.seed
+    runner = Runner.from_cfg(settings)
+    runner.register_hook(TimeLimit(budget, end))
+    runner.train()
+    run.checkpoint = str(checkpoint_of(work_dir))
+    test(run)
 
 
 def checkpoint_of(work_dir: Path) -> Path:
-    """Return the last checkpoint of a training.
-
-    Raises:
-        RuntimeError: If there is none.
-    """
-    pointer = work_dir / 'last_checkpoint'
-    if not pointer.is_file():
-        raise RuntimeError(f'the time was over before {work_dir} had a checkpoint; give more --minutes')
-    return work_dir / Path(pointer.read_text().strip()).name
+    """Return the last checkpoint of a training."""
+    return work_dir / Path((work_dir / 'last_checkpoint').read_text().strip()).name
 
 
-def train_and_test(config: Path, schemes: list[str], args: argparse.Namespace, threads: int, deadline: float) -> None:
-    """Train all schemes side by side, then test them."""
-    for name in ('train', 'test'):
-        processes = {}
-        for scheme in schemes:
-            words = [config, *([checkpoint_of(args.out / scheme)] if name == 'test' else ['--seed', str(args.seed)])]
-            words += ['--work-dir', args.out / scheme]
-            words += ['--cfg-options', f'model.backbone.attention.type={SCHEMES[scheme]}'] if len(schemes) > 1 else []
-            processes[f'{name}_{scheme}'] = start(f'{name}_{scheme}', name, *words, out=args.out, threads=threads)
-        wait(processes, args.out, deadline if name == 'train' else float('inf'))
-
-
-def report(config: Path, data: Path, schemes: list[str], args: argparse.Namespace, seconds: float, plan: Plan) -> str:
+def report(config: Path, data: Path, schemes: list[str], args: argparse.Namespace, plan: Plan, begun: float) -> str:
     """Draw curves and attention, summarise the results, and say what to type next."""
+    from mmtsf.apis import init_recognizer
+    from mmtsf.apis.attention_maps import draw_middle_clip
+
     out, divided = args.out, args.out / 'divided'
     chance = 1 / plan.values['data']['num_classes']
-    if all(has_epochs(out / scheme) for scheme in schemes):
-        draw_curves({scheme: out / scheme for scheme in schemes}, chance, out / 'curves.png')
+    draw_curves({scheme: out / scheme for scheme in schemes}, chance, out / 'curves.png')
     for name in ('confusion_matrix.png', 'per_class.csv'):
         shutil.copy(divided / name, out)
+    write_report(divided, out / 'report.html')
     videos = list_videos(data, 'test', args.seed)
     checkpoint, left = checkpoint_of(divided), divided / config.name
-    words = ['attention', videos[0], left, checkpoint, out / 'attention.png']
-    wait({'attention': start('attention', *words, out=out, threads=num_cores())}, out)
+    draw_middle_clip(init_recognizer(left, checkpoint, fused=True), videos[0], out / 'attention.png')
     top1 = {scheme: json.loads((out / scheme / 'metrics.json').read_text())['acc/top1'] for scheme in schemes}
     named = {'divided': 'divided', 'space': 'space-only'}
     scores = ', '.join(f'{named[scheme]} {score:.1%}' for scheme, score in top1.items())
     lines = [
-        f'top-1 on {len(videos)} held-out videos: {scores}, chance {chance:.1%}; {minutes(seconds)}',
-        f'{out}/ holds pictures (curves, confusion_matrix, attention), per_class.csv and the trained models',
+        f'top-1 on {len(videos)} held-out videos: {scores}, chance {chance:.1%}; {minutes(time.monotonic() - begun)}',
+        f'{out}/ holds report.html, pictures (curves, confusion_matrix, attention), per_class.csv and trained models',
     ]
     (out / 'report.txt').write_text('\n'.join(lines) + '\n')
     return '\n'.join([*lines, 'next:', *next_commands(config, videos[0], left, checkpoint, plan)])
 
 
-def has_epochs(work_dir: Path) -> bool:
-    """Return whether a training has logged a validation; one that had to leave at once has nothing to draw."""
-    return any('acc/top1' in file.read_text() for file in work_dir.glob('*/vis_data/scalars.json'))
-
-
 def next_commands(config: Path, video: Path, left: Path, checkpoint: Path, plan: Plan) -> Iterator[str]:
     """Commands for what a person does next, ready to be copied."""
-    mmtsf = [str(Path(sys.executable).with_name('mmtsf'))]
-    if shutil.which('mmtsf') is not None:
+    ours = Path(sys.executable).with_name('mmtsf')
+    found = shutil.which('mmtsf')
+    mmtsf = [str(ours)] if ours.is_file() else [sys.executable, '-m', 'mmtsf']
+    if found and Path(found).resolve() == ours.resolve():
         mmtsf = ['mmtsf']
-    elif not Path(mmtsf[0]).is_file():
-        mmtsf = [sys.executable, '-m', 'mmtsf']
     longer = config.with_name('longer')
     for words in (
         ['predict', video, left, checkpoint],

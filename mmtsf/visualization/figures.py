@@ -21,6 +21,8 @@ COUNTED, NAMED = 30, 80
 LISTED = 30
 #: Letters of a name that is drawn at a side
 LETTERS = 32
+#: Name in the log of the mean loss of an epoch
+EPOCH_LOSS = 'epoch_loss'
 
 
 def _figure(size: tuple[float, float], rows: int = 1, columns: int = 1, **more: Any) -> tuple[Any, np.ndarray]:
@@ -61,13 +63,12 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: list[str], path: Path) ->
     listed = num_classes > NAMED
     side = 10 if listed else max(3.2, (0.62 if num_classes <= COUNTED else 0.24) * num_classes)
     figure, (row,) = _figure((side + 5 + 6 * listed, side + 2), columns=1 + listed, width_ratios=(10, 7)[: 1 + listed])
-    image = row[0].imshow(shares**0.5, cmap='Blues', vmin=0, vmax=1, interpolation='nearest')
+    image = row[0].imshow(shares, cmap='Blues', vmin=0, vmax=1, interpolation='nearest')
     right, videos = int(matrix.trace()), int(matrix.sum())
     told = f'{right} of {videos} videos right ({right / max(videos, 1):.1%}), {num_classes} classes'
     figure.suptitle(f'Confusion matrix: {told}', x=0.01, ha='left')
     row[0].set(xlabel='predicted class', ylabel='class: right predictions')
-    bar = figure.colorbar(image, ax=row[0], shrink=0.5, ticks=np.array([0, 0.05, 0.25, 0.5, 0.75, 1]) ** 0.5)
-    bar.set_ticklabels(['0 %', '5 %', '25 %', '50 %', '75 %', '100 %'])
+    bar = figure.colorbar(image, ax=row[0], shrink=0.5, ticks=np.linspace(0, 1, 5), format='{x:.0%}')
     bar.set_label("share of the class's videos")
     if listed:
         row[0].set(xlabel='number of the predicted class', ylabel='number of the class')
@@ -89,7 +90,7 @@ def _write_cells(axes: Any, matrix: np.ndarray, shares: np.ndarray) -> None:
     few = len(matrix) <= COUNTED
     for row, column in np.argwhere(matrix + few * np.eye(len(matrix), dtype=int) > 0):
         words = f'{matrix[row, column]}\n{shares[row, column]:.0%}' if few else str(matrix[row, column])
-        color = 'white' if shares[row, column] > 0.4 else 'black'
+        color = 'white' if shares[row, column] > 0.55 else 'black'
         axes.text(column, row, words, ha='center', va='center', color=color, fontsize=8 if few else 6)
 
 
@@ -118,35 +119,58 @@ def _list_confusions(axes: Any, matrix: np.ndarray, classes: list[str]) -> None:
         axes.text(left, 1, words, va='top', fontsize=9, linespacing=1.35, **place)
 
 
-def draw_curves(work_dirs: dict[str, Path], chance: float, path: Path) -> None:
-    """Draw loss and validation accuracy against epochs, from the logs of runs.
+def draw_curves(work_dirs: dict[str, Path], chance: float | None, path: Path) -> None:
+    """Draw the mean loss of each epoch and the validation accuracy after it, from the logs of runs.
 
     Args:
-        work_dirs (dict[str, Path]): Work dirs of the runs by their names in the legend; of each the newest log counts.
-        chance (float): Accuracy of guessing, drawn as a line.
+        work_dirs (dict[str, Path]): Work dirs of the runs by their names in the legend. A training that was stopped and
+            resumed is one curve: what a later log tells of an epoch takes the place of earlier ones.
+        chance (float, optional): Accuracy of guessing, drawn as a line; None draws none.
         path (Path): Image file to write.
     """
     figure, ((loss_axes, accuracy_axes),) = _figure((10, 4.3), columns=2)
     lines, last = {}, 1
     for name, work_dir in work_dirs.items():
-        log = max(Path(work_dir).glob('*/vis_data/scalars.json'))
-        rows = [json.loads(line) for line in log.read_text().splitlines()]
-        loss = [(row['epoch'], row['loss']) for row in rows if 'loss' in row]
-        accuracy = [(row['step'], row['acc/top1']) for row in rows if 'acc/top1' in row]
-        epochs = sorted({epoch for epoch, _ in loss})
-        means = [np.mean([value for e, value in loss if e == epoch]) for epoch in epochs]
-        mark = 'o' if len(epochs) < 30 else None  # of one epoch there is a point and no line
-        (lines[name],) = loss_axes.plot(epochs, means, marker=mark, markersize=4)
-        accuracy_axes.plot([step for step, _ in accuracy], [value for _, value in accuracy], marker=mark, markersize=4)
-        last = max(last, *epochs)
-    lines['chance'] = accuracy_axes.axhline(chance, color='gray', linestyle=':')
-    loss_axes.set(title='training loss', xlabel='epoch', ylim=(0, None))
+        loss, accuracy = _by_epoch(Path(work_dir))
+        mark = 'o' if len(loss) < 30 else None  # of one epoch there is a point and no line
+        (lines[name],) = loss_axes.plot(list(loss), list(loss.values()), marker=mark, markersize=4)
+        accuracy_axes.plot(list(accuracy), list(accuracy.values()), marker=mark, markersize=4)
+        last = max([last, *loss])
+    if chance is not None:
+        lines['chance'] = accuracy_axes.axhline(chance, color='gray', linestyle=':')
+    loss_axes.set(title='training loss, mean of the epoch', xlabel='epoch', ylim=(0, None))
     accuracy_axes.set(title='validation top-1', xlabel='epoch', ylim=(0, 1.02))
     accuracy_axes.yaxis.set_major_formatter('{x:.0%}')
     for axes in (loss_axes, accuracy_axes):
         _count_whole(axes, last)
     _add_legend(figure, lines, loc='outside lower center', ncols=min(len(lines), 4))
     _save(figure, path)
+
+
+def _by_epoch(work_dir: Path) -> tuple[dict[int, float], dict[int, float]]:
+    """Return loss and accuracy by epoch, from all logs of a work dir; what goes on at an epoch replaces what was there.
+
+    Raises:
+        FileNotFoundError: If there is no log.
+    """
+    loss: dict[int, float] = {}
+    accuracy: dict[int, float] = {}
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f'{work_dir} has no log of a training; expected */vis_data/scalars.json')
+    for log in logs:
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        logged: dict[int, list[float]] = {}
+        for row in rows:
+            if 'loss' in row and 'epoch' in row:
+                logged.setdefault(row['epoch'], []).append(row['loss'])
+        means = {row['step']: row[EPOCH_LOSS] for row in rows if EPOCH_LOSS in row}
+        begin = min([*logged, *means], default=np.inf)
+        loss = {epoch: value for epoch, value in loss.items() if epoch < begin}
+        accuracy = {epoch: value for epoch, value in accuracy.items() if epoch < begin}
+        loss |= {epoch: float(np.mean(values)) for epoch, values in logged.items()} | means
+        accuracy |= {row['step']: row['acc/top1'] for row in rows if 'acc/top1' in row}
+    return dict(sorted(loss.items())), dict(sorted(accuracy.items()))
 
 
 def _add_legend(owner: Any, lines: dict[str, Any], **place: Any) -> None:
@@ -247,6 +271,8 @@ def draw_attention(
     for axis, place in zip(axes[0], shown):
         axis.set_title(f'{place}' if times is None else f'{times[place]:.2f} s', fontsize=9)
     figure.suptitle(literal(title))
+    if box is not None and (max(box[:2]) > 0.5 or width - box[2] > 0.5 or height - box[3] > 0.5):
+        figure.supxlabel('grey margins lie outside of the crop: the model does not see them', fontsize=9)
     _save(figure, path)
 
 
@@ -312,6 +338,10 @@ def draw_timeline(scenes: 'Sequence[Scene]', classes: Sequence[str], path: Path,
         axes.xaxis.set_major_formatter(lambda seconds, _: f'{int(seconds // 60)}:{seconds % 60:02.0f}')
     axes.tick_params(axis='y', length=0)
     axes.spines[['top', 'right', 'left']].set_visible(False)
+    shares = axes.secondary_yaxis('right')
+    heights = np.array([(-row, 0.85 - row) for row in range(1, len(drawn) + 1)]).ravel()
+    shares.set_yticks(heights, ['0 %', '100 %'] * len(drawn), fontsize=7)
+    shares.spines[:].set_visible(False)
     _save(figure, path)
 
 

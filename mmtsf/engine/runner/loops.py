@@ -45,6 +45,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
+    def stop(self) -> None:
+        """End the training after this iteration, as if its epoch, which is validated and saved, were the last."""
+        self.stop_training, self._max_epochs = True, self._epoch + 1
+
     @property
     def _batches_done(self) -> int:
         """Of the current epoch."""
@@ -59,6 +63,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, len(self.dataloader))
         for index, batch in enumerate(self._batches_from(done), done):
             self.run_iter(index, batch)
+            if self.stop_training:
+                self._iter = (self._epoch + 1) * len(self.dataloader)  # the rest counts as done, for who resumes
+                break
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
