@@ -3,8 +3,11 @@
 import dis
 import errno
 import re
+import shlex
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import metadata
 from types import FrameType, TracebackType
 
 #: Errors of files and sockets that say what is wrong with what the user gave, or with the machine
@@ -16,17 +19,8 @@ OF_THE_SYSTEM = (
 OURS = ('/mmtsf/', '/mmengine/config/', '/mmengine/registry/', '/mmengine/utils/')
 #: What is meant so wherever it is raised, by the names of its class, so that nothing is imported for them
 MEANT = ('BrokenVideoError', 'URLError', 'HTTPError', 'gaierror', 'UnpicklingError')
-#: Packages that come with an extra of this one, by what is imported
-EXTRAS = {
-    'gradio': 'demo',
-    'onnx': 'export',
-    'onnxruntime': 'export',
-    'onnxscript': 'export',
-    'tensorboard': 'tensorboard',
-    'torchcodec': 'torchcodec',
-    'pyarrow': 'analysis',
-    'sklearn': 'analysis',
-}
+#: Packages that are installed by another name than they are imported by
+INSTALLED_AS = {'sklearn': 'scikit-learn', 'cv2': 'opencv-python', 'yaml': 'pyyaml', 'PIL': 'pillow'}
 #: How errors of other packages begin or read whose remedy they do not tell, and the remedy
 REMEDIES = {
     'Torch not compiled with CUDA enabled': 'this PyTorch has no CUDA; use the CPU, or install one that has',
@@ -38,6 +32,7 @@ REMEDIES = {
     'device type at start of device string': 'expected cpu, cuda or cuda:NUMBER',
     'None is not a callable object': 'there is no optimizer of that name',
     'EADDRINUSE': 'the port is in use by another run; give another as PORT=29501',
+    'Cannot find empty port': 'the page cannot be served there; give another --port or --host',
     'Address already in use': 'the port is in use; give another one',
 }
 #: How messages say that memory is short
@@ -94,8 +89,21 @@ def _of_a_package(error: BaseException) -> str | None:
     if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.split('.')[0] == 'mmtsf':
         return None
     package = error.name.split('.')[0]
-    wanted = f"'mmtsf[{EXTRAS[package]}]'" if package in EXTRAS else package
-    return f'the package {package} is missing; pip install {wanted}'
+    return f'the package {package} is missing; pip install {shlex.quote(_requirement(package))}'
+
+
+def _requirement(package: str) -> str:
+    """Return what this package requires of another one, which extras may ask for; its name, if nothing."""
+    from packaging.requirements import Requirement
+
+    name = INSTALLED_AS.get(package, package)
+    with suppress(metadata.PackageNotFoundError):
+        for required in map(Requirement, metadata.requires('mmtsf') or ()):
+            extra = re.search(r'extra == "(\w+)"', str(required.marker))
+            is_for_us = required.marker is None or required.marker.evaluate({'extra': extra[1] if extra else ''})
+            if required.name == name and is_for_us:
+                return f'{name}{required.specifier}'
+    return name
 
 
 def _of_a_component(error: BaseException) -> str | None:

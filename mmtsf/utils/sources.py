@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -66,11 +67,22 @@ def config_beside(checkpoint: str) -> Path:
     found = sorted(folder.glob('*.py')) if WORK_DIRS in folder.parts and Path(checkpoint).is_file() else []
     if len(found) == 1:
         return found[0]
-    names = f'there are {", ".join(file.name for file in found)}' if found else 'none lies there'
+    there = [file for file in sorted(Path(checkpoint).parent.glob('*.py')) if _is_config(file, checkpoint)]
+    wanted = str(there[0]) if len(there) == 1 else 'CONFIG'
+    several = f', and beside {checkpoint} there are {", ".join(file.name for file in there)}' if there[1:] else ''
     raise FileNotFoundError(
-        f'which config {checkpoint} belongs to is told where it lies in {WORK_DIRS}/RUN beside the one config that its '
-        f'training left, and {names}; give CONFIG CHECKPOINT'
+        f'a config is a program, so one that is not named is taken only from {WORK_DIRS}/RUN, where a training has '
+        f'left it beside its checkpoints{several}; name it before the checkpoint: {shlex.join([wanted, checkpoint])}'
     )
+
+
+def _is_config(file: Path, checkpoint: str) -> bool:
+    """Return whether a Python file beside a checkpoint reads like its config."""
+    try:
+        text = file.read_text(errors='replace') if Path(checkpoint).is_file() else ''
+    except OSError:
+        return False
+    return re.search(r'^(_base_|model)\s*=', text, re.MULTILINE) is not None
 
 
 def check_video(source: str) -> None:

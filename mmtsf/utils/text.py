@@ -12,6 +12,12 @@ def shorten(keys: Iterable[str], most: int = 5) -> str:
     return ', '.join(map(str, shown)) + (f' and {len(keys) - most} more' if len(keys) > most else '')
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun, of which there may be several: 1 epoch, 2 processes."""
+    ending = '' if number == 1 else 'es' if noun.endswith(('s', 'ch')) else 's'
+    return f'{number} {noun}{ending}'
+
+
 def without_secrets(source: str) -> str:
     """Remove user, password and everything after ``?``, ``;`` and ``#`` from an address."""
     is_address = re.match(r'\s*([a-z][\w+.-]*:|//)', source, re.IGNORECASE)

@@ -38,7 +38,7 @@ MISTAKES = [
     ('predict.py {v} {c}', 'timesformer_tiny_motion.py, which is a config; expected weights'),
     ('predict.py {v} {v} {k}', 'video.mp4, which is a video; expected a config file'),
     ('predict.py README.md {c} {k}', 'the input is README.md, which is text; expected a video'),
-    ('predict.py {v} {k}', 'tiny.pth belongs to is told where it lies in work_dirs/RUN'),
+    ('predict.py {v} {k}', 'one that is not named is taken only from work_dirs/RUN'),
     ('predict.py {v} {c} {k} --csv {t}/none/x.csv', 'but there is no folder'),
     ('extract_features.py none.txt {c} {k} {t}/x.npy', 'none.txt does not exist; give an annotation list'),
     ('extract_features.py {v} none.py {k} {t}/x.npy', NO_CONFIG),

@@ -74,6 +74,26 @@ def test_epochs_are_whole_numbers_and_the_legend_lies_beside_the_curves(epochs, 
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['_a run', 'chance']
 
 
+def test_a_training_that_was_stopped_and_resumed_is_one_curve(drawn, tmp_path):
+    runs = {
+        '20260101': [
+            *({'epoch': 1, 'loss': loss} for loss in (4.0, 2.0)),
+            {'step': 1, 'epoch_loss': 3.0},
+            {'step': 1, 'acc/top1': 0.1},
+            {'epoch': 2, 'loss': 9.0},
+        ],
+        '20260102': [{'epoch': 2, 'loss': 2.0}, {'step': 2, 'epoch_loss': 2.5}, {'step': 2, 'acc/top1': 0.4}],
+    }
+    for run, rows in runs.items():
+        log = tmp_path / run / 'vis_data/scalars.json'
+        log.parent.mkdir(parents=True)
+        log.write_text('\n'.join(map(json.dumps, rows)))
+    draw_curves({'a': tmp_path}, None, tmp_path / 'curves.png')
+    loss, accuracy = ([*map(tuple, axes.lines[0].get_xydata())] for axes in drawn[0].axes)
+    assert loss == [(1, 3.0), (2, 2.5)]
+    assert accuracy == [(1, 0.1), (2, 0.4)]
+
+
 @pytest.mark.parametrize('num_classes', [4, 60, 400])
 def test_a_confusion_matrix_tells_counts_and_rates(num_classes, drawn, tmp_path):
     matrix = 8 * np.eye(num_classes, dtype=int)
