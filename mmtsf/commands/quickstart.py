@@ -34,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--videos',
         type=int,
         nargs=3,
-        default=[150, 15, 30],
         metavar=('TRAIN', 'VAL', 'TEST'),
-        help='videos a class of the generated data set (default: 150 15 30)',
+        help='videos a class of the generated data set (default: 150 15 30, fewer below ten minutes)',
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the split and of training')
 

@@ -42,8 +42,11 @@ SCHEMES = {'divided': 'DividedAttention', 'space': 'SpaceAttention'}
 STEPS, MOST_EPOCHS = 1500, 100
 #: Epochs below which less is computed in each
 FEW_EPOCHS = 8
-#: Share of the time left that is planned with: validation, checkpoints and other programs take their part
-PLANNED = 0.8
+#: So many times the epochs that fit by what was measured are planned: the machine may get faster, and where it does not
+#: the schedule follows the clock
+PLANNED = 2
+#: Generated videos of each class to train on, to validate and to test with; the least of them; minutes for all of them
+VIDEOS, FEWEST, ALL_MINUTES = (150, 15, 30), (8, 2, 3), 10
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class TimeLimit(Hook):
             for scheduler in runner.param_schedulers:
                 scheduler.step()
         if share == 1 and iterations < runner.max_iters:
-            say(f'the time is over after {iterations} of {runner.max_iters} iterations')
+            say(f'the time to train is over after {iterations} of {runner.max_iters} iterations; the schedule is done')
             runner.train_loop.stop()
 
 
@@ -188,9 +191,10 @@ def quickstart(args: argparse.Namespace, begun: float) -> None:
     data = args.data
     if data is None:
         data = args.out / 'data'
-        write_videos(data, args.videos, seed=args.seed)
-    videos = sum(len(list_videos(data, split, args.seed)) for split in ('val', 'test'))
-    budget = Budget(begun + 60 * args.minutes, setup, 0.0, videos)
+        videos = [max(math.ceil(number / fewer_videos(args)), least) for number, least in zip(VIDEOS, FEWEST)]
+        write_videos(data, args.videos or videos, seed=args.seed)
+    held_out = sum(len(list_videos(data, split, args.seed)) for split in ('val', 'test'))
+    budget = Budget(begun + 60 * args.minutes, setup, 0.0, held_out)
     plan, budget = fitting(first_plan(data, args), args, budget, len(schemes), begun)
     config = args.out / 'config.py'
     config.write_text(plan.text())
@@ -198,6 +202,11 @@ def quickstart(args: argparse.Namespace, begun: float) -> None:
         print(f'{scheme}:', flush=True)
         train_and_test(config, scheme, args, budget, budget.end_of_next(len(schemes) - number))
     print(report(config, data, schemes, args, plan, begun))
+
+
+def fewer_videos(args: argparse.Namespace) -> float:
+    """Of how many generated videos one is written: to write them takes its time, too."""
+    return 1 if args.data or args.videos else max(ALL_MINUTES / args.minutes, 1)
 
 
 def first_plan(data: Path, args: argparse.Namespace) -> Plan:
@@ -227,7 +236,7 @@ def first_plan(data: Path, args: argparse.Namespace) -> Plan:
         data=dict(source='folder', num_classes=len(classes), split_seed=args.seed, skip_broken=True, **flips),
         length=length,
     )
-    print(f'data: {len(train)} videos to train on, {len(classes)} classes, {length} frames in the median')
+    print(f'data: {len(train)} videos to train on, {len(classes)} classes, {length} frames in the median', flush=True)
     return sized(Plan(data, len(train), values, min(32, len(train) // 2)), 8, 48)
 
 
@@ -245,10 +254,11 @@ def candidates(plan: Plan, args: argparse.Namespace) -> Iterator[Plan]:
         cached = {} if args.start else {x: path for x, path in found_in_cache().items() if 'timesformer' in x}
         source = Path(local_path(args.start)) if args.start else next(iter(cached.values()), None)
         if source is not None:
-            print(f'start: {args.start or next(iter(cached))}')
+            print(f'start: {args.start or next(iter(cached))}', flush=True)
             backbone = backbone_config(translate(read_checkpoint(str(source))))
-            size = backbone['img_size'] if isinstance(backbone['img_size'], int) else backbone['img_size'][0]
-            values = dict(sized(plan, backbone['num_frames'], size).values, backbone=backbone)
+            frames, size = backbone.pop('num_frames'), backbone.pop('img_size')  # which follow the clip
+            size = size if isinstance(size, int) else min(size)
+            values = dict(sized(plan, frames, size).values, backbone=backbone)
             started = replace(plan, values=values, start=source, batch=min(16, plan.batch))
             yield replace(started, recipe='small')
             yield replace(started, recipe='linear_probe')
@@ -258,7 +268,8 @@ def candidates(plan: Plan, args: argparse.Namespace) -> Iterator[Plan]:
     if args.data:
         print(
             'start: random weights, as the cache holds no published ones that fit, and --start names none; below a '
-            'hundred videos a class expect little of them'
+            'hundred videos a class expect little of them',
+            flush=True,
         )
     yield plan
     yield sized(plan, 4, 32)
@@ -271,23 +282,23 @@ def fitting(plan: Plan, args: argparse.Namespace, budget: Budget, models: int, b
         budget = replace(budget, video=clip / 2)
         training = budget.end_of_next(models) - budget.testing - time.monotonic()
         epoch = candidate.train * clip
-        epochs = int(min(PLANNED * training / epoch, max(STEPS // candidate.steps, 10), MOST_EPOCHS))
-        if epochs >= FEW_EPOCHS:
+        if training >= FEW_EPOCHS * epoch:
             break
-    chosen = replace(candidate, epochs=max(epochs, 1))
+    most = min(max(STEPS // candidate.steps, 10), MOST_EPOCHS)
+    chosen = replace(candidate, epochs=min(max(int(PLANNED * training / epoch), FEW_EPOCHS), most))
     after = models * budget.testing + budget.setup
-    seconds = models * min(chosen.epochs * epoch / PLANNED, max(training, 0))
+    seconds = models * min(chosen.epochs * epoch, max(training, 0))
     print(
-        f'plan: {chosen.epochs} epochs on {plan.train} videos{" for each of two models" * (models > 1)}: '
+        f'plan: up to {chosen.epochs} epochs on {plan.train} videos{" for each of two models" * (models > 1)}: '
         f'{minutes(seconds)} to train, {minutes(after)} to test and draw'
     )
-    if epochs < FEW_EPOCHS:
-        needed = time.monotonic() - begun + after + models * FEW_EPOCHS * epoch / PLANNED
+    if training < FEW_EPOCHS * epoch:
+        needed = time.monotonic() - begun + models * FEW_EPOCHS * epoch
+        needed = fewer_videos(args) * needed + after
         print(
             f'warning: on this machine {args.minutes:g} minutes are too short for {FEW_EPOCHS} epochs; --minutes '
             f'{math.ceil(needed / 60)} has the time'
         )
-    sys.stdout.flush()
     return chosen, budget
 
 
