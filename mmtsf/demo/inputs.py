@@ -28,7 +28,7 @@ def check_input(block: Any, value: Any) -> Any:
     Raises:
         gr.Error: If it is something else.
     """
-    if isinstance(block, gr.Slider):
+    if isinstance(block, (gr.Slider, gr.Number)):
         is_whole = type(value) in (int, float) and value in range(int(block.minimum), int(block.maximum) + 1)
         if not is_whole:
             raise refusal(

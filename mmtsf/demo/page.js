@@ -2,6 +2,7 @@
 // Texts are put in as texts, never as HTML.
 window.demo = (() => {
   const COLOURS = ['#2563eb', '#b45309', '#15803d', '#a21caf', '#be123c', '#0e7490', '#6d28d9', '#4d7c0f', '#c2410c', '#475569']
+  const WELCOME = 'Upload a video or choose a sample, then press Recognize.'
   const UNPLAYABLE = 'This browser cannot play the video. It may be recognized all the same: names and timeline need no player.'
   const colours = new Map() // of names, in the order in which they come
   let attention = null // what is laid over the video
@@ -24,7 +25,7 @@ window.demo = (() => {
     return element
   }
 
-  function header(element, { value: { title, model, classes, samples } }) {
+  function header(element, { value: { title, model, classes, samples, suffixes } }) {
     const names = make('p', { class: 'classes' }, classes.slice(0, 12).join(' · '))
     if (classes.length > 12) {
       const rest = make('details', {}, make('summary', {}, 'all of them'), classes.join(' · '))
@@ -32,7 +33,7 @@ window.demo = (() => {
     }
     const kind = make('p', { class: 'model' }, make('b', {}, model), ` · ${classes.length} classes`)
     element.replaceChildren(make('h1', {}, title), kind, names)
-    watchPage(samples)
+    watchPage(samples, suffixes)
   }
 
   function names(element, { value, rows }) {
@@ -50,7 +51,10 @@ window.demo = (() => {
     const bands = (value || []).map(({ start, end, name, score }) => {
       const band = make('button', { style: `left: ${100 * start}%; width: ${100 * (end - start)}%; background: ${colour(name)}` }, name)
       band.onmouseenter = band.onfocus = () => (band.title = `${name}, ${percent(score)}, from ${seconds(start * length())}`)
-      band.onclick = () => seek(start)
+      band.onclick = (event) => { // to where the pointer is; with a key, to the band's start
+        const { left, width } = band.parentElement.getBoundingClientRect()
+        seek(event.detail ? Math.min(Math.max((event.clientX - left) / width, start), end) : start)
+      }
       return band
     })
     const track = make('div', { class: 'track' }, ...bands, make('i', { class: 'head' }))
@@ -81,7 +85,7 @@ window.demo = (() => {
     const isNew = status !== element
     status = element
     element.setAttribute('role', 'status')
-    if (isNew) say('Upload a video or choose a sample, then press Recognize.')
+    if (isNew) say(WELCOME)
     else if (value) say(value)
     else if (element.className !== 'error') say('Done. A click on the timeline goes there in the video.')
   }
@@ -143,27 +147,53 @@ window.demo = (() => {
     context.drawImage(picture(part), left * width, top * height, (right - left) * width, (bottom - top) * height)
   }
 
+  // A browser knows few suffixes of videos, and gradio takes what the browser knows
+  function acceptAll(suffixes) {
+    const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, 'type')
+    const isVideo = (name) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix))
+    Object.defineProperty(File.prototype, 'type', { get() { return isVideo(this.name) ? 'video/mp4' : get.call(this) } })
+  }
+
+  function sayMessages() {
+    for (const message of document.querySelectorAll('.toast-message-text:is(.error, .warning):not(.said)')) {
+      message.classList.add('said')
+      const words = message.textContent.trim()
+      const [, name] = /^Invalid file types?: (.*)\. Only .* allowed\.$/s.exec(words) || []
+      if (name) say(`${name} is not called like a video, e.g. .mp4, .webm, .avi or .gif.`, 'error')
+      else say(words === 'Video not playable' ? UNPLAYABLE : words, 'error')
+    }
+  }
+
+  function sayPlace() {
+    const [, place, all] = /queue: (\d+)\/(\d+)/.exec(find("#note [data-testid='status-tracker']")?.textContent) || []
+    const words = place ? `In the queue: ${place} of ${all}.` : 'Sent.'
+    const isWaiting = /^(Sent|In the queue)/.test(status?.textContent)
+    if (isWaiting && status.textContent !== words) say(words)
+  }
+
   // Errors of the page's server and of uploads come as messages that vanish: they are said where they stay
-  function watchPage(samples) {
+  function watchPage(samples, suffixes) {
     if (demo.watched) return
     demo.watched = true
+    acceptAll(suffixes)
+    const watched = { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ['src'] }
     new MutationObserver(() => {
-      for (const message of document.querySelectorAll('.toast-message-text.error:not(.said)')) {
-        message.classList.add('said')
-        const words = message.textContent.trim()
-        say(words === 'Video not playable' ? UNPLAYABLE : words, 'error')
-      }
+      sayMessages()
+      sayPlace()
       document.querySelectorAll('#samples .gallery-item').forEach((button, place) => {
-        if (samples[place] && button.dataset.name !== samples[place]) button.dataset.name = samples[place]
+        if (samples[place] && button.dataset.name !== samples[place]) button.title = button.dataset.name = samples[place]
       })
+      for (const video of document.querySelectorAll('video[src$=".gif" i]:not([poster])')) video.poster = video.src
+      const input = find('#video input[type=file]')
+      if (input && !input.accept.includes(suffixes[0])) input.accept += `,${suffixes.join()}`
       const video = find('#video video')
       if (video?.src !== demo.src) {
-        if (demo.src) for (const clear of Object.values(empty)) clear() // they are of another video
-        if (video) say('Press Recognize to see what is in the video.')
+        for (const clear of Object.values(empty)) clear() // they are of another video
+        say(video ? 'Press Recognize to see what is in the video.' : WELCOME)
         demo.src = video?.src
         attention = null
       }
-    }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['src'] })
+    }).observe(document.body, watched)
     document.addEventListener('click', (event) => event.target.closest('#classify') && say('Sent.'), true)
     follow()
   }

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.preparation.video_paths import videos_of
+from mmtsf.utils.media import VIDEOS
 
 from .attention import ALL
 from .gate import Gate
@@ -20,6 +21,15 @@ SAMPLES = 12  # of a folder
 WAITING = 16  # requests
 FONTS = ['system-ui', 'sans-serif']  # of the reader's own machine
 SCRIPT, STYLE = (Path(__file__).with_name(name).read_text(encoding='utf-8') for name in ('page.js', 'page.css'))
+# gradio's own have contrasts below 4.5
+COLOURS = dict(
+    body_text_color_subdued='*neutral_600',
+    block_info_text_color='*neutral_600',
+    button_primary_background_fill='*primary_700',
+    button_primary_background_fill_hover='*primary_800',
+)
+DARK = dict(COLOURS, body_text_color_subdued='*neutral_300', block_info_text_color='*neutral_300')
+READABLE = COLOURS | {f'{name}_dark': colour for name, colour in DARK.items()}
 TITLE = 'Action recognition with TimeSformer'
 INFO = dict(clips='over the video, averaged', crops='of each clip, averaged', frames='of a clip; trained with {}')
 
@@ -34,9 +44,10 @@ def build_page(demo: Demo) -> gr.Blocks:
     cleaning = (max(min(keep // 2, 60), 1), keep)
     with Page(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=cleaning) as page:
         samples = samples_of(demo)
-        classes = [Path(sample).parent.name for sample in samples]
-        part('header', dict(title=TITLE, model=Path(args.config).stem, classes=demo.classes, samples=classes))
-        with gr.Row():
+        model = Path(args.config.rpartition('::')[2]).stem
+        told = dict(samples=names_of(samples, args.samples), suffixes=sorted(VIDEOS))
+        part('header', dict(told, title=TITLE, model=model, classes=demo.classes))
+        with gr.Row(elem_id='parts'):
             with gr.Column(scale=3, min_width=340):
                 limits = f'up to {args.max_minutes:g} minutes, {args.max_megabytes} MB'
                 video = gr.Video(label=f'Video, {limits}', sources=['upload'], height=400, elem_id='video')
@@ -51,7 +62,8 @@ def build_page(demo: Demo) -> gr.Blocks:
                 names = part('names', rows=min(TOPK, len(demo.classes)))
                 settings = settings_of(demo)
         outputs = [names, timeline, attention, note]
-        button.click(demo.classify, [video, *settings], outputs, api_name='classify', show_progress='minimal')
+        work = button.click(demo.classify, [video, *settings], outputs, api_name='classify', show_progress='minimal')
+        video.change(None, cancels=work, api_visibility='private')  # else its results come over another video
     return page
 
 
@@ -64,7 +76,7 @@ def part(name: str, value: Any = None, **more: Any) -> gr.HTML:
 def settings_of(demo: Demo) -> list[gr.components.Component]:
     """Make a slider for each setting, and a list of what attention can be shown; those without a choice are hidden."""
     ranges = demo.ranges
-    with gr.Accordion('Settings', open=False):
+    with gr.Accordion('Settings', open=False, elem_id='settings'):
         sliders = [
             gr.Slider(
                 least,
@@ -73,8 +85,9 @@ def settings_of(demo: Demo) -> list[gr.components.Component]:
                 step=2 if name == 'frames' else 1,
                 label=name.title(),
                 info=INFO[name].format(usual),
-                visible=least < most,
             )
+            if least < most
+            else gr.Number(usual, precision=0, minimum=least, maximum=most, label=name.title(), visible=False)
             for name, (least, most, usual) in ranges.items()
         ]
         chosen = gr.Dropdown(
@@ -95,6 +108,14 @@ def samples_of(demo: Demo) -> list[str]:
     return samples
 
 
+def names_of(samples: list[str], folder: str) -> list[str]:
+    """Return what to call samples: their class, where several folders are classes, or their file."""
+    paths = [Path(sample) for sample in samples]
+    parents = {path.parent for path in paths}
+    is_of_class = {parent: len(parents) > 1 and parent != Path(folder) for parent in parents}
+    return [path.parent.name if is_of_class[path.parent] else path.stem for path in paths]
+
+
 def spread(videos: list[str]) -> list[str]:
     """Choose evenly among folders, which are classes, and of each its first video; of one folder, evenly its videos."""
     of_folders = {Path(video).parent: video for video in reversed(videos)}
@@ -111,7 +132,11 @@ def serve(page: gr.Blocks, args: argparse.Namespace) -> None:
         state_session_capacity=100,
         app_kwargs=dict(middleware=[Middleware(Gate, max_bytes=args.max_megabytes * 2**20)]),
         share=False,
-        theme=gr.themes.Default(font=FONTS, font_mono=['monospace']),
+        theme=gr.themes.Default(font=FONTS, font_mono=['monospace']).set(**READABLE),
         css=STYLE,
         head=f'<script>{SCRIPT}</script>',
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    print(f'The page is at {page.local_url} until Ctrl-C.', flush=True)
+    page.block_thread()

@@ -1,6 +1,7 @@
 """The page with configs of all kinds, in any state: each of its settings takes effect, or is not shown."""
 
 import argparse
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from runs import ROOT, TINY
 
+from mmtsf.commands import run
 from mmtsf.config import load_config
 
 pytest.importorskip('gradio')
 import mmtsf.demo.folder  # noqa: E402, F401  # before gradio
+from mmtsf.demo.inputs import check_input  # noqa: E402
 from mmtsf.demo.model import Demo  # noqa: E402
-from mmtsf.demo.page import samples_of  # noqa: E402
+from mmtsf.demo.page import build_page, names_of, samples_of  # noqa: E402
 from mmtsf.demo.views import Settings  # noqa: E402
 
 THEIRS = [
@@ -110,3 +113,28 @@ def test_samples_are_one_of_each_class_spread_over_all(tmp_path, tiny_checkpoint
     assert sorted(Path(sample).parent.name for sample in samples) == sorted(
         folder.name for folder in (motion / 'test').iterdir()
     )
+
+
+def test_what_has_no_choice_is_hidden_and_takes_its_one_value(tmp_path, tiny_checkpoint):
+    centre = [dict(step, type='CenterCrop') if step['type'] == 'ThreeCrop' else step for step in THEIRS]
+    demo = demo_of(left_by_a_run(tmp_path, **{'test_dataloader.dataset.pipeline': centre}), tiny_checkpoint)
+    blocks = {getattr(block, 'label', None): block for block in build_page(demo).blocks.values()}
+    assert (demo.ranges['crops'], blocks['Crops'].visible, blocks['Clips'].visible) == ((1, 1, 1), False, True)
+    assert check_input(blocks['Crops'], 1) == 1
+    with pytest.raises(Exception, match='Crops are 2, expected a whole number from 1 to 1'):
+        check_input(blocks['Crops'], 2)
+
+
+def test_samples_are_called_like_their_class_or_file():
+    assert names_of(['v/a/0.mp4', 'v/b/0.mp4', 'v/c.mp4'], 'v') == ['a', 'b', 'c']
+    assert names_of(['v/0.mp4', 'v/1.gif'], 'v') == ['0', '1']
+    assert names_of(['v/a/0.mp4', 'v/a/1.mp4'], 'v') == ['0', '1']
+
+
+def test_an_address_that_is_taken_is_one_line(tiny_checkpoint, refused):
+    with socket.create_server(('127.0.0.1', 0)) as taken, refused(r'in use; give another as --port \d+'):
+        run('demo', [str(ROOT / TINY), str(tiny_checkpoint), '--port', str(taken.getsockname()[1])])
+    with refused('cannot serve at 192.0.2.1, port 7860: .*; give another --host'):
+        run('demo', [str(ROOT / TINY), str(tiny_checkpoint), '--host', '192.0.2.1'])
+    with refused('--port: invalid int above 0 and up to 65535 value'):
+        run('demo', [str(ROOT / TINY), str(tiny_checkpoint), '--port', '70000'])
