@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PAGES = ('*.md', 'docs/**/*.md', 'benchmarks/*.md', 'projects/*/*.md')
@@ -32,8 +33,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return Files([*theme, *own])
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """A page whose blocks of code without a language are drawings, in which lines must not wrap."""
+    if page.file.src_uri.startswith(('docs/api/', 'CHANGELOG')):
+        page.meta['search'] = {'boost': 0.3}  # guides come first
     lines, is_open = [], False
     for line in markdown.split('\n'):
         if line.lstrip().startswith('```'):

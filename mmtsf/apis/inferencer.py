@@ -132,7 +132,7 @@ class TimeSformerInferencer(BaseInferencer):
         return results
 
     def visualize(self, inputs: list, preds: list, **_: Any) -> list:
-        """Nothing; see ``tools/analysis/visualize_attention.py``."""
+        """Nothing; ``mmtsf attention`` draws."""
         return []
 
     def postprocess(

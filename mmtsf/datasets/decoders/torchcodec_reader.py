@@ -31,7 +31,7 @@ class TorchCodecReader(VideoReader):
     :func:`.read_plain_index`), in pixels of 8 bits, where the container flags as key frames those at which decoding may
     start. It is told when each frame is shown, and each frame that it gives must be of that time. On a CPU frames of a
     file without damage are those of PyAV, bit for bit with the same FFmpeg; on a GPU colours differ a little. Damage
-    that headers of packets do not tell gives wrong frames without an error: ``check_videos.py --full`` finds it. A
+    that headers of packets do not tell gives wrong frames without an error: ``mmtsf check --full`` finds it. A
     frame that becomes larger in mid-stream is decoded before it is refused.
 
     Args:

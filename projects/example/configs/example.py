@@ -1,11 +1,11 @@
 # The tiny model with a data set, transform, hook, attention scheme and head from this project
-#   mmtsf train configs/example.py --cfg-options data.root=videos
+#   mmtsf train projects/example/configs/example.py --cfg-options data.root=videos_json
 _base_ = 'mmtsf::timesformer_tiny_motion.py'
 custom_imports = dict(imports=['mmtsf_example'])
 
 # other values of a base's keys: a dict is merged into the one of the base
 model = dict(backbone=dict(attention=dict(type='TubeAttention')))
-data = dict(root='videos', num_classes=4)
+data = dict(root='videos_json', num_classes=4)
 
 # a dict with _delete_ takes the place of the base's, whose keys the new type does not know
 model['cls_head'] = dict(
