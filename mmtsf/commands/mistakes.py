@@ -116,7 +116,7 @@ def _of_a_component(error: BaseException) -> str | None:
     if not names or not isinstance(error, (TypeError, ValueError, KeyError, AttributeError, AssertionError)):
         return None
     inside = frames[names[-1] + 1 :]
-    passed_on = all(frame.f_code.co_name == '__init__' for frame in inside)
+    passed_on = all(frame.f_code.co_name in ('__init__', 'refuse_unknown') for frame in inside)
     is_keyword = isinstance(error, TypeError) and 'argument' in str(error) and passed_on
     is_of_others = not any(_is_ours(frame.f_code.co_filename) for frame in (inside[-1:] if passed_on else inside))
     if not (is_keyword or (inside and is_of_others)):

@@ -33,6 +33,10 @@ def run(args: argparse.Namespace) -> None:
     """Test the model."""
     if args.check:
         return
-    from mmtsf.engine.runs import test
+    from mmengine.dist import is_main_process
 
-    test(args)
+    from mmtsf.engine.runs import say_next, test
+
+    config = test(args)
+    if is_main_process():
+        say_next('report', config, args.checkpoint)

@@ -22,6 +22,7 @@ from mmtsf.engine.runner.batch import set_batch
 from mmtsf.engine.runner.precision import WRAPPERS, set_precision
 from mmtsf.utils.control_groups import memory_limits
 from mmtsf.utils.cores import local_processes, num_cores
+from mmtsf.utils.text import counted
 
 from .profiling import Iterations, measure, peak_memory, without_traces
 from .summary import training_summary
@@ -169,10 +170,21 @@ def report(forecast: Forecast, workers: list[float]) -> Iterator[str]:
     for owner, peak in peak_memory().items():
         yield f'peak memory, {owner}: {peak:.0f} of {total_memory(owner):.0f} MB'
     if workers:
-        yield f'peak memory, largest of {len(workers)} data workers: {max(workers):.0f} MB'
+        of = f'largest of {len(workers)} data workers' if len(workers) > 1 else 'the data worker'
+        yield f'peak memory, {of}: {max(workers):.0f} MB'
     yield f'clips a second: {forecast.clips_a_second:.1f}'
     yield f'of the time waiting for data: {forecast.waiting_share:.0%}'
-    yield f'time to the end: {forecast.time_left} for {forecast.iterations} iterations, without validation'
+    yield f'time to the end: {forecast.time_left} for {counted(forecast.iterations, "iteration")}, without validation'
+
+
+def briefly(forecast: Forecast, workers: list[float]) -> Iterator[str]:
+    """The figures as parts of one line."""
+    peaks = [f'{owner} {peak:.0f} MB' for owner, peak in peak_memory().items()]
+    peaks += [f'data worker {max(workers):.0f} MB'] if workers else []
+    yield f'{forecast.clips_a_second:.1f} clips/s'
+    yield f'{forecast.waiting_share:.0%} waiting for data'
+    yield f'peak memory {", ".join(peaks)}'
+    yield f'left {forecast.time_left} without validation'
 
 
 def total_memory(owner: str) -> float:

@@ -3,12 +3,16 @@
 import argparse
 import copy
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mmtsf.utils.screen import log_warnings
+from mmtsf.commands.mistakes import mistake
+from mmtsf.utils.screen import ON_SCREEN, log_warnings, say
+from mmtsf.visualization import draw_curves
 
 from .dry_run import dry_run
 from .launch import prepare, rank_of
@@ -17,6 +21,7 @@ from .runner.checkpoint_files import CheckpointFiles
 from .runner.job import may_be_restarted
 from .runner.precision import choose
 from .runner.work_dir import claim, refuse_used
+from .summary import by_epoch
 
 
 def train(args: argparse.Namespace) -> None:
@@ -28,13 +33,61 @@ def train(args: argparse.Namespace) -> None:
         if is_main_process():
             print(*lines, sep='\n')
         return
-    if rank_of(args.launcher) == 0:  # before anything is written there
-        claim(Path(config.work_dir))
+    is_first, work_dir = rank_of(args.launcher) == 0, Path(config.work_dir)
+    before = set(work_dir.iterdir()) if work_dir.is_dir() else None
+    if is_first:  # before anything is written there
+        claim(work_dir)
         if not (config.get('resume') or may_be_restarted()):
-            refuse_used(CheckpointFiles(Path(config.work_dir)))
-    runner = Runner.from_cfg(config)
-    log_warnings(runner.logger)
-    runner.train()
+            refuse_used(CheckpointFiles(work_dir))
+    runner = None
+    try:
+        runner = Runner.from_cfg(config)
+        log_warnings(runner.logger)
+        runner.train()
+    except Exception as error:
+        if is_first and not (runner and runner.has_trained) and mistake(error):
+            remove_new(work_dir, before)
+        raise
+    if is_main_process():
+        draw_run(runner)
+        best = runner.message_hub.runtime_info.get('best_ckpt')
+        last = work_dir / 'last_checkpoint'
+        newest = last.read_text().strip() if last.is_file() else None
+        if checkpoint := best if best and Path(best).exists() else newest:
+            say_next('test', config, checkpoint)
+
+
+def remove_new(work_dir: Path, before: set[Path] | None) -> None:
+    """Remove what a refused training has left in its work dir, which held what was ``before``; None: there was none."""
+    for path in set(work_dir.iterdir()) - (before or set()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if before is None:
+        work_dir.rmdir()
+
+
+def draw_run(runner: Runner) -> None:
+    """Draw the curves of a training over epochs to ``curves.png`` in its work dir; that cannot end a run."""
+    if not by_epoch(runner):
+        return
+    classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
+    out = Path(runner.work_dir, 'curves.png')
+    try:
+        draw_curves({out.parent.resolve().name: out.parent}, 1 / len(classes) if classes else None, out)
+        runner.logger.info(f'curves: {out}', extra=ON_SCREEN)
+    except OSError as error:
+        runner.logger.warning(f'the curves cannot be drawn: {error}')
+
+
+def say_next(step: str, config: Config, checkpoint: str) -> None:
+    """Say which commands come after a training or a test, with the paths that they have here."""
+    work_dir, read = config.work_dir, Path(config.work_dir, Path(config.filename or 'config.py').name)
+    model = shlex.join([str(read), checkpoint])
+    folder = shlex.quote(work_dir)
+    if step == 'test':
+        say(f'next: mmtsf test {model} --work-dir {folder}')
+    elif Path(work_dir, 'predictions.csv').exists():
+        say(f'next: mmtsf report {folder} {shlex.quote(str(Path(work_dir, "report.html")))}')
+    say(f'      mmtsf predict VIDEO {model}')
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:
@@ -53,8 +106,8 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
         config.auto_scale_lr.enable = True
 
 
-def test(args: argparse.Namespace) -> None:
-    """Test a model, and write its metrics to ``metrics.json`` in the work dir."""
+def test(args: argparse.Namespace) -> Config:
+    """Test a model, and write its metrics to ``metrics.json`` in the work dir; return the config."""
     config = prepare(args)
     given = copy.deepcopy(config)
     config.load_from = args.checkpoint
@@ -75,3 +128,4 @@ def test(args: argparse.Namespace) -> None:
     results = runner.test()
     if is_main_process():
         Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=lambda value: value.tolist()))
+    return config

@@ -11,10 +11,12 @@ from mmengine.runner import Runner
 from mmtsf import compat
 from mmtsf.engine.runner.bare_model import bare_model
 from mmtsf.models import TimeSformer
-from mmtsf.utils.text import shorten, without_secrets
+from mmtsf.utils.text import counted, shorten, without_secrets
 
 #: Videos of a list that are looked for on the disk, at most
 LOOKED_FOR = 2000
+#: Updates below which a training is warned of
+FEW_UPDATES = 100
 
 
 def training_summary(runner: Runner) -> Iterator[str]:
@@ -25,6 +27,7 @@ def training_summary(runner: Runner) -> Iterator[str]:
     yield f'model: {model_words(runner)}, {start_words(runner)}'
     yield from filter(None, getattr(runner, 'chosen', ()))
     yield f'schedule: {schedule_words(runner)}'
+    yield from few_updates(runner)
 
 
 def test_summary(runner: Runner) -> Iterator[str]:
@@ -37,9 +40,9 @@ def data_words(dataset: Any, named: bool = True) -> str:
     """Number of videos and classes, and of the videos that are there and that are known to be broken."""
     number = len(dataset)
     classes = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
-    words = f'{number} videos'
+    words = counted(number, 'video')
     if classes and named:
-        words += f' of {len(classes)} classes ({shorten(map(str, classes))})'
+        words += f' of {counted(len(classes), "class")} ({shorten(map(str, classes))})'
     if not hasattr(dataset, 'video_dir'):  # another project's
         return words
     places = range(0, number, -(-number // LOOKED_FOR))
@@ -91,16 +94,28 @@ def schedule_words(runner: Runner) -> str:
     """Epochs, or iterations, and the learning rate."""
     length = len(runner.train_dataloader)
     if by_epoch(runner):
-        begun = f', of which {runner.epoch} are done' if runner.epoch else ''
+        begun = f', {runner.epoch} done' if runner.epoch else ''
         epochs = runner.cfg.get('train_cfg', {}).get('max_epochs') or runner.max_epochs
-        words = f'{epochs} epochs{begun} of {length} iterations'
+        words = f'{counted(epochs, "epoch")} of {counted(length, "iteration")}{begun}'
     else:
-        words = f'{runner.max_iters} iterations'
+        words = counted(runner.max_iters, 'iteration')
     optimizer = getattr(runner.optim_wrapper, 'optimizer', None)  # there may be several
     if optimizer is not None:
         highest = max(group.get('initial_lr', group['lr']) for group in optimizer.param_groups)
         words += f', {type(optimizer).__name__} with a learning rate up to {_peak(runner, highest):.3g}'
     return words
+
+
+def few_updates(runner: Runner) -> Iterator[str]:
+    """Warn of a training that ends before it can have learned much."""
+    epochs = runner.cfg.get('train_cfg', {}).get('max_epochs') or runner.max_epochs
+    iterations = epochs * len(runner.train_dataloader) if by_epoch(runner) else runner.max_iters
+    updates = -(-iterations // (runner.cfg.get('optim_wrapper', {}).get('accumulative_counts') or 1))
+    if updates < FEW_UPDATES:
+        yield (
+            f'warning: {counted(updates, "update")} of the weights in all: expect little; a smaller '
+            'global_batch_size, more max_epochs, more videos, or trained weights to start from (start=...) help'
+        )
 
 
 def by_epoch(runner: Runner) -> bool:

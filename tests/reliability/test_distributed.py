@@ -116,7 +116,7 @@ def test_two_machines_end_like_one_with_two_processes(motion, tmp_path):
 def test_other_iterations_than_those_of_the_checkpoint_cannot_be_resumed(motion, checkpoint, tmp_path):
     smaller = options(motion, **{'train_dataloader.batch_size': 4})
     log = train(1, tmp_path, '--resume', checkpoint, *smaller, fails=True)
-    assert 'an iteration was 1 processes x 8 clips when the checkpoint was written, and is 1 x 4 now; give ' in log
+    assert 'an iteration was 1 process x 8 clips when the checkpoint was written, and is 1 x 4 now; give ' in log
     assert '--cfg-options train_dataloader.batch_size=8' in log
 
 

@@ -1,8 +1,10 @@
 """What a user sees of a mistake is one line, of a fault its traceback, and of several processes one of them."""
 
 import errno
+import re
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,23 +127,32 @@ def test_the_screen_of_a_training_is_short_and_the_log_is_complete(motion, tmp_p
     out = run_tool('tools/train.py', TINY, '--work-dir', tmp_path, *options(motion))
     lines = out.splitlines()
     begin = [line.partition(':')[0] for line in lines if not line.startswith('epoch')]
-    assert begin[:7] == [
+    assert begin[:8] == [
         'data to train on',
         'data to validate with',
         'model',
-        'global batch 8 = 1 processes x 8 clips x 1 accumulated steps',
+        'global batch 8 = 1 process x 8 clips x 1 accumulated step',
         'precision',
         'schedule',
+        'warning',
         'log',
     ]
     assert lines[0].startswith('data to train on: 32 videos of 4 classes (left, ')
     assert f'32 found in {motion}' in lines[0]
     assert 'from random weights' in out
-    assert 'time to the end: ' in out
+    assert 'warning: 8 updates of the weights in all: expect little' in out
+    assert re.search(r'after 4 iterations: .* clips/s; .* waiting for data; peak memory .*; left 0:00:\d\d', out)
     assert 'broken: 0 of 32 videos so far' in out
-    assert [line[:9] for line in lines[-2:]] == ['epoch 1/2', 'epoch 2/2']
-    assert all('acc/top1' in line for line in lines[-2:])
-    assert len(lines) < 12
+    epochs = [line for line in lines if line.startswith('epoch')]
+    assert [line[:9] for line in epochs] == ['epoch 1/2', 'epoch 2/2']
+    assert all('acc/top1' in line for line in epochs)
+    assert lines[-3:-2] == [f'curves: {tmp_path}/curves.png']
+    assert (tmp_path / 'curves.png').stat().st_size > 1000
+    config, checkpoint = re.fullmatch(r'next: mmtsf test (\S+) (\S+) --work-dir \S+', lines[-2]).groups()
+    assert Path(config).is_file()
+    assert Path(checkpoint).is_file()
+    assert lines[-1] == f'      mmtsf predict VIDEO {config} {checkpoint}'
+    assert len(lines) < 15
     log = log_of(tmp_path)
     for words in (
         'System environment',

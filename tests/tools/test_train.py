@@ -51,7 +51,7 @@ def test_two_processes_reach_what_one_reaches_at_the_same_global_batch(motion, t
     one, two = tmp_path / 'one', tmp_path / 'two'
     run_tool('tools/train.py', TINY, '--work-dir', one, *options(motion, **still))
     log = run_tool('tools/dist_train.sh', TINY, 2, '--work-dir', two, *options(motion, **still), anew=True)
-    assert 'global batch 8 = 2 processes x 4 clips x 1 accumulated steps' in log
+    assert 'global batch 8 = 2 processes x 4 clips x 1 accumulated step' in log
     expected, got, start = (weights(p) for p in (one / 'epoch_2.pth', two / 'epoch_2.pth', one / 'epoch_1.pth'))
     moved = max((expected[key] - start[key]).abs().max() for key in expected)
     apart = max((expected[key] - got[key]).abs().max() for key in expected)
@@ -71,7 +71,7 @@ def test_accumulated_steps_equal_the_whole_batch(motion, tmp_path):
     for clips in (8, 2):
         changes = {**still, 'train_dataloader.batch_size': clips}
         log = run_tool('tools/train.py', config, '--work-dir', tmp_path / str(clips), *options(motion, **changes))
-        assert f'global batch 8 = 1 processes x {clips} clips x {8 // clips} accumulated steps' in log
+        assert f'global batch 8 = 1 process x {clips} clips x {8 // clips} accumulated step' in log
     whole, parts = (weights(tmp_path / f'{clips}/epoch_1.pth') for clips in (8, 2))
     assert max((whole[key] - parts[key]).abs().max() for key in whole) < 1e-5
     assert whole['cls_head.fc_cls.bias'].abs().max() > 1e-3  # it began at zero
@@ -136,11 +136,11 @@ def test_what_is_missing_is_named(words, error, motion, tmp_path):
 def test_a_dry_run_tells_what_a_training_takes_and_leaves_nothing(motion, tmp_path):
     words = options(motion, **{'global_batch_size': 16, 'train_dataloader.batch_size': 4, 'max_epochs': 50})
     log = run_tool('tools/train.py', TINY, '--dry-run', '--work-dir', tmp_path / 'run', *words)
-    assert 'global batch 16 = 1 processes x 4 clips x 4 accumulated steps' in log
+    assert 'global batch 16 = 1 process x 4 clips x 4 accumulated steps' in log
     megabytes = re.search(r'peak memory, main process: (\d+) of (\d+) MB', log)
     assert megabytes
     assert 100 < int(megabytes[1]) < int(megabytes[2])
-    assert re.search(r'peak memory, largest of 1 data workers: \d+ MB', log)
+    assert re.search(r'peak memory, the data worker: \d+ MB', log)
     assert float(re.search(r'clips a second: ([\d.]+)', log)[1]) > 0
     assert re.search(r'of the time waiting for data: \d+%', log)
     assert re.search(r'time to the end: \d:\d\d:\d\d for 400 iterations, without validation', log)

@@ -11,11 +11,12 @@ from mmengine import hooks
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 
-from mmtsf.engine.dry_run import COUNTED, WARM_UP, Forecast, report
+from mmtsf.engine.dry_run import COUNTED, WARM_UP, Forecast, briefly
 from mmtsf.engine.profiling import worker_memory
 from mmtsf.engine.summary import by_epoch, rounded, test_summary, training_summary
 from mmtsf.registry import HOOKS
 from mmtsf.utils.screen import ON_SCREEN
+from mmtsf.visualization.figures import EPOCH_LOSS
 
 from .broken_videos import BrokenVideosHook
 
@@ -79,11 +80,16 @@ class LoggerHook(hooks.LoggerHook):
         waiting = min(runner.message_hub.get_scalar('train/data_time').mean(COUNTED), seconds)
         clips = len(batch['inputs']) if isinstance(batch, dict) else 0
         forecast = Forecast(seconds - waiting, seconds, clips * get_world_size(), left)
-        lines = [*report(forecast, list(worker_memory())), *_broken(runner)]
-        self._say(runner, f'after {self.seen} iterations: {"; ".join(lines)}')
+        words = [*briefly(forecast, list(worker_memory())), *_broken(runner)]
+        self._say(runner, f'after {self.seen} iterations: {"; ".join(words)}')
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Note how it went."""
+        """Note how it went, and log the mean loss of the epoch for its curve."""
+        history = runner.message_hub.log_scalars.get('train/loss')
+        if by_epoch(runner) and history is not None:
+            with _named_in_the_log(runner):
+                mean = float(history.mean(len(runner.train_dataloader)))
+                runner.visualizer.add_scalars({EPOCH_LOSS: mean}, step=runner.epoch + 1)
         self.line = _progress(runner, ends=True)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:

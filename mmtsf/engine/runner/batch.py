@@ -5,6 +5,8 @@ import os
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from mmtsf.utils.text import counted
+
 #: Environment variables in which a launcher says how many processes it starts
 SIZES = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
 
@@ -47,8 +49,9 @@ def set_batch(config: Config) -> str | None:
         )
     loader.batch_size, config.optim_wrapper.accumulative_counts = batch, accumulated
     clips = max((step.get('num_clips', 1) for step in _pipeline(loader.get('dataset', {}))), default=1)
-    taken = f'{batch} clips' if clips == 1 else f'{batch} videos ({batch * clips} clips)'
-    return f'global batch {total} = {processes} processes x {taken} x {accumulated} accumulated steps'
+    taken = counted(batch, 'clip') if clips == 1 else f'{counted(batch, "video")} ({batch * clips} clips)'
+    steps = counted(accumulated, 'accumulated step')
+    return f'global batch {total} = {counted(processes, "process")} x {taken} x {steps}'
 
 
 def _pipeline(dataset: dict) -> list[dict]:

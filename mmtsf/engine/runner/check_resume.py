@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
-from mmtsf.utils.text import shorten
+from mmtsf.utils.text import counted, shorten
 from mmtsf.weights import Weights, classes_of, not_finite
 
 from .bare_model import bare_model
@@ -132,8 +132,8 @@ def _check_batch(runner: Runner, run: RunRecord) -> None:
     if total != now * now_videos:
         batch_size = f'--cfg-options train_dataloader.batch_size={total // now}'
         raise ValueError(
-            f'cannot resume: an iteration was {was} processes x {videos} clips when the checkpoint was written, '
-            f'and is {now} x {now_videos} now; give '
+            f'cannot resume: an iteration was {counted(was, "process")} x {counted(videos, "clip")} when the '
+            f'checkpoint was written, and is {now} x {now_videos} now; give '
             + (f'a number of processes that divides {total}' if total % now else batch_size)
         )
 
@@ -191,9 +191,9 @@ def _check_progress(runner: Runner, meta: dict, run: RunRecord) -> None:
         return
     if run.epoch_length not in (None, length) or not epoch * length <= iteration <= (epoch + 1) * length:
         raise ValueError(
-            f'cannot resume: an epoch has {length} iterations, and iteration {iteration} was in epoch {epoch + 1} of '
-            f'{run.epoch_length or "others"} when the checkpoint was written; give the training set and drop_last it '
-            'was trained with, or for another set --new-data'
+            f'cannot resume: an epoch has {counted(length, "iteration")}, and iteration {iteration} was in epoch '
+            f'{epoch + 1} of {run.epoch_length or "others"} when the checkpoint was written; give the training set '
+            'and drop_last it was trained with, or for another set --new-data'
         )
     if iteration > runner.max_epochs * length:
         raise ValueError(

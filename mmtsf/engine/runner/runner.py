@@ -64,6 +64,8 @@ class Runner(mmengine.runner.Runner):
     resumed_run: RunRecord | None = None
     #: Whether the training has begun: what is in the work dir is its own
     has_begun = False
+    #: Whether its first epoch has begun: until then a mistake in the config leaves nothing worth keeping
+    has_trained = False
     cfg: Any
     #: Why the config cannot be trained: its global batch, or its precision; None if it can
     refused: ValueError | None = None
@@ -119,6 +121,11 @@ class Runner(mmengine.runner.Runner):
             return super().train()
         finally:
             self.finish_writing()  # also after an error
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """MMEngine's; notes that the first epoch begins."""
+        self.has_trained |= fn_name == 'before_train_epoch'
+        super().call_hook(fn_name, **kwargs)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """MMEngine's, which writes everything to the log file; the screen gets warnings, and what is meant for it."""

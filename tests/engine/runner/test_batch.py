@@ -41,7 +41,7 @@ def test_the_global_batch_is_reached_once(total, batch_size, number, clips, step
 
 def test_the_log_says_videos_where_each_gives_several_clips(processes):
     processes(1)
-    words = 'global batch 64 = 1 processes x 8 clips x 8 accumulated steps'
+    words = 'global batch 64 = 1 process x 8 clips x 8 accumulated steps'
     assert set_batch(config_of(64, 8)) == words
     config = config_of(64, 8)
     config.train_dataloader.dataset = dict(pipeline=[dict(type='OpenVideo'), dict(type='SampleClips', num_clips=2)])
