@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import shlex
 import shutil
 import statistics
@@ -186,7 +187,7 @@ def quickstart(args: argparse.Namespace, begun: float) -> None:
     schemes = ['divided'] if args.data else list(SCHEMES)
     for scheme in schemes:
         refuse_used(CheckpointFiles(args.out / scheme))
-    torch.set_num_threads(num_cores())
+    torch.set_num_threads(free_cores())
     args.out.mkdir(parents=True, exist_ok=True)
     data = args.data
     if data is None:
@@ -202,6 +203,12 @@ def quickstart(args: argparse.Namespace, begun: float) -> None:
         print(f'{scheme}:', flush=True)
         train_and_test(config, scheme, args, budget, budget.end_of_next(len(schemes) - number))
     print(report(config, data, schemes, args, plan, begun))
+
+
+def free_cores() -> int:
+    """Cores that other programs leave: threads that wait for each other on busy ones take many times as long."""
+    load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0
+    return max(min(num_cores(), (os.cpu_count() or 1) - round(load)), 1)
 
 
 def fewer_videos(args: argparse.Namespace) -> float:
