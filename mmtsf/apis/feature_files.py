@@ -24,6 +24,7 @@ from mmtsf.utils.arguments import parsed
 from mmtsf.utils.files import write_text, written_whole
 from mmtsf.utils.media import is_video
 from mmtsf.utils.results import say_stopped
+from mmtsf.utils.text import counted
 from mmtsf.weights.sources import local_path
 
 from .features import extract
@@ -51,11 +52,14 @@ class Videos(Dataset):
             return number, error.reason
 
 
-def write_features(args: argparse.Namespace) -> None:
+def write_features(args: argparse.Namespace) -> int:
     """Write the features of many videos to one file; go on where an earlier run was stopped.
 
     Args:
         args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.features`.
+
+    Returns:
+        int: In the first process 1 if a video cannot be read, else 0.
 
     Raises:
         OSError: If there are no videos.
@@ -86,8 +90,8 @@ def write_features(args: argparse.Namespace) -> None:
             say_stopped(len(list(parts.glob('*.npy'))), len(videos), 'videos', 'the same command goes on from here')
         raise
     barrier()
-    if rank == 0:
-        print(merge(parts, videos, args.out))
+    broken = merge(parts, videos, args.out) if rank == 0 else 0
+    return 1 if broken else 0
 
 
 def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[Path]:
@@ -175,8 +179,8 @@ def write_part(path: Path, features: np.ndarray) -> None:
         np.save(file, features)
 
 
-def merge(parts: Path, videos: list[Path], out: Path) -> str:
-    """Merge all features into one file, and remove the folder of partial results."""
+def merge(parts: Path, videos: list[Path], out: Path) -> int:
+    """Merge all features into one file, and remove the folder of partial results; return how many videos are broken."""
     read = [number for number in range(len(videos)) if np.load(part_of(parts, number), mmap_mode='r').size]
     if not read:
         shutil.rmtree(parts)
@@ -194,7 +198,8 @@ def merge(parts: Path, videos: list[Path], out: Path) -> str:
     if broken:
         write_names(out.with_suffix('.broken.txt'), broken)
     shutil.rmtree(parts)
-    return f'wrote features of {len(names)} videos to {out}; {len(broken)} could not be read'
+    print(f'wrote features of {counted(len(names), "video")} to {out}; {len(broken)} could not be read')
+    return len(broken)
 
 
 def write_names(file: Path, names: list[str]) -> None:

@@ -22,6 +22,7 @@ from mmtsf.utils.results import growing_json, growing_table, stoppable
 from mmtsf.utils.signals import uninterrupted
 from mmtsf.utils.sources import is_live
 from mmtsf.utils.tables import rounded
+from mmtsf.utils.text import counted
 from mmtsf.visualization import draw_timeline, with_words, write_video
 
 from .clip_packer import ClipPacker, covering
@@ -68,7 +69,7 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
         return 0
     kept = ' and '.join(str(file) for file in (args.json, args.csv, args.timeline) if file)
     found = over_time(videos, inferencer.model, args) if args.timeline else whole(videos, inferencer, args)
-    all_read = True
+    broken = 0
     with ExitStack() as stack:
         is_done = stack.enter_context(stoppable(len(videos), 'videos', f'they are in {kept}' if kept else 'see above'))
         add_json = stack.enter_context(growing_json(args.json)) if args.json else None
@@ -81,8 +82,10 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
                 if add_rows:
                     add_rows(rows_of(prediction))
                 is_done()
-            all_read &= 'error' not in prediction
-    return 0 if all_read else 1
+            broken += 'error' in prediction
+    if len(videos) > 1:
+        print(f'{counted(len(videos) - broken, "video")} classified; {broken} could not be read', file=sys.stderr)
+    return 1 if broken else 0
 
 
 def whole(videos: list[str], inferencer: TimeSformerInferencer, args: argparse.Namespace) -> Iterator[dict]:

@@ -5,7 +5,7 @@ python -m torch.distributed.run --nproc-per-node=2 tools/extract_features.py LIS
 
 LIST is an annotation list, a folder or a video. A .npy file holds the videos in their order, with their names in
 NAME.txt beside it; .safetensors and .parquet hold them by name. The same command goes on where it was interrupted;
-videos that cannot be read are left out and listed in NAME.broken.txt.
+videos that cannot be read are left out and listed in NAME.broken.txt, and make the exit code 1.
 """
 
 import argparse
@@ -65,8 +65,8 @@ def check(args: argparse.Namespace) -> None:
         config_path(args.config)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Write the features."""
+def run(args: argparse.Namespace) -> int:
+    """Write the features; return 1 if a video cannot be read."""
     with for_prediction():
         from mmtsf.apis.feature_files import write_features
-    write_features(args)
+    return write_features(args)

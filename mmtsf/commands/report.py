@@ -5,8 +5,8 @@ videos:
 mmtsf test CONFIG CHECKPOINT --work-dir WORK_DIR
 mmtsf report WORK_DIR report.html
 
-Training hours, of all processes together, are known where WORK_DIR is that of the training, too. TFLOPs are
-multiply-accumulates of all views of a video, as in the paper.
+Training hours, of all processes together, are known where WORK_DIR is that of the training, too; less than one is told in
+minutes. TFLOPs, of small models GFLOPs, are multiply-accumulates of all views of a video, as in the paper.
 
 The page opens without a network, from a disk or a server. Pictures are in it; videos play from where they lie, by paths
 relative to the page: to give the page to others, keep it beside the videos.
@@ -16,6 +16,7 @@ import argparse
 from pathlib import Path
 
 from mmtsf.utils.files import check_target
+from mmtsf.utils.text import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,5 @@ def run(args: argparse.Namespace) -> None:
     from mmtsf.evaluation.report import write_report
 
     report = write_report(args.work_dir, args.out, args.errors)
-    print(f'wrote {args.out}: {report.videos} videos, {report.errors} errors')
-    cells = (report.costs, ['---'] * len(report.costs), report.costs.values())
-    print('\n'.join(f'| {" | ".join(row)} |' for row in cells))
+    print(f'wrote {args.out}: {counted(report.videos, "video")}, {counted(report.errors, "error")}')
+    print('\n'.join(f'{name}: {value}' for name, value in report.costs.items()))

@@ -27,24 +27,28 @@ def costs_of(work_dir: Path, correct: int, videos: int) -> dict[str, str]:
         videos (int): Test videos.
     """
     hours = training_hours(work_dir)
-    found = {
-        'training hours': UNKNOWN if hours is None else f'{hours:.3g}',
-        'top-1': f'{correct / videos:.1%}',
-        'inference TFLOPs': UNKNOWN,
-        'parameters': UNKNOWN,
+    is_short = hours is not None and hours < 1
+    time = {
+        'training minutes' if is_short else 'training hours': _number(hours and (60 * hours if is_short else hours))
     }
+    found = time | {'top-1': f'{correct / videos:.1%}'}
+    unknown = {'inference TFLOPs': UNKNOWN, 'parameters': UNKNOWN}
     left = sorted(work_dir.glob('*/vis_data/config.py'))  # by the times of the runs, of which the test is the last
     config = load_config(str(left[-1])) if left else None
     if config is None or config.model.backbone.get('type') not in ('TimeSformer', 'mmtsf.TimeSformer'):
-        return found
+        return found | unknown
     init_default_scope('mmtsf')
     with torch.device('meta'):
         model = MODELS.build(config.model).eval()
     views = num_views(config)
     teramacs = count_macs(model, config).total() * (views or 1) / 1e12
-    found['inference TFLOPs'] = f'{teramacs:.3g}' if views else f'{teramacs:.3g} a view'
-    found['parameters'] = f'{count_parameters(model).total():,}'
-    return found
+    name, macs = ('TFLOPs', teramacs) if teramacs >= 0.01 else ('GFLOPs', 1000 * teramacs)
+    found[f'inference {name}'] = _number(macs) + ('' if views else ' a view')
+    return found | {'parameters': f'{count_parameters(model).total():,}'}
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f'{value:.3g}'
 
 
 def training_hours(work_dir: Path) -> float | None:

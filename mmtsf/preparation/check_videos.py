@@ -14,8 +14,10 @@ from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
+from mmtsf.utils.class_folders import empty_folders
 from mmtsf.utils.files import write_text
 from mmtsf.utils.results import growing_file, stoppable
+from mmtsf.utils.text import counted, shorten
 
 from .isolated_jobs import run_isolated
 from .video_paths import list_source
@@ -37,7 +39,12 @@ def write_checked(args: argparse.Namespace) -> int:
     reasons = check_all(names, root, args.out / 'bad.txt', args)
     bad = {name: reason for name, reason in reasons.items() if reason}
     write_list(args.out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad)
-    print(f'{len(names) - len(bad)} good videos, {len(bad)} bad; the lists lie in {args.out}')
+    print(f'{counted(len(names) - len(bad), "good video")}, {len(bad)} bad; the lists lie in {args.out}')
+    if is_folder and (empty := empty_folders(root)):
+        print(
+            f'warning: empty, which mmtsf train refuses: {shorten(map(str, empty))}; put videos in, or remove them',
+            file=sys.stderr,
+        )
     return 1 if bad else 0
 
 

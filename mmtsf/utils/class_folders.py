@@ -100,7 +100,7 @@ def find_classes(data_root: str | Path) -> list[str]:
             f'of the suffixes {SUFFIXES}, or a folder of frames'
         )
     lost = sorted({folder for folder in folders if folder.name not in names})
-    if empty := [folder for folder in lost if not any(_entries(folder))]:
+    if empty := empty_folders(root):
         raise ValueError(
             f'{empty[0]} is empty, and the labels depend on which classes there are; put videos in, or remove it'
         )
@@ -118,6 +118,16 @@ def find_classes(data_root: str | Path) -> list[str]:
             stacklevel=2,
         )
     return sorted(names)
+
+
+def empty_folders(root: Path) -> list[Path]:
+    """Return the class folders that hold nothing, which a training refuses; none where there are no class folders."""
+    try:
+        splits = find_splits(root)
+    except ValueError:  # a training says what is wrong
+        return []
+    folders = [folder for place in splits.values() or [root] for folder in _folders(place)]
+    return sorted(folder for folder in folders if not any(_entries(folder))) if has_classes(root) else []
 
 
 def _strays(folder: Path) -> list[Path]:

@@ -43,6 +43,15 @@ def test_a_list_is_parted_into_good_and_bad_videos(source, tmp_path):
     assert (tmp_path / 'out/bad.txt').read_text() == 'none.mp4\tthe file does not exist\n'
 
 
+def test_an_empty_class_folder_is_named(source, capsys):
+    for name in ('left', 'right'):
+        (source / name).mkdir()
+    write_greys(source / 'left/a.mp4', 10)
+    with pytest.raises(SystemExit):
+        run('check', [str(source), '--workers', '1'])
+    assert f'warning: empty, which mmtsf train refuses: {source}/right; put videos in' in capsys.readouterr().err
+
+
 def test_a_folder_is_searched_and_good_videos_make_the_exit_status_0(source, tmp_path):
     log = run_tool(TOOL, source, '--out', tmp_path / 'out', '--decoder', 'decord', fails=True)
     assert '2 good videos, 2 bad' in log
@@ -61,7 +70,7 @@ def test_only_a_full_check_finds_what_is_broken_between_the_frames_of_a_clip(tmp
     data = bytearray(path.read_bytes())
     data[packet.pos : packet.pos + packet.size] = b'\xff' * packet.size
     path.write_bytes(data)
-    assert '1 good videos, 0 bad' in run_tool(TOOL, tmp_path / 'source')
+    assert '1 good video, 0 bad' in run_tool(TOOL, tmp_path / 'source')
     assert '0 good videos, 1 bad' in run_tool(TOOL, tmp_path / 'source', '--full', fails=True)
 
 
