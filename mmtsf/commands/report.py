@@ -5,8 +5,8 @@ videos:
 mmtsf test CONFIG CHECKPOINT --work-dir WORK_DIR
 mmtsf report WORK_DIR report.html
 
-Training hours, of all processes together, are known where WORK_DIR is that of the training, too; less than one is told in
-minutes. TFLOPs, of small models GFLOPs, are multiply-accumulates of all views of a video, as in the paper.
+Training hours, of all processes together, are known where WORK_DIR is that of the training, too; less than one is told
+in minutes. TFLOPs, of small models GFLOPs, are multiply-accumulates of all views of a video, as in the paper.
 
 The page opens without a network, from a disk or a server. Pictures are in it; videos play from where they lie, by paths
 relative to the page: to give the page to others, keep it beside the videos.

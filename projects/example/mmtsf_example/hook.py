@@ -6,11 +6,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmtsf.registry import HOOKS
+from mmtsf.utils.screen import say
 
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Log how many training videos each class has, and warn of classes with few.
+    """Say how many training videos each class has, and warn of classes with few.
 
     Args:
         few (int): Below this number a class is named in a warning. Defaults to 10.
@@ -24,6 +25,6 @@ class ClassCountHook(Hook):
         names = dataset.metainfo['classes']
         counts = Counter(label for index in range(len(dataset)) for label in dataset.get_cat_ids(index))
         listed = {name: counts[label] for label, name in enumerate(names)}
-        runner.logger.info(f'training videos: {", ".join(f"{name} {count}" for name, count in listed.items())}')
+        say(f'training videos: {", ".join(f"{name} {count}" for name, count in listed.items())}')
         if small := [name for name, count in listed.items() if count < self.few]:
             runner.logger.warning(f'fewer than {self.few} training videos: {", ".join(small)}')
