@@ -5,6 +5,7 @@ import copy
 import json
 import shlex
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,6 +13,7 @@ from mmengine.dist import is_main_process
 
 from mmtsf.commands.mistakes import mistake
 from mmtsf.utils.screen import ON_SCREEN, log_warnings, say
+from mmtsf.utils.text import without_secrets
 from mmtsf.visualization import draw_curves
 
 from .dry_run import dry_run
@@ -49,7 +51,7 @@ def train(args: argparse.Namespace) -> None:
             remove_new(work_dir, before)
         raise
     if is_main_process():
-        draw_run(runner)
+        draw_run(runner, work_dir)
         best = runner.message_hub.runtime_info.get('best_ckpt')
         last = work_dir / 'last_checkpoint'
         newest = last.read_text().strip() if last.is_file() else None
@@ -62,32 +64,35 @@ def remove_new(work_dir: Path, before: set[Path] | None) -> None:
     for path in set(work_dir.iterdir()) - (before or set()):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if before is None:
-        work_dir.rmdir()
+        with suppress(OSError):  # another process of the run writes there, still
+            work_dir.rmdir()
 
 
-def draw_run(runner: Runner) -> None:
+def draw_run(runner: Runner, work_dir: Path) -> None:
     """Draw the curves of a training over epochs to ``curves.png`` in its work dir; that cannot end a run."""
     if not by_epoch(runner):
         return
     classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-    out = Path(runner.work_dir, 'curves.png')
+    out = work_dir / 'curves.png'
     try:
         draw_curves({out.parent.resolve().name: out.parent}, 1 / len(classes) if classes else None, out)
         runner.logger.info(f'curves: {out}', extra=ON_SCREEN)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a log that is half written, too
         runner.logger.warning(f'the curves cannot be drawn: {error}')
 
 
 def say_next(step: str, config: Config, checkpoint: str) -> None:
     """Say which commands come after a training or a test, with the paths that they have here."""
     work_dir, read = config.work_dir, Path(config.work_dir, Path(config.filename or 'config.py').name)
-    model = shlex.join([str(read), checkpoint])
+    beside = Path(work_dir, Path(checkpoint).name)
+    is_there = beside.exists() and beside.resolve() == Path(checkpoint).resolve()
+    model = shlex.join([str(read), str(beside) if is_there else without_secrets(checkpoint)])
     folder = shlex.quote(work_dir)
     if step == 'test':
         say(f'next: mmtsf test {model} --work-dir {folder}')
     elif Path(work_dir, 'predictions.csv').exists():
         say(f'next: mmtsf report {folder} {shlex.quote(str(Path(work_dir, "report.html")))}')
-    say(f'      mmtsf predict VIDEO {model}')
+    say(f'next: mmtsf predict VIDEO {model}')
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ def shorten(keys: Iterable[str], most: int = 5) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun, of which there may be several: 1 epoch, 2 processes."""
-    ending = '' if number == 1 else 'es' if noun.endswith(('s', 'ch')) else 's'
+    ending = '' if number == 1 else 'es' if noun.endswith('s') else 's'
     return f'{number} {noun}{ending}'
 
 

@@ -140,6 +140,7 @@ def test_the_screen_of_a_training_is_short_and_the_log_is_complete(motion, tmp_p
     assert lines[0].startswith('data to train on: 32 videos of 4 classes (left, ')
     assert f'32 found in {motion}' in lines[0]
     assert 'from random weights' in out
+    assert 'schedule: 2 epochs of 4 iterations, ' in out
     assert 'warning: 8 updates of the weights in all: expect little' in out
     assert re.search(r'after 4 iterations: .* clips/s; .* waiting for data; peak memory .*; left 0:00:\d\d', out)
     assert 'broken: 0 of 32 videos so far' in out
@@ -151,7 +152,7 @@ def test_the_screen_of_a_training_is_short_and_the_log_is_complete(motion, tmp_p
     config, checkpoint = re.fullmatch(r'next: mmtsf test (\S+) (\S+) --work-dir \S+', lines[-2]).groups()
     assert Path(config).is_file()
     assert Path(checkpoint).is_file()
-    assert lines[-1] == f'      mmtsf predict VIDEO {config} {checkpoint}'
+    assert lines[-1] == f'next: mmtsf predict VIDEO {config} {checkpoint}'
     assert len(lines) < 15
     log = log_of(tmp_path)
     for words in (
