@@ -5,6 +5,7 @@ name is gone, or no longer needed.
 """
 
 import functools
+import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -80,6 +81,21 @@ def without_mmcv_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
         yield
+
+
+@contextmanager
+def without_torchvision_warning() -> Iterator[None]:
+    """Export to ONNX inside: PyTorch logs that torchvision, of which nothing is exported here, is not installed.
+
+    It has no option for that. Seen in PyTorch 2.13.0.
+    """
+    logger = logging.getLogger('torch.onnx._internal.exporter._registration')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_config_file(path: str | Path, base_path: Callable[[str], Path | None]) -> Config:

@@ -10,6 +10,9 @@ from mmaction import registry as mmaction
 
 from .compat import without_mmcv_warning
 from .config.references import refuse_references
+from .utils.screen import quieten_commands
+
+quieten_commands()
 
 
 class Registry(mmengine.registry.Registry):

@@ -44,6 +44,16 @@ except RuntimeError as error:
 """
 
 
+def test_the_warning_of_a_missing_torchvision_is_left_out_in_an_export():
+    name = 'torch.onnx._internal.exporter._registration'
+    logger = importlib.import_module(name).logger
+    assert logger.name == name
+    assert 'torchvision is not installed' in inspect.getsource(importlib.import_module(name))
+    with compat.without_torchvision_warning():
+        assert not logger.isEnabledFor(30)
+    assert logger.isEnabledFor(30)
+
+
 def test_workers_of_a_data_loader_are_found_and_ended():
     compat.ignore_dead_children()
     iterator = iter(DataLoader(range(100), num_workers=2))

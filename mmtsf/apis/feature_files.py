@@ -71,7 +71,7 @@ def write_features(args: argparse.Namespace) -> int:
     config = load_config(args.config, parsed(args.cfg_options))
     init_processes(args.launcher)
     rank, world_size = get_dist_info()
-    model, pipeline = together(lambda: load(config, args.checkpoint))
+    model, pipeline = together(lambda: load(config, args.checkpoint, args.device))
     settings = f'{args.level}\n{identity(args.checkpoint)}\n{config.pretty_text}\n{videos}'
     together(lambda: open_parts(parts, settings) if rank == 0 else None)
     keep_freed_memory(model.data_preprocessor.device)
@@ -115,8 +115,8 @@ def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[P
     return videos
 
 
-def load(config: Config, checkpoint: str) -> tuple[BaseRecognizer, Compose]:
-    model = init_recognizer(config, checkpoint, fused=True)
+def load(config: Config, checkpoint: str, device: str | None = None) -> tuple[BaseRecognizer, Compose]:
+    model = init_recognizer(config, checkpoint, device, fused=True)
     return model, build_pipeline(model)
 
 

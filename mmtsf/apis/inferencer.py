@@ -113,7 +113,7 @@ class TimeSformerInferencer(BaseInferencer):
             sample = self.pipeline(to_sample(video))
         except BrokenVideoError as error:
             if not skip_broken:
-                raise
+                raise BrokenVideoError(name_of(video), error.reason) from error
             refusal = dict(filename=name_of(video), error=error.reason)
             return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=refusal))
         sample['data_samples'].set_metainfo(dict(filename=name_of(video)))  # not every pipeline packs it

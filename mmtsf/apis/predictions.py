@@ -1,7 +1,6 @@
 """Classify videos as ``mmtsf predict`` asks: on the screen, in files, over time, on a video's frames, live."""
 
 import argparse
-import glob
 import os
 import statistics
 import sys
@@ -41,8 +40,8 @@ def find_videos(source: str) -> list[str]:
     Raises:
         FileNotFoundError: If there is none.
     """
-    videos = videos_of(source) if os.path.lexists(source) else sorted(glob.glob(source, recursive=True))
-    if not videos:
+    videos = videos_of(source)
+    if videos == [source] and not os.path.lexists(source):
         raise FileNotFoundError(f'{source} is no file or folder, and as a pattern it matches none')
     return videos
 

@@ -82,6 +82,8 @@ def init_recognizer(
     """
     place = find_device(device)  # first, as what follows takes time
     config = resolved(config, options)
+    if not config.get('model'):
+        raise ValueError(f'the config {config.filename or ""} has no model; begin it with _base_ = a shipped config')
     init_default_scope(config.get('default_scope') or 'mmtsf')
     model = MODELS.build(config.model)
     state = {}

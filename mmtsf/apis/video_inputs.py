@@ -4,7 +4,7 @@ import os
 import reprlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from torch import Tensor
 from mmtsf.datasets.decoders import ArrayReader, VideoReader
 from mmtsf.datasets.transforms import open_as
 from mmtsf.preparation.video_paths import videos_of
+from mmtsf.utils.text import shorten
 
 EXPECTED = (
     'a path, bytes or a file of a video; frames (T, H, W, 3) or (T, 3, H, W), uint8 from 0 to 255 or floats from 0 to '
     '1; or a list of frames: PIL images, (H, W, 3) or (3, H, W)'
 )
+#: Keys of which a pipeline's first dict has one
+BEGINNINGS = {'filename', 'frame_dir', 'array', 'reader'}
 #: Types of a video file in memory
 BYTES = (bytes, bytearray, memoryview)
 
@@ -39,6 +42,9 @@ def to_sample(video: Any) -> dict:
         ValueError: If its values or its layout can be taken for two things.
     """
     if isinstance(video, dict):
+        if not BEGINNINGS & set(video):
+            known = ' or '.join(sorted(BEGINNINGS))
+            raise TypeError(f'a video is a dict of {shorten(video)}, expected one with {known}')
         return video
     sample: dict[str, Any] = dict(filename='frames', label=-1, start_index=0, modality='RGB', broken=[])
     if isinstance(video, (str, Path)):
@@ -129,7 +135,8 @@ def _frames(video: Any) -> np.ndarray:
     if isinstance(video, (list, tuple)):
         return _stacked(video)
     if not isinstance(video, (np.ndarray, Tensor)):
-        raise TypeError(f'a video is {type(video).__name__}, expected {EXPECTED}')
+        remedy = '; make a list of what it yields: list(...)' if isinstance(video, Iterator) else ''
+        raise TypeError(f'a video is {type(video).__name__}, expected {EXPECTED}{remedy}')
     array = _array(video)
     if array.ndim != 4 or not array.size:
         raise TypeError(f'a video is {_named(video)}, expected {EXPECTED}')

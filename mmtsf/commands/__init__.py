@@ -74,6 +74,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         prog (str, optional): What error messages begin with. Defaults to None: the name of the script.
     """
     command, parser = new_command(name, prog)
+    if not all(word.strip() for word in (sys.argv[1:] if argv is None else argv)):
+        parser.error('an argument is empty, expected a word; a variable of the shell may be unset')
     args = parser.parse_intermixed_args(argv)  # options may stand between arguments of which one is left out
     silence(is_first())
     try:

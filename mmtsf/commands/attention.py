@@ -17,7 +17,7 @@ OUT.gif or OUT.mp4 is the whole video, with the names of the clips that cover it
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model, parsed
+from mmtsf.utils.arguments import add_device, add_model, add_options, check_exists, check_model, parsed
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import check_video
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('FRAME', 'ROW', 'COLUMN'),
         help='patch whose attention it is (default: the classification token)',
     )
-    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the GPU if there is one)')
+    add_device(parser)
     add_options(parser)
 
 

@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> None:
     resolve(config, options)  # refuses options without effect
     for name, value, place, origin in origins(config, options):
         led = f'{place}, ' if place != name else ''
-        print(f'{name} = {value!r}  # {led}{origin}')
+        print(f'{name} = {value!r}  # {led}{origin or "option recipe"}')

@@ -17,6 +17,11 @@ ORIGINS = ('released', 'huggingface', 'mmaction2', 'timm', 'jax', 'mmpretrain', 
 FORMATS = ('mmtsf', 'released', 'huggingface')
 RESIZES = ('smooth', 'nearest', 'released')
 ADDED_STEPS = ('image', 'own')
+#: What is said of a folder for Hugging Face
+FRAMES = (
+    "frames: the pipeline of transformers takes a video's first ones, one after another; give it frame_sampling_rate="
+    "INTERVAL, the training's clip.frame_interval, for clips of the same length (docs/from_huggingface.md has the rest)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,3 +87,5 @@ def run(args: argparse.Namespace) -> None:
     print(words)
     for file in files:
         print(f'wrote {file}')
+    if args.to == 'huggingface':
+        print(FRAMES)

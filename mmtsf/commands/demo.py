@@ -8,11 +8,9 @@ Needs requirements/demo.txt. Nothing is fetched from elsewhere: the page works w
 import argparse
 import errno
 import socket
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
 
-from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model
+from mmtsf.utils.arguments import add_device, add_model, add_options, check_exists, check_model, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,21 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--keep-minutes', type=positive(float), default=60, help='time that uploads and results are kept (default: 60)'
     )
-    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the GPU if there is one)')
+    add_device(parser)
     add_options(parser)
-
-
-def positive(kind: Callable, most: float = 1e9) -> Callable:
-    """Parse a number above 0."""
-
-    def convert(word: str) -> Any:
-        value = kind(word)
-        if not 0 < value <= most:
-            raise ValueError(f'{word} is not above 0, or too large')
-        return value
-
-    convert.__name__ = f'{kind.__name__} above 0' + (f' and up to {most}' if most < 1e9 else '')
-    return convert
 
 
 def check(args: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from mmtsf.utils.arguments import add_model, add_options, check_model, parsed
 from mmtsf.utils.files import check_folder
 
+SUFFIXES = dict(onnx='.onnx', torch='.pt2')
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -35,6 +37,9 @@ def check(args: argparse.Namespace) -> None:
     """
     if args.int8 and args.format != 'onnx':
         raise ValueError('--int8 is for ONNX; leave --format torch out')
+    if args.out.suffix != (suffix := SUFFIXES[args.format]):
+        other = ', or --format torch for .pt2' if args.format == 'onnx' else ''
+        raise ValueError(f'OUT is {args.out}, expected a name that ends in {suffix}{other}')
     check_model(args)
     check_folder(args.out.parent, "OUT's folder")
 

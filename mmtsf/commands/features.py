@@ -13,7 +13,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_model, add_options, check_exists, check_model
+from mmtsf.utils.arguments import add_device, add_model, add_options, check_exists, check_model, check_not_empty
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import check_list, config_path
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     parser.add_argument('--workers', type=int, default=2, help='decoding processes of each process (default: 2)')
+    add_device(parser)
     add_options(parser)
     in_torchrun = 'pytorch' if 'LOCAL_WORLD_SIZE' in os.environ else 'none'
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default=in_torchrun, help=argparse.SUPPRESS)
@@ -52,6 +53,9 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f'--workers is {args.workers}, expected at least 0')
     check_list(str(args.list))
     check_exists(args.list, 'an annotation list, a folder of videos or a video')
+    check_not_empty(args.list)
+    if args.device and args.launcher != 'none':
+        raise ValueError(f'--device is {args.device}, but each of several processes has its own; leave it out')
     if args.root and not args.root.is_dir():
         raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
     read = [args.list, *(Path(named) for named in (args.config, args.checkpoint) if named)]

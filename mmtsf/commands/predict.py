@@ -16,7 +16,7 @@ import glob
 import os
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_model, add_options, check_model
+from mmtsf.utils.arguments import add_device, add_model, add_options, check_model, check_not_empty, positive
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import check_video, is_live
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('input', help='file, folder, pattern, number of a camera, or address of a stream')
     add_model(parser)
-    parser.add_argument('--topk', type=int, default=5, help='classes named (default: 5)')
+    parser.add_argument('--topk', type=positive(int), default=5, help='classes named (default: 5)')
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help='write the predictions to this file; one a line for .jsonl'
     )
@@ -37,12 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--timeline', type=Path, metavar='DIR', help='scores over time: VIDEO.csv and VIDEO.png')
     parser.add_argument('--save-video', type=Path, metavar='OUT.mp4', help='the video, with names on its frames')
     parser.add_argument('--live', action='store_true', help='play a file at its own rate, like a camera')
-    parser.add_argument('--seconds', type=float, default=float('inf'), help='end of a live source (default: its own)')
-    parser.add_argument('--frame-interval', type=int, help="distance of frames over time (default: the config's)")
-    parser.add_argument(
-        '--batch-size', type=int, default=1, help='videos, or clips of a timeline, at once (default: 1)'
-    )
-    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the GPU if there is one)')
+    end = 'end of a live source (default: its own)'
+    parser.add_argument('--seconds', type=positive(float), default=float('inf'), help=end)
+    distance = "distance of frames over time (default: the config's)"
+    parser.add_argument('--frame-interval', type=positive(int), help=distance)
+    at_once = 'videos, or clips of a timeline, at once (default: 1)'
+    parser.add_argument('--batch-size', type=positive(int), default=1, help=at_once)
+    add_device(parser)
     add_options(parser)
 
 
@@ -53,12 +54,11 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
-    if args.batch_size < 1 or args.topk < 1:
-        raise ValueError(f'--batch-size is {args.batch_size} and --topk {args.topk}, expected at least 1')
     args.live = args.live or is_camera_or_stream(args.input)
     if not args.live and not any(glob.iglob(args.input, recursive=True)) and not os.path.lexists(args.input):
         raise FileNotFoundError(f'{args.input} is no file or folder, and as a pattern it matches none')
     check_video(args.input)
+    check_not_empty(args.input)
     if args.live and (args.json or args.csv or args.timeline):
         raise ValueError(f'--json, --csv and --timeline are for files, but the input {args.input} is live')
     if args.save_video and args.save_video.suffix.lower() not in FORMATS:

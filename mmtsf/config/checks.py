@@ -48,6 +48,27 @@ OLD_KEYS = {
 }
 
 
+#: Values of our configs that count something
+COUNTS = (
+    'batch_size',
+    'clip.frame_interval',
+    'clip.num_frames',
+    'clip.size',
+    'data.num_classes',
+    'global_batch_size',
+    'max_epochs',
+    'model.backbone.img_size',
+    'model.backbone.num_frames',
+    'model.backbone.patch_size',
+    'train_dataloader.batch_size',
+    'val_dataloader.batch_size',
+    'test_dataloader.batch_size',
+    'views.num_clips',
+)
+#: Those that may be two, height and width
+PAIRS = ('clip.size', 'model.backbone.img_size')
+
+
 @dataclass(frozen=True)
 class Names:
     """What the values of a config refer to.
@@ -87,6 +108,7 @@ def check(names: Names, options: Iterable[str]) -> None:
             'environment variable MMTSF_RECIPE to its file'
         )
     _check_keys(names)
+    _check_counts(names.values)
     _check_options(names, options)
     _check_tables(names)
     _check_second_places(names)
@@ -119,6 +141,16 @@ def refuse_options_through_references(values: dict, options: Iterable[str]) -> N
                 raise ValueError(
                     f'the option {name!r} leads through {place}={value!r}, a reference; change what it refers to'
                 )
+
+
+def _check_counts(values: dict) -> None:
+    """Refuse counts that are no whole numbers from 1 on."""
+    for name in COUNTS:
+        value = _at(values, name)
+        parts = value if isinstance(value, (list, tuple)) and name in PAIRS and len(value) == 2 else [value]
+        is_known = value not in (..., None) and not any(REFERENCE.search(str(part)) for part in parts)
+        if is_known and not all(type(part) is int and part > 0 for part in parts):
+            raise ValueError(f'{name} is {value!r}, expected a whole number from 1 on')
 
 
 def _has(values: Any, name: str) -> bool:

@@ -34,12 +34,14 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config or recipe.
-        ValueError: If the config has no place for a recipe, or an option leads through a reference.
+        ValueError: If the config is empty, or has no place for a recipe, or an option leads through a reference.
     """
     file, changes = config_path(path), dict(options or {})
     chosen = os.environ.get(SLOT)
     with recipe_is(recipe_path(chosen).resolve() if chosen else None):
         config = from_file(file)
+    if not config.to_dict():
+        raise ValueError(f'the config {path} is empty: it has no model; begin with _base_ = a shipped config')
     recipe = changes.pop('recipe', config.get('recipe'))
     if recipe is not None:
         with recipe_is(recipe_path(recipe).resolve()):

@@ -13,6 +13,7 @@ import torch
 from mmaction.models import BaseRecognizer
 from torch import Tensor, nn
 
+from mmtsf.compat import without_torchvision_warning
 from mmtsf.registry import DATASETS
 
 from .fuse import fuse_backbone
@@ -135,7 +136,7 @@ def export_onnx(model: ClipClassifier, clips: Tensor, path: Path, dynamic: bool 
         path (Path): File to write; weights beyond ONNX's 2 GB lie beside it.
         dynamic (bool): Whether frames, height and width are open, too. Defaults to False.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_torchvision_warning():
         warnings.simplefilter('ignore')
         program = torch.onnx.export(
             model,

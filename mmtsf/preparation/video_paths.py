@@ -50,11 +50,19 @@ def videos_of(path: str) -> list[str]:
 
     Raises:
         FileNotFoundError: If a pattern matches none.
+        ValueError: If it matches images, or is empty.
     """
+    if not path.strip():
+        raise ValueError(f'a video is {path!r}, expected a path')
     if any(sign in path for sign in '*?[') and not os.path.lexists(path):
         found = sorted(glob.glob(path, recursive=True))
         if not found:
             raise FileNotFoundError(f'{path} is no file or folder, and as a pattern it matches none')
+        if len(found) > 1 and all(is_frame(name) for name in found):
+            raise ValueError(
+                f'{path} matches {len(found)} images, each of which would be a video; give the folder of frames '
+                f'({Path(found[0]).parent}) or a list of PIL images'
+            )
         return found
     below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
     return below or [path]
@@ -69,13 +77,17 @@ def list_source(source: Path, root: Path | None = None, allow_outside: bool = Fa
         allow_outside (bool): Whether paths of a list may lead out of it. Defaults to False.
 
     Raises:
-        ValueError: If it is a list that cannot be read, or names something else than video files.
+        ValueError: If it is a folder without videos, or a list that cannot be read or names something else than video
+            files.
 
     Returns:
         tuple[Path, AnnotationList]: Folder of the videos, and the videos.
     """
     if source.is_dir():
-        return source, AnnotationList([], [Row(str(source), name, []) for name in list_folder(source)])
+        names = list_folder(source)
+        if not names:
+            raise ValueError(f'{source} holds no videos; give a folder or a list of files {SUFFIXES}')
+        return source, AnnotationList([], [Row(str(source), name, []) for name in names])
     folder = root or source.parent
     videos = read_list(source, folder, allow_outside)
     for row in videos.rows:

@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .cores import num_cores
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
@@ -16,9 +17,17 @@ from .sources import check_list, config_beside, config_path, find_checkpoint
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
 
 
+class Parser(argparse.ArgumentParser):
+    """Tell a mistake in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and a line."""
+        self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
+
+
 def new_parser(text: str | None) -> argparse.ArgumentParser:
     """Make a parser that prints the tool's docstring unchanged."""
-    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 @contextmanager
@@ -27,7 +36,20 @@ def mistakes_of(parser: argparse.ArgumentParser) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.exit(2, f'{parser.prog}: error: {error}\n')
+
+
+def positive(kind: Callable, most: float = 1e9) -> Callable:
+    """Parse a number above 0; infinity and what is no number are refused."""
+
+    def convert(word: str) -> Any:
+        value = kind(word)
+        if not 0 < value <= most:
+            raise ValueError(f'{word} is not above 0, or too large')
+        return value
+
+    convert.__name__ = f'{kind.__name__} above 0' + (f' and up to {most}' if most < 1e9 else '')
+    return convert
 
 
 def add_config(parser: argparse.ArgumentParser, nargs: str | None = None, more: str = '') -> None:
@@ -40,6 +62,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments ``config``, which may be left out, and ``checkpoint``; :func:`check_model` checks them."""
     add_config(parser, '?', '; may be left out for a checkpoint in work_dirs/RUN')
     parser.add_argument('checkpoint', help='checkpoint of any known origin: a file, a URL or a published name')
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--device``; what names no kind of device is refused without PyTorch."""
+
+    def device(word: str) -> str:
+        if not re.fullmatch(r'(?!gpu)[a-z]\w*(:\d+)?', word):
+            raise argparse.ArgumentTypeError(f'{word!r} is no device; expected cpu, cuda or cuda:NUMBER')
+        return word
+
+    words = 'e.g. cpu or cuda:1 (default: the GPU if there is one)'
+    parser.add_argument('--device', type=device, help=words)
 
 
 def add_options(parser: argparse.ArgumentParser, name: str = '--cfg-options', words: str | None = None) -> None:
@@ -84,8 +118,10 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--decoder', choices=decoders, default='pyav')
     add_limits(parser)
     parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')
-    parser.add_argument('--time-limit', type=float, help='seconds for a video (default: 60, or 600 with --full)')
-    parser.add_argument('--workers', type=int, default=num_cores(), help='videos at a time (default: one a CPU)')
+    seconds = 'seconds for a video (default: 60, or 600 with --full)'
+    parser.add_argument('--time-limit', type=positive(float), help=seconds)
+    words = 'videos at a time (default: one a CPU)'
+    parser.add_argument('--workers', type=positive(int), default=num_cores(), help=words)
 
 
 def names_in(module: str, table: str, shipped: tuple[str, ...]) -> list[str]:
@@ -100,9 +136,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_mistakes(args: argparse.Namespace) -> None:
-    """Check the options of :func:`add_check_arguments` and make a dict of ``--limits``."""
-    if args.workers < 1 or (args.time_limit or 1) <= 0:
-        raise ValueError(f'--workers is {args.workers} and --time-limit {args.time_limit}, expected more than 0')
+    """Make a dict of ``--limits`` of :func:`add_check_arguments`."""
     args.limits = limits_of(args.limits)
 
 
@@ -174,6 +208,17 @@ def check_source(source: Path) -> None:
     """
     check_list(str(source))
     check_exists(source, 'a folder of videos or an annotation list')
+    check_not_empty(source)
+
+
+def check_not_empty(source: str | Path) -> None:
+    """Check that a folder holds something.
+
+    Raises:
+        ValueError: If it is empty.
+    """
+    if os.path.isdir(source) and os.access(source, os.R_OK) and not os.listdir(source):
+        raise ValueError(f'{source} is an empty folder; give one that holds videos')
 
 
 def check_exists(path: str | Path, expected: str) -> None:

@@ -25,6 +25,7 @@ def find_device(device: Any = None) -> Any:
         return best if best.type == 'cpu' or _works(best) else torch.device('cpu')
     name = there[-1].type + f':{device}' if type(device) is int and len(there) > 1 else str(device).strip()
     names = [str(one) for one in there]
+    name = 'cpu' if name == 'cpu:0' else name
     if name in names or name in {one.type for one in there}:
         return torch.device(name)
     shown = ', '.join(names)

@@ -17,6 +17,8 @@ SILENCED = {
 }
 #: How a warning begins
 WARNING = 'warning: '
+#: Whether a command has been started in this process
+_of_a_command = False
 #: What a record carries that is for the screen as well
 ON_SCREEN = dict(on_screen=True)
 
@@ -52,6 +54,13 @@ def quieten(logger: logging.Logger) -> None:
             logger.handlers[place] = screen
 
 
+def quieten_commands() -> None:
+    """Quieten MMEngine's logger where a command is running, whose screen it would fill; a run has one of its own."""
+    logging_of = sys.modules.get('mmengine.logging')
+    if _of_a_command and logging_of is not None:
+        quieten(logging_of.MMLogger.get_current_instance())
+
+
 def say(text: str) -> None:
     """Log a line that is for the screen as well."""
     from mmengine.logging import MMLogger  # which takes seconds
@@ -60,11 +69,16 @@ def say(text: str) -> None:
 
 
 def silence(is_first: bool = True) -> None:
-    """Leave out Python's warnings of :data:`SILENCED`, and show others as one line, of several processes' the first's.
+    """Leave out, in a command, what MMEngine logs for a run's file, and Python's warnings of :data:`SILENCED`.
+
+    Other warnings are one line, of several processes the first's.
 
     Args:
         is_first (bool): Whether this process is the one that speaks. Defaults to True.
     """
+    global _of_a_command
+    _of_a_command = True
+    quieten_commands()  # of a command in a process that has imported MMEngine; else mmtsf.registry asks for it
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     for beginning in SILENCED:
         warnings.filterwarnings('ignore', beginning.replace('`', '.'))

@@ -1,14 +1,17 @@
 """Find the config, checkpoint, video or camera that a user names, without slow imports."""
 
+import ast
 import difflib
 import os
 import re
 import shlex
 import stat
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from .media import is_video
+from .read_text import read_text
 from .text import without_secrets
 
 PACKAGE = Path(__file__).parents[1]
@@ -49,7 +52,25 @@ def config_path(config: str | Path) -> Path:
     _refuse_others(str(config), 'config', 'a config file (.py), and then CHECKPOINT')
     if not Path(config).is_file():
         raise FileNotFoundError(f'the config {config} does not exist; those of the paper lie in configs/')
+    _check_syntax(Path(config))
     return Path(config)
+
+
+def _check_syntax(config: Path) -> None:
+    """Refuse a config that is no Python, as MMEngine does after what takes seconds.
+
+    Raises:
+        ValueError: If it is none, with the line.
+    """
+    text = read_text(config)
+    if config.suffix.lower() != '.py':
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # MMEngine shows them
+            ast.parse(re.sub(r'\{\{.*?\}\}', '_', text))
+    except SyntaxError as error:
+        raise ValueError(f'{error.msg} ({config}, line {error.lineno})') from None
 
 
 def config_beside(checkpoint: str) -> Path:
@@ -159,6 +180,7 @@ def find_checkpoint(source: str) -> Path | Address:
     try:
         path = Path(source).expanduser()
         if source.strip() and path.exists():
+            _refuse_no_weights(path)
             return path
     except (OSError, RuntimeError) as error:  # too long, in a folder that may not be read; of a user that is none
         reason = getattr(error, 'strerror', None) or error
@@ -177,6 +199,24 @@ def find_checkpoint(source: str) -> Path | Address:
         f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
         f'{", ".join(known)}'
     )
+
+
+def _refuse_no_weights(path: Path) -> None:
+    """Refuse a text and an empty folder, which no reader takes.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    expected = 'expected a checkpoint file, or a folder as Hugging Face saves it'
+    if path.is_dir() and os.access(path, os.R_OK) and not os.listdir(path):
+        raise ValueError(f'{path} is not a checkpoint but an empty folder; {expected}')
+    if path.suffix.lower() in CHECKPOINTS and _is_text(str(path)):
+        with path.open('rb') as file:
+            start = file.read(64).lstrip()
+        if start[:1] not in b'(}c<':  # as pickles and web pages may begin
+            pointer = start.startswith(b'version https://git-lfs')
+            named = 'a pointer of Git LFS, whose file was not fetched; git lfs pull' if pointer else 'text'
+            raise ValueError(f'{path} is not a checkpoint but {named}; {expected}')
 
 
 def published() -> dict[str, Address]:

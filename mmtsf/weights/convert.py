@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
+from mmtsf.utils.screen import say
 from mmtsf.utils.text import without_secrets
 
 from .build import backbone_config, build, head_config
@@ -87,9 +87,8 @@ def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] 
 def _usual(weights: Weights) -> Preprocessing:
     """Return the preprocessing of an origin's models; what is assumed of others is said."""
     if weights.origin not in USUAL:
-        print_log(
+        say(
             f'the checkpoint does not tell how frames are normalised, and {Preprocessing().options()} is written, as '
-            'in the released code; --config with the config of its training tells other values',
-            'current',
+            'in the released code; --config with the config of its training tells other values'
         )
     return USUAL.get(weights.origin, Preprocessing())

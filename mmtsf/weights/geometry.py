@@ -205,6 +205,25 @@ def hugging_face_options(config: dict, scheme: str) -> dict:
     return {name: geometry[name] for name in options}
 
 
+def check_hugging_face(config: dict, state: dict) -> None:
+    """Compare what ``config.json`` tells of biases and hidden channels with the weights.
+
+    Args:
+        config (dict): The file's content.
+        state (dict): Weights by our names.
+
+    Raises:
+        ValueError: If they are others.
+    """
+    there: dict[str, Any] = dict(qkv_bias=any(key.endswith('qkv.bias') for key in state))
+    if (hidden := state.get('backbone.blocks.0.mlp.0.weight')) is not None:
+        there['intermediate_size'] = len(hidden)
+    for name, value in there.items():
+        told = config.get(name, value)
+        if told != value:
+            raise ValueError(f'config.json has {name} {reprlib.repr(told)}, expected {value!r} for these weights')
+
+
 def _named(value: Any, what: str) -> dict:
     """Copy a dict after checking that its keys are strings."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

@@ -13,7 +13,7 @@ from mmtsf.models.old_names import rename
 from mmtsf.utils.text import shorten
 
 from .finite import not_finite
-from .geometry import hugging_face_options
+from .geometry import check_hugging_face, hugging_face_options
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
 from .preprocessing import Preprocessing, from_hugging_face
@@ -108,6 +108,7 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     if best.origin == 'huggingface' and 'huggingface' in checkpoint:
         config = checkpoint['huggingface']
         best.options.update(hugging_face_options(config, best.scheme))
+        check_hugging_face(config, best.state)
         best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), config.get('image_size'))
         best.multi_class = config.get('problem_type') == 'multi_label_classification'
     return _checked(best)

@@ -119,7 +119,7 @@ def test_an_interrupted_check_goes_on_where_it_was(source, tmp_path):
     ('words', 'error'),
     [
         (['none'], 'none does not exist; give a folder of videos or an annotation list'),
-        (['{source}', '--workers', '0'], '--workers is 0 and --time-limit None, expected more than 0'),
+        (['{source}', '--workers', '0'], "--workers: invalid int above 0 value: '0'"),
     ],
 )
 def test_mistakes_are_named(words, error, source):

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from runs import ROOT, TINY
@@ -40,6 +41,10 @@ MISTAKES = [
     ('predict.py README.md {c} {k}', 'the input is README.md, which is text; expected a video'),
     ('predict.py {v} {k}', 'one that is not named is taken only from work_dirs/RUN'),
     ('predict.py {v} {c} {k} --csv {t}/none/x.csv', 'but there is no folder'),
+    ('predict.py {v} {c} {k} --seconds nan', "--seconds: invalid float above 0 value: 'nan'"),
+    ('predict.py {v} {c} {k} --device gpu', "'gpu' is no device; expected cpu, cuda or cuda:NUMBER"),
+    ('predict.py {v} {c} {g}/text.pth', 'is not a checkpoint but text'),
+    ('train.py {g}/wrong.py', 'was never closed ('),
     ('extract_features.py none.txt {c} {k} {t}/x.npy', 'none.txt does not exist; give an annotation list'),
     ('extract_features.py {v} none.py {k} {t}/x.npy', NO_CONFIG),
     ('extract_features.py {c} {v} {k} {t}/x.npy', 'the input is configs/timesformer_tiny_motion.py, which is a config'),
@@ -51,6 +56,7 @@ MISTAKES = [
     ('convert_weights.py {k} {t}/x.pth --config none.py', NO_CONFIG),
     ('export.py none.py {k} {t}/x.onnx', NO_CONFIG),
     ('export.py {c} none.pth {t}/x.onnx', NO_CHECKPOINT),
+    ('export.py {c} {k} {t}/x.xyz', 'expected a name that ends in .onnx, or --format torch for .pt2'),
     ('export.py {c} {k} {v}/x.onnx', 'which is a file, expected the name of a folder'),
     ('demo_web.py none.py {k}', NO_CONFIG),
     ('demo_web.py {c} none.pth', NO_CHECKPOINT),
@@ -77,6 +83,7 @@ MISTAKES = [
     ('analysis/visualize_attention.py {v} {c} none.pth {t}/x.png', NO_CHECKPOINT),
     ('analysis/visualize_attention.py {v} {c} {k} {t}/none/x.png', 'but there is no folder'),
     ('data/check_videos.py none', 'none does not exist; give a folder of videos or an annotation list'),
+    ('data/check_videos.py {g}/empty', 'is an empty folder; give one that holds videos'),
     ('data/check_videos.py {k}', 'tiny.pth, which is a checkpoint; expected an annotation list'),
     ('data/check_videos.py {t} --out {v}', 'which is a file, expected the name of a folder'),
     ('data/make_motion.py {v}', 'which is a file, expected the name of a folder'),
@@ -100,6 +107,16 @@ def answer(words: list[str]) -> tuple[int, str, float]:
     return process.returncode, printed, usage.ru_utime + usage.ru_stime
 
 
+@pytest.fixture(scope='module')
+def given(tmp_path_factory) -> Path:
+    """A folder with what is no checkpoint, no config and no folder of videos."""
+    folder = tmp_path_factory.mktemp('given')
+    (folder / 'empty').mkdir()
+    for name in ('text.pth', 'wrong.py'):
+        (folder / name).write_text('x = (\n')
+    return folder
+
+
 @pytest.mark.parametrize('tool', TOOLS)
 def test_help_and_a_wrong_option_take_no_second(tool):
     code, printed, seconds = answer([sys.executable, tool, '--help'])
@@ -108,15 +125,15 @@ def test_help_and_a_wrong_option_take_no_second(tool):
     assert seconds < SECONDS
     code, printed, seconds = answer([sys.executable, tool, '--none'])
     assert code == 2
-    assert 'error: ' in printed
+    assert re.fullmatch(r'.*error: .* \(see --help\)\n', printed)
     assert seconds < SECONDS
 
 
 @pytest.mark.parametrize(('words', 'said'), MISTAKES, ids=[words for words, _ in MISTAKES])
-def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoint, tmp_path):
+def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoint, given, tmp_path):
     video = tmp_path / 'video.mp4'
     video.touch()
-    tool, *rest = words.format(c=TINY, k=tiny_checkpoint, t=tmp_path, v=video).split()
+    tool, *rest = words.format(c=TINY, k=tiny_checkpoint, t=tmp_path, v=video, g=given).split()
     code, printed, seconds = answer([sys.executable, f'tools/{tool}', *rest])
     assert code == 2
     assert said in printed.splitlines()[-1]

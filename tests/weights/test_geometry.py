@@ -293,6 +293,8 @@ def test_another_number_of_heads_than_the_file_says_is_refused(tmp_path):
         ('num_attention_heads', None, 'config.json is not taken: num_heads is None'),
         ('layer_norm_eps', float('nan'), 'config.json is not taken: norm_eps is nan'),
         ('qkv_bias', 'os.system', "config.json is not taken: qkv_bias is 'os.system', expected True or False"),
+        ('qkv_bias', False, 'config.json has qkv_bias False, expected True for these weights'),
+        ('intermediate_size', 7, 'config.json has intermediate_size 7, expected '),
         ('hidden_act', 'relu', "config.json has hidden_act 'relu', expected 'gelu'"),
         ('hidden_act', dict(type='os.system'), 'config.json has hidden_act .*os.system.*, expected'),
         ('attention_type', 'space_only', "config.json has attention_type 'space_only', expected 'divided_space_time'"),
