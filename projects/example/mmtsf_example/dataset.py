@@ -25,11 +25,8 @@ class JsonDataset(VideoListDataset):
         """List the videos as ``dict(filename=..., label=...)``.
 
         Raises:
-            FileNotFoundError: If there is no list.
             ValueError: If the split has no videos, or a class has another name than the config says.
         """
-        if not Path(self.ann_file).is_file():
-            raise FileNotFoundError(f'{self.ann_file} does not exist; write it, as docs/guides/own_parts.md shows')
         videos = json.loads(Path(self.ann_file).read_text())['videos']
         videos = [video for video in videos if video['split'] == self.split]
         if not videos:
