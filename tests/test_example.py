@@ -20,7 +20,7 @@ CONFIG = 'example/configs/example.py'
 def outside(tmp_path, motion, monkeypatch):
     """A folder with a copy of the project, beside videos with ``videos.json``."""
     shutil.copytree(ROOT / 'projects/example', tmp_path / 'example', ignore=shutil.ignore_patterns('__pycache__'))
-    write_json(motion, tmp_path / 'videos')
+    write_json(motion, tmp_path / 'videos_json')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path / 'example'))
     monkeypatch.chdir(tmp_path)
     return tmp_path
