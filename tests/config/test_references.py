@@ -412,3 +412,16 @@ def test_a_misspelt_option_is_named_when_its_owner_is_built(registry, part, key)
     )[part.split('.')[0]]
     with torch.device('meta'), pytest.raises(TypeError, match=f"'{key}'"):
         registry.build(owner)
+
+
+@pytest.mark.parametrize('value', [-1, 0, 'four', 2.5])
+@pytest.mark.parametrize('name', ['clip.num_frames', 'clip.size', 'clip.frame_interval'])
+def test_counts_are_whole_numbers_from_1_on(name, value):
+    with pytest.raises(ValueError, match=f'^{name} is {value!r}, expected a whole number from 1 on'):
+        load_config('mmtsf::timesformer_tiny_motion.py', {name: value})
+
+
+def test_an_empty_config_has_no_model(tmp_path):
+    (tmp_path / 'empty.py').touch()
+    with pytest.raises(ValueError, match='empty.py is empty: it has no model'):
+        load_config(tmp_path / 'empty.py')
