@@ -20,7 +20,8 @@ def test_a_quickstart_leaves_results_of_a_start_and_commands_that_work(motion, t
     said = run_tool('tools/quickstart.py', *words)
     assert said.startswith('this takes about 0.5 minutes')
     assert f'start: {tiny_checkpoint}' in said
-    assert re.search(r'plan: up to \d+ epochs on 32 videos: [\d.]+ minutes to train, [\d.]+ minutes to test and draw', said)
+    plan = r'plan: up to \d+ epochs on 32 videos: [\d.]+ minutes to train, [\d.]+ minutes to test and draw'
+    assert re.search(plan, said)
     assert re.search(r'top-1 on 12 held-out videos: divided [\d.]+%, chance 25.0%; [\d.]+ minutes', said)
     pictures = ('curves.png', 'confusion_matrix.png', 'attention.png')
     assert all((out / name).is_file() for name in (*pictures, 'per_class.csv', 'report.html', 'report.txt'))
