@@ -128,10 +128,8 @@ def test_a_run_s_own_checkpoint_needs_no_config(motion, tiny_checkpoint, tmp_pat
     assert end.value.code == 0
     assert printed.err == f'config: {work_dir}/tiny.py\n'
     assert re.fullmatch(r'\S+/0000.mp4: \w+ \d+%\n', printed.out)
-    (work_dir / 'other.py').touch()
-    with refused(
-        'beside the one config that its training left, and there are other.py, tiny.py; give CONFIG CHECKPOINT'
-    ):
+    (work_dir / 'other.py').write_text('model = None\n')
+    with refused(r'epoch_1.pth there are other.py, tiny.py; name it before the checkpoint: CONFIG '):
         run('predict', words)
 
 
