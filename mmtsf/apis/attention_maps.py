@@ -195,11 +195,14 @@ def draw_middle_clip(model: BaseRecognizer, video: str | Path, out: Path, step: 
 
     Raises:
         BrokenVideoError: If the video cannot be read.
-        ValueError: If the model has no such step.
+        ValueError: If the model has no such step, or the step leaves the classification token out.
     """
     clip = middle_clip(model, video)
     if step:
         weights = attention_of(model.backbone, clip.clip, **step)
+        if not weights.any():  # of the classification token alone
+            words = f'the classification token takes no part in the step {step["step"]}; give --query FRAME ROW COLUMN'
+            raise ValueError(words)
         maps = {step['step']: of_frames(weights, len(clip.numbers))}
     else:
         maps = attention_maps(model, clip.clip)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=3,
         metavar=('FRAME', 'ROW', 'COLUMN'),
-        help='patch whose attention it is (default: the classification token)',
+        help='patch whose attention it is (default: the classification token, where it takes part in the step)',
     )
     add_device(parser)
     add_options(parser)

@@ -51,7 +51,10 @@ def config_path(config: str | Path) -> Path:
         return _shipped(str(config).removeprefix(PREFIX))
     _refuse_others(str(config), 'config', 'a config file (.py), and then CHECKPOINT')
     if not Path(config).is_file():
-        raise FileNotFoundError(f'the config {config} does not exist; those of the paper lie in configs/')
+        raise FileNotFoundError(
+            f'the config {config} does not exist; those of the paper lie in configs/ of a checkout, and have names '
+            f'everywhere: {PREFIX}timesformer_base_k400.py'
+        )
     _check_syntax(Path(config))
     return Path(config)
 

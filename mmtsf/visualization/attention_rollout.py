@@ -87,7 +87,7 @@ def attention_of(
     if query is None:
         row[:, 0] = 1 / len(tokens)
     else:
-        row[:, 1:].view(sizes)[query] = 1
+        row[:, 1:].view(sizes)[tuple(query)] = 1
     chosen = _steps(backbone, block)[step]
     return _through_step(row, chosen, *inputs[chosen], head=head)[:, 1:].reshape(sizes)
 

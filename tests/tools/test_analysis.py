@@ -46,6 +46,9 @@ def test_one_step_of_one_patch_is_drawn(motion, tiny_checkpoint, tmp_path):
     arguments = [next(motion.glob('test/left/*.mp4')), TINY, tiny_checkpoint, tmp_path / 'a.png']
     run_tool(ATTENTION, *arguments, '--step', 'time', '--block', 1, '--head', 0, '--query', 3, 2, 2)
     assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 320
+    assert 'the classification token takes no part in the step time' in run_tool(
+        ATTENTION, *arguments, '--step', 'time', fails=True
+    )
     log = run_tool(ATTENTION, *arguments, '--step', 'height', fails=True)
     assert "step is 'height', expected one of ['time', 'space']" in log
 

@@ -121,7 +121,7 @@ def test_a_part_of_the_rollout_follows_one_step_below_the_last_block(attention: 
 
 
 @each_attention
-@pytest.mark.parametrize('query', [None, (0, 0, 0), (2, 1, 3)])
+@pytest.mark.parametrize('query', [None, (0, 0, 0), [2, 1, 3]])
 @torch.no_grad()
 def test_the_attention_of_a_token_is_its_row_of_the_dense_matrix(attention: dict, query) -> None:
     backbone, clip = tiny_backbone(attention), tiny_clips()

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmtsf.registry import HOOKS
+from mmtsf.utils.text import counted
 
 
 @HOOKS.register_module()
@@ -67,8 +68,8 @@ class BrokenVideosHook(Hook):
         """Say how many there were."""
         if self.named:
             runner.logger.warning(
-                f'{len(self.named)} broken videos were left out of training; they are listed in '
-                f'{runner.work_dir}/broken_videos.txt'
+                f'{counted(len(self.named), "broken video")} {"was" if len(self.named) == 1 else "were"} left out of '
+                f'training; they are listed in {runner.work_dir}/broken_videos.txt'
             )
 
 

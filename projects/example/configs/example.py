@@ -20,6 +20,7 @@ _videos = dict(
     ann_file='videos.json',
     data_root='${data.root}',
     classes=['left', 'left_then_right', 'right', 'right_then_left'],
+    num_classes='${data.num_classes}',
 )
 train_dataloader = dict(dataset=dict(_videos, split='train', pipeline='${train_pipeline}'))
 val_dataloader = dict(dataset=dict(_videos, split='val', pipeline='${val_pipeline}', test_mode=True))
