@@ -147,8 +147,10 @@ def _refuse_others(source: str, expected: str, remedy: str) -> None:
 def _is_text(path: str) -> bool:
     """Return whether a file begins as text does."""
     try:
+        if not os.path.isfile(path):  # opening a pipe would wait for whoever writes
+            return False
         with open(path, 'rb') as file:
-            begin = file.read(256) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b''
+            begin = file.read(256)
     except (OSError, ValueError):
         return False
     return begin != b'' and b'\0' not in begin and begin.decode(errors='replace').rstrip('\ufffd').count('\ufffd') == 0
