@@ -121,13 +121,16 @@ def find_classes(data_root: str | Path) -> list[str]:
 
 
 def empty_folders(root: Path) -> list[Path]:
-    """Return the class folders that hold nothing, which a training refuses; none where there are no class folders."""
+    """Return class folders that hold nothing, of classes without a video, which a training refuses; none where there
+    are no class folders."""
     try:
         splits = find_splits(root)
     except ValueError:  # a training says what is wrong
         return []
     folders = [folder for place in splits.values() or [root] for folder in _folders(place)]
-    return sorted(folder for folder in folders if not any(_entries(folder))) if has_classes(root) else []
+    names = {folder.name for folder in folders if _holds_samples(folder)}
+    empty = [folder for folder in folders if folder.name not in names and not any(_entries(folder))]
+    return sorted(empty) if has_classes(root) else []
 
 
 def _strays(folder: Path) -> list[Path]:

@@ -289,5 +289,5 @@ def test_diving48_without_v2_in_its_names_is_doubted(prepare, tmp_path):
 def test_options_that_cannot_be_meant_are_refused(kinetics, prepare, tmp_path):
     status, log = prepare(*kinetics, '--workers', 0)
     assert status == 2
-    assert 'error: --workers is 0' in log
+    assert "error: argument --workers: invalid int above 0 value: '0'" in log
     assert not (tmp_path / 'out').exists()
