@@ -30,8 +30,6 @@ from mmtsf.weights.sources import local_path
 from .features import extract
 from .recognizer import build_pipeline, init_recognizer, to_sample, views_of
 
-#: How the name of the folder of partial results ends
-PARTS = '.parts'
 T = TypeVar('T')
 
 
@@ -66,7 +64,7 @@ def write_features(args: argparse.Namespace) -> int:
         RuntimeError: If none can be read, or another process fails.
         ValueError: If an earlier run was another one.
     """
-    parts = args.out.with_name(f'{args.out.name}{PARTS}')
+    parts: Path = args.parts
     videos = known_videos(args.list, args.root, args.allow_outside)
     config = load_config(args.config, parsed(args.cfg_options))
     init_processes(args.launcher)

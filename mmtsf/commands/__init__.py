@@ -15,10 +15,10 @@ from types import ModuleType
 
 from mmtsf import __version__
 from mmtsf.utils.arguments import new_parser
+from mmtsf.utils.mistakes import mistake
 from mmtsf.utils.screen import log_error, silence
 from mmtsf.utils.signals import TOLD, exit_code, sigterm_as_ctrl_c
 
-from .mistakes import mistake
 from .processes import is_first, speaks
 
 #: Commands in the order of use, and what they are for

@@ -9,7 +9,7 @@ Writes a list of the good ones, and bad.txt with paths and reasons. The same com
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_check_arguments, check_source, refuse_mistakes
+from mmtsf.utils.arguments import add_check_arguments, check_root_of_list, check_source, limits_of
 from mmtsf.utils.files import check_folder
 
 
@@ -29,12 +29,11 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
-    refuse_mistakes(args)
+    args.limits = limits_of(args.limits)
     check_source(args.source)
     if args.source.is_dir() and (args.root or args.allow_outside):
         raise ValueError(f'--root and --allow-outside are for lists, and {args.source} is a folder; leave them out')
-    if args.root and not args.root.is_dir():
-        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one of the videos')
+    check_root_of_list(args.root)
     args.out = args.out or args.source.with_name(f'{args.source.name}.checked')
     check_folder(args.out, '--out')
 

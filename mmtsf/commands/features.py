@@ -13,7 +13,15 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_device, add_model, add_options, check_exists, check_model, check_not_empty
+from mmtsf.utils.arguments import (
+    add_device,
+    add_model,
+    add_options,
+    check_exists,
+    check_model,
+    check_not_empty,
+    check_root_of_list,
+)
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import check_list, config_path
@@ -56,13 +64,13 @@ def check(args: argparse.Namespace) -> None:
     check_not_empty(args.list)
     if args.device and args.launcher != 'none':
         raise ValueError(f'--device is {args.device}, but each of several processes has its own; leave it out')
-    if args.root and not args.root.is_dir():
-        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one that the list starts from')
+    check_root_of_list(args.root)
     read = [args.list, *(Path(named) for named in (args.config, args.checkpoint) if named)]
     check_target(args.out, 'OUT', read)
     for suffix in ('.broken.txt', '.txt')[: 2 if args.out.suffix == '.npy' else 1]:
         check_target(args.out.with_suffix(suffix), 'the file beside OUT', read)
-    check_target(args.out.with_name(f'{args.out.name}.parts'), 'the folder beside OUT', is_folder=True)
+    args.parts = args.out.with_name(f'{args.out.name}.parts')
+    check_target(args.parts, 'the folder beside OUT', is_folder=True)
     if args.launcher == 'none' or args.config is None:
         check_model(args)
     else:  # one process alone might find no checkpoint and leave, and the others would wait for it

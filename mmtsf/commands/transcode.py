@@ -9,7 +9,7 @@ Frames keep their number and order. The same command goes on where it was interr
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_limits, check_source, limits_of
+from mmtsf.utils.arguments import add_limits, check_root_of_list, check_source, limits_of
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.files import check_folder
 
@@ -42,8 +42,7 @@ def check(args: argparse.Namespace) -> None:
     check_source(args.source)
     if args.source.is_dir() and args.root:
         raise ValueError(f'--root is for lists, and {args.source} is a folder; leave --root out')
-    if args.root and not args.root.is_dir():
-        raise NotADirectoryError(f'--root is {args.root}, which is no folder; give the one of the videos')
+    check_root_of_list(args.root)
     source, out = args.source.resolve(), args.out.resolve()
     if source.is_relative_to(out) or out.is_relative_to(source):
         raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')

@@ -9,6 +9,7 @@ window.demo = (() => {
   const empty = {} // what draws a part without a result
   let status = null // the line of status
   let drawn = '' // for what it was drawn last
+  let isAsked = false // whether what comes is of the video that is shown
 
   const find = (selector) => document.querySelector(selector)
   const percent = (score) => `${Math.round(100 * score)} %`.replace(' ', '\u202f')
@@ -38,6 +39,7 @@ window.demo = (() => {
 
   function names(element, { value, rows }) {
     empty.names = () => names(element, { rows })
+    if (value && !isAsked) return
     const bars = (value?.best || []).map(({ name, score }) => {
       const bar = make('i', { style: `width: ${100 * score}%; background: ${colour(name)}` })
       return make('li', {}, make('span', { title: name }, name), make('b', {}, percent(score)), make('div', {}, bar))
@@ -48,6 +50,7 @@ window.demo = (() => {
 
   function timeline(element, { value }) {
     empty.timeline = () => timeline(element, {})
+    if (value && !isAsked) return
     const bands = (value || []).map(({ start, end, name, score }) => {
       const band = make('button', { style: `left: ${100 * start}%; width: ${100 * (end - start)}%; background: ${colour(name)}` }, name)
       band.onmouseenter = band.onfocus = () => (band.title = `${name}, ${percent(score)}, from ${seconds(start * length())}`)
@@ -72,6 +75,7 @@ window.demo = (() => {
       const scale = make('span', { class: 'scale' }, 'none', make('i', {}), 'most of a frame')
       element.append(make('label', {}, 'Attention', strength), scale)
     }
+    if (value && !isAsked) return
     attention = value && { ...value, maps: bytes(value.maps), colours: bytes(value.colours) }
     drawn = ''
     const video = find('#video video')
@@ -86,6 +90,7 @@ window.demo = (() => {
     status = element
     element.setAttribute('role', 'status')
     if (isNew) say(WELCOME)
+    else if (!isAsked) return
     else if (value) say(value)
     else if (element.className !== 'error') say('Done. A click on the timeline goes there in the video.')
   }
@@ -192,9 +197,14 @@ window.demo = (() => {
         say(video ? 'Press Recognize to see what is in the video.' : WELCOME)
         demo.src = video?.src
         attention = null
+        isAsked = false // what still comes is of the video before
       }
     }).observe(document.body, watched)
-    document.addEventListener('click', (event) => event.target.closest('#classify') && say('Sent.'), true)
+    document.addEventListener('click', (event) => {
+      if (!event.target.closest('#classify')) return
+      isAsked = true
+      say('Sent.')
+    }, true)
     follow()
   }
 

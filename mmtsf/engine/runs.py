@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mmtsf.commands.mistakes import mistake
+from mmtsf.utils.mistakes import mistake
 from mmtsf.utils.screen import ON_SCREEN, log_warnings, say
 from mmtsf.utils.text import without_secrets
 from mmtsf.visualization import draw_curves
@@ -126,9 +126,7 @@ def test(args: argparse.Namespace) -> Config:
     hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
     config.custom_hooks = [*hooks, dict(type='FuseHook')]
     config.default_hooks.ema = None
-    runner = Runner.from_cfg(config)
-    runner.given_cfg = given  # what is left in the work dir asks for no dump, and starts from no tested checkpoint
-    runner.dump_config()
+    runner = Runner.from_cfg(config, given)  # what is left asks for no dump, and starts from no tested checkpoint
     log_warnings(runner.logger)
     results = runner.test()
     if is_main_process():

@@ -130,7 +130,7 @@ def _peak(runner: Runner, first: float) -> float:
     return max([schedule['eta_max'] for schedule in schedules if 'eta_max' in schedule], default=first)
 
 
-def rounded(scores: dict[str, Any]) -> str:
+def score_words(scores: dict[str, Any]) -> str:
     """Format metrics as one line; what is no number is left out."""
     return '  '.join(f'{name} {float(value):.4g}' for name, value in scores.items() if _is_number(value))
 

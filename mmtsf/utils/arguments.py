@@ -135,11 +135,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add_options(parser, '--limits', words)
 
 
-def refuse_mistakes(args: argparse.Namespace) -> None:
-    """Make a dict of ``--limits`` of :func:`add_check_arguments`."""
-    args.limits = limits_of(args.limits)
-
-
 def limits_of(words: list[str]) -> dict[str, int]:
     """Return the values of ``--limits``, without slow imports where there are none.
 
@@ -209,6 +204,16 @@ def check_source(source: Path) -> None:
     check_list(str(source))
     check_exists(source, 'a folder of videos or an annotation list')
     check_not_empty(source)
+
+
+def check_root_of_list(root: Path | None) -> None:
+    """Check that ``--root``, the folder that the paths of a list start from, is a folder, if it is given.
+
+    Raises:
+        NotADirectoryError: If it is none.
+    """
+    if root and not root.is_dir():
+        raise NotADirectoryError(f'--root is {root}, which is no folder; give the one that the list starts from')
 
 
 def check_not_empty(source: str | Path) -> None:

@@ -207,7 +207,6 @@ def test_who_waits_is_told_how_many_do(page, address, motion, tmp_path):
     assert page.locator('#note [role=status]').bounding_box()['height'] > 10
 
 
-@pytest.mark.long  # on a busy machine a late message of the first may stand where the page asks for a video
 def test_another_video_ends_the_work_on_the_one_before(page, tmp_path):
     upload(page, write_greys(tmp_path / 'first.mp4', 340, 320, 240))
     page.locator('#video video').wait_for(timeout=30 * SECOND)

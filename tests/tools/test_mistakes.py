@@ -12,10 +12,10 @@ import torch
 from runs import ROOT, TINY, log_of, options, run_tool
 from torch.utils.data import DataLoader
 
-from mmtsf.commands.mistakes import mistake
 from mmtsf.config import load_config
 from mmtsf.datasets.decoders import open_video
 from mmtsf.registry import DATASETS, MODELS
+from mmtsf.utils.mistakes import mistake
 
 
 class Faulty:

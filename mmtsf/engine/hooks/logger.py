@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmtsf.engine.dry_run import COUNTED, WARM_UP, Forecast, briefly
 from mmtsf.engine.profiling import worker_memory
-from mmtsf.engine.summary import by_epoch, rounded, test_summary, training_summary
+from mmtsf.engine.summary import by_epoch, score_words, test_summary, training_summary
 from mmtsf.registry import HOOKS
 from mmtsf.utils.screen import ON_SCREEN
 from mmtsf.visualization.figures import EPOCH_LOSS
@@ -96,12 +96,12 @@ class LoggerHook(hooks.LoggerHook):
         """Log the metrics, and say them with the epoch's line."""
         with _named_in_the_log(runner):
             super().after_val_epoch(runner, metrics)
-        self._say(runner, f'{self.line or "validation"}  {rounded(metrics or {})}')
+        self._say(runner, f'{self.line or "validation"}  {score_words(metrics or {})}')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics, and say them."""
         super().after_test_epoch(runner, metrics)
-        self._say(runner, rounded(metrics or {}))
+        self._say(runner, score_words(metrics or {}))
 
     def after_train(self, runner: Runner) -> None:
         """Say how the last epoch went, if validation has not said it."""

@@ -79,11 +79,16 @@ class Runner(mmengine.runner.Runner):
     _formatted: tuple[str, str] | None = None
 
     @classmethod
-    def from_cfg(cls, cfg: Config) -> 'Runner':
+    def from_cfg(cls, cfg: Config, given: Config | None = None) -> 'Runner':
         """Build a runner from a config in any state: its references are resolved, its global batch reached, and its
         precision chosen.
 
         What it leaves in the work dir is the config as it was given, which takes the same options as before.
+
+        Args:
+            cfg (Config): The config.
+            given (Config, optional): What is left instead, of a config that has values for this run alone. Defaults to
+                None.
 
         Raises:
             OSError: If the work dir cannot be written.
@@ -104,7 +109,7 @@ class Runner(mmengine.runner.Runner):
         runner.refused, runner.chosen = refused, said
         if line := taken_lists(cfg):
             runner.logger.info(line, extra=ON_SCREEN)
-        runner.given_cfg = cfg
+        runner.given_cfg = cfg if given is None else given
         if hasattr(runner, 'cfg'):  # a subclass may build nothing
             runner.dump_config()
         return runner
