@@ -1,0 +1,75 @@
+"""Tell addresses in object storage and on the web from names of local files, without slow imports."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .remote_path import RemotePath
+
+#: How an address begins; a letter before a colon is a drive of Windows
+SCHEME = re.compile(r'([a-z][a-z0-9+.-]+)(://|::)', re.IGNORECASE)
+#: The local disk in fsspec's words
+LOCAL = ('file', 'local')
+#: Streams, which end when their sender ends them; FFmpeg opens them, not fsspec
+STREAMS = (
+    *('gopher', 'icecast', 'mmsh', 'mmst', 'rist', 'rtmp', 'rtmpe', 'rtmps', 'rtmpt', 'rtp', 'rtsp', 'rtsps', 'sctp'),
+    *('srt', 'srtp', 'tcp', 'tls', 'udp', 'udplite'),
+)
+#: Protocols that a list's rows may name where they may lead out of its folder
+OF_ROWS = ('s3', 'gs', 'az', 'abfs', 'http', 'https', 'hf')
+#: fsspec's wrappers of other addresses, as ``simplecache::s3://bucket/a.mp4``, which a user may type, and no list
+WRAPPERS = ('blockcache', 'cached', 'dir', 'filecache', 'libarchive', 'simplecache', 'tar', 'zip')
+
+
+def scheme_of(text: str) -> str | None:
+    """Return the protocol that a text begins with, in small letters; None if it begins with none."""
+    found = SCHEME.match(text)
+    if not found or (found[2] == '::' and found[1].lower() not in WRAPPERS):  # mmtsf::NAME.py is a shipped config
+        return None
+    return found[1].lower()
+
+
+def is_address(text: object) -> bool:
+    """Return whether a text names something that fsspec opens elsewhere than on the local disk: ``s3://bucket/a.mp4``.
+
+    Streams (``rtsp://``) are none.
+    """
+    return scheme_of(str(text)) not in (None, *LOCAL, *STREAMS)
+
+
+def location(text: str | Path | RemotePath) -> Path | RemotePath:
+    """Return the path that a user means: a ``Path``, or a ``RemotePath`` of an address, with the interface of a Path.
+
+    Args:
+        text (str | Path | RemotePath): A local name, ``file:///name``, or an address. One that wraps another one
+            (:data:`WRAPPERS`) must come from the user, not from a list.
+
+    Raises:
+        ValueError: If there is no such protocol, or the address wraps another one in a way that is not known.
+    """
+    if isinstance(text, Path):
+        return text
+    scheme = scheme_of(str(text))
+    if scheme in LOCAL:
+        return Path(re.sub('^//localhost(?=/)', '', str(text).partition(':')[2]).removeprefix('//'))
+    if not is_address(text):
+        return Path(str(text))
+    from .remote_path import RemotePath
+
+    return text if isinstance(text, RemotePath) else RemotePath.of(str(text))
+
+
+def check_chain(text: str) -> None:
+    """Refuse ``::`` in an address, by which fsspec would go on to another one, unless it begins with a wrapper.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if '::' in text and scheme_of(text) not in WRAPPERS:
+        raise ValueError(
+            f"{text!r} holds '::', by which one address wraps another; that is taken only from those that begin with "
+            f'one of {", ".join(WRAPPERS)}; rename the file, or correct the address'
+        )

@@ -1,0 +1,280 @@
+"""Read object storage and the web through fsspec: paths whose calls are tried again, and errors of one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import tenacity
+from upath import UPath
+from upath.extensions import ProxyUPath
+
+from .locations import check_chain, scheme_of
+from .text import without_secrets
+
+T = TypeVar('T')
+#: How often a call is tried that fails for a reason that may pass, in all; the waits between double from the first
+ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 6, 0.2, 5.0
+#: Seconds after which a server that does not answer, or does not go on, is taken for gone
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
+#: By names of classes, so that nothing is imported for them: errors of the libraries' that may pass
+PASSING = {
+    *('ClientConnectionError', 'ClientPayloadError', 'ConnectionError', 'EndpointConnectionError', 'FSTimeoutError'),
+    *('HTTPClientError', 'IncompleteRead', 'IncompleteReadError', 'ProtocolError', 'ResponseStreamingError'),
+    *('ServiceRequestError', 'ServiceResponseError', 'TimeoutError', 'gaierror'),
+}
+#: and those that tell of missing or refused credentials
+OF_CREDENTIALS = {
+    *('ClientAuthenticationError', 'CredentialRetrievalError', 'DefaultCredentialsError', 'NoCredentialsError'),
+    *('PartialCredentialsError', 'ProfileNotFound', 'RefreshError', 'TokenRetrievalError', 'LocalTokenNotFoundError'),
+}
+#: Numbers of system errors that may pass, as s3fs tells of 500 and 503
+PASSING_NUMBERS = {errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, getattr(errno, 'EREMOTEIO', errno.EIO)}
+#: Answers of servers that may pass
+PASSING_ANSWERS = {408, 425, 429, 500, 502, 503, 504}
+#: Whose keys the libraries find, and where
+CREDENTIALS = {
+    's3': 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
+    's3a': 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
+    'gs': 'GOOGLE_APPLICATION_CREDENTIALS',
+    'gcs': 'GOOGLE_APPLICATION_CREDENTIALS',
+    'az': 'AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING',
+    'abfs': 'AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING',
+    'hf': 'HF_TOKEN',
+}
+EXTRA = "pip install 'mmtsf[storage]'"
+
+_attempts: ContextVar[int] = ContextVar('attempts', default=ATTEMPTS)
+
+
+class UnreachableError(ConnectionError):
+    """A server that does not answer, or answers that it cannot at present, also after several tries."""
+
+
+@contextmanager
+def few_attempts(number: int = 2) -> Iterator[None]:
+    """Try calls inside only so often, where a person waits for the answer."""
+    before = _attempts.set(number)
+    try:
+        yield
+    finally:
+        _attempts.reset(before)
+
+
+def attempt(address: object, call: Callable[..., T], *args: Any, **more: Any) -> T:
+    """Call what reads or writes an address; again after a while if it fails for a reason that may pass.
+
+    Args:
+        address (object): What it is about, for messages.
+        call (Callable): What is called.
+        args: Its arguments.
+        more: Its named arguments.
+
+    Raises:
+        OSError: If it fails, see :func:`clear`.
+        ValueError: If a package is missing.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_pass),
+        wait=tenacity.wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
+        stop=tenacity.stop_after_attempt(_attempts.get()),
+        reraise=True,
+    )
+    try:
+        return retrying(call, *args, **more)
+    except Exception as error:
+        told = clear(error, address)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it was raised for."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        yield cause
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+
+def _answer(error: BaseException) -> int | None:
+    """The status that a server has answered with, where an error holds it."""
+    response = getattr(error, 'response', None)
+    metadata = response.get('ResponseMetadata', {}) if isinstance(response, dict) else {}
+    found = (getattr(error, name, None) for name in ('status', 'status_code', 'code'))
+    numbers = (metadata.get('HTTPStatusCode'), *found, getattr(response, 'status_code', None))
+    return next((number for number in numbers if isinstance(number, int)), None)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether an error may pass: a server that cannot at present, a connection that broke. Rights, absence and
+    a missing package do not."""
+    if isinstance(error, (UnreachableError, ImportError)):
+        return False
+    for cause in reversed(list(_causes(error))):  # fsspec says of all on the web that it is not there
+        if _names(cause) & OF_CREDENTIALS:
+            return False
+        if (answer := _answer(cause)) is not None:
+            return answer in PASSING_ANSWERS
+        if _names(cause) & PASSING or (isinstance(cause, OSError) and cause.errno in PASSING_NUMBERS):
+            return True
+        if isinstance(cause, (PermissionError, FileNotFoundError)):
+            return False
+    return False
+
+
+def clear(error: BaseException, address: object) -> BaseException:
+    """Return what tells a user in one line why an address cannot be read or written; the error itself where it is none
+    of storage.
+
+    Args:
+        error (BaseException): What a library has raised.
+        address (object): What it was about.
+    """
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError, UnreachableError)):
+        return error
+    shown, scheme = without_secrets(str(address)), scheme_of(str(address)) or ''
+    *_, first = causes = list(_causes(error))
+    names = set().union(*map(_names, causes))
+    answer = next(filter(None, map(_answer, causes)), None)
+    said = f'({type(first).__name__}: {" ".join(without_secrets(str(first)).split())[:200]})'
+    keys = f'; set {CREDENTIALS[scheme]}' if scheme in CREDENTIALS else '; correct the address'
+    if isinstance(error, ImportError):
+        return ValueError(f'{shown} needs a package of the extra storage; {EXTRA} {said}')
+    if names & OF_CREDENTIALS or answer == 401:
+        return PermissionError(f'{shown}: no credentials for it were found, or they are not valid{keys} {said}')
+    if answer == 403 or (isinstance(error, PermissionError) and answer is None):
+        return PermissionError(f'{shown}: no rights to it{keys} {said}')
+    if may_pass(error):
+        return UnreachableError(f'{shown} cannot be reached; check the network and the address {said}')
+    if answer in (404, 410) or (isinstance(error, FileNotFoundError) and answer is None):
+        return FileNotFoundError(f'{shown} does not exist; correct the address')
+    if answer is not None or isinstance(error, OSError) or type(error).__module__.startswith(('aiohttp', 'botocore')):
+        return OSError(f'{shown} cannot be read or written {said}')
+    return error
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """What a file system is told: not to try again by itself, and when a server is gone. Credentials are never among
+    it: the libraries find them in the environment."""
+    if scheme in ('http', 'https'):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+        identity = {'Accept-Encoding': 'identity'}  # ranges are of the file, not of what it is packed into
+        return dict(client_kwargs=dict(timeout=timeout, headers=identity))
+    if scheme in ('s3', 's3a'):
+        timeouts = dict(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
+        return dict(config_kwargs=dict(timeouts, retries=dict(total_max_attempts=1)), use_listings_cache=False)
+    return dict(use_listings_cache=False)
+
+
+class RemotePath(ProxyUPath):
+    """A path in object storage or on the web: a :class:`upath.UPath` whose calls are made by :func:`attempt`.
+
+    It has the interface of :class:`pathlib.Path`, but is none. It may be sent to other processes.
+    """
+
+    @classmethod
+    def of(cls, text: str) -> RemotePath:
+        """Make one of an address.
+
+        Raises:
+            ValueError: If there is no such protocol, or its package is missing, or it holds ``::`` and is no wrapper.
+        """
+        check_chain(text)
+        scheme = scheme_of(text) or ''
+        text = scheme + text[len(scheme) :]
+        try:
+            return cls(text, **_options(scheme))
+        except ImportError as error:
+            raise clear(error, text) from error
+        except ValueError as error:
+            raise ValueError(
+                f'{without_secrets(text)}: {scheme}:// is no protocol that is known; expected one of s3, gs, az, http, '
+                f'https, hf, or another one of fsspec ({error})'
+            ) from None
+
+    def __reduce__(self) -> tuple:
+        return RemotePath.of, (str(self),)
+
+    def __fspath__(self) -> str:
+        raise TypeError(f'{self} is an address, and no name of a local file')
+
+    @property
+    def fs(self) -> Any:
+        """The file system, of this process."""
+        system = attempt(self, lambda: _of_this_process(self).fs)
+        if hasattr(system, 'retries'):
+            system.retries = 1  # s3fs's own, within each of ours
+        return system
+
+    def look_up(self) -> dict[str, Any] | None:
+        """Return what the server tells of it, at least ``type`` and ``size``; None if it is not there.
+
+        Raises:
+            OSError: If that cannot be told.
+        """
+        try:
+            return attempt(self, self.fs.info, self.path)
+        except FileNotFoundError:
+            return None
+
+    def exists(self, *, follow_symlinks: bool = True) -> bool:
+        """Return whether it is there; an error where that cannot be told."""
+        return self.look_up() is not None
+
+    def is_dir(self) -> bool:
+        """Return whether it is a folder: keys begin with it, or on the web it ends in a slash or is a page."""
+        found = self.look_up() or {}
+        is_page = found.get('mimetype') == 'text/html' and not self.suffix
+        return found.get('type') == 'directory' or (is_page or str(self).endswith('/')) and 'mimetype' in found
+
+    def is_file(self) -> bool:
+        """Return whether it is a file."""
+        return (self.look_up() or {}).get('type') == 'file' and not self.is_dir()
+
+
+def _of_this_process(path: RemotePath) -> UPath:
+    """The path with a file system of this process: none outlives a fork."""
+    if os.getpid() != _PROCESS:
+        path.__wrapped__ = UPath(str(path.__wrapped__), **path.__wrapped__.storage_options)
+    return path.__wrapped__
+
+
+#: In which this module was imported
+_PROCESS = os.getpid()
+
+
+def _tried(name: str) -> Callable:
+    """A method of a path that is tried again; what it would yield one after the other is a list."""
+
+    def call(self: RemotePath, *args: Any, **more: Any) -> Any:
+        self.fs  # noqa: B018, of this process
+
+        def run() -> Any:
+            found = getattr(super(RemotePath, self), name)(*args, **more)
+            return list(found) if isinstance(found, Iterator) else found
+
+        found = attempt(self, run)
+        return iter(found) if isinstance(found, list) else found
+
+    call.__name__, call.__doc__ = name, f'``UPath.{name}``, tried again if it fails for a reason that may pass.'
+    return call
+
+
+for _name in (
+    *('glob', 'iterdir', 'mkdir', 'open', 'read_bytes', 'read_text', 'rename', 'replace', 'rglob', 'rmdir', 'stat'),
+    *('touch', 'unlink', 'walk', 'write_bytes', 'write_text'),
+):
+    setattr(RemotePath, _name, _tried(_name))
