@@ -1,25 +1,37 @@
-"""Write files atomically, and check beforehand that they can be written."""
+"""Write files atomically, here or at an address, and check beforehand that they can be written."""
+
+from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+from .locations import scheme_of
+
+if TYPE_CHECKING:
+    from .remote_path import RemotePath
 
 #: How the names of files end that are being written
 PART = '.part'
+#: Protocols by which nothing is written here
+READ_ONLY = ('http', 'https')
 
 
-def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder: bool = False) -> None:
+def check_target(
+    path: Path | RemotePath, named: str, inputs: Iterable[Path | RemotePath] = (), is_folder: bool = False
+) -> None:
     """Check that a file can be written, without leaving anything behind.
 
     Args:
-        path (Path): The file.
+        path (Path | RemotePath): The file, here or at an address.
         named (str): What the user calls it, e.g. ``--json``.
-        inputs (Iterable[Path]): What is read, and must not be written over. Defaults to ``()``.
+        inputs (Iterable[Path | RemotePath]): What is read, and must not be written over. Defaults to ``()``.
         is_folder (bool): Whether it is a folder, which is made if there is none. Defaults to False.
 
     Raises:
@@ -29,6 +41,9 @@ def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder:
     target = path.resolve()
     if target in (read.resolve() for read in inputs):
         raise ValueError(f'{named} is {path}, which is read and would be written over; choose another')
+    if not isinstance(target, Path):
+        _check_address(target, named, is_folder)
+        return
     if target.exists() and target.is_dir() != is_folder:
         found, expected = ('a file', 'a folder') if is_folder else ('a folder', 'a file')
         raise OSError(f'{named} is {path}, which is {found}, expected the name of {expected}')
@@ -43,16 +58,55 @@ def check_target(path: Path, named: str, inputs: Iterable[Path] = (), is_folder:
         raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
 
 
-def check_folder(path: Path, named: str) -> None:
+def _check_address(path: RemotePath, named: str, is_folder: bool) -> None:
+    """Put an empty object and remove it: rights and the bucket are known within a second."""
+    from .remote_path import attempt, few_attempts
+
+    if scheme_of(str(path)) in READ_ONLY:
+        raise OSError(f'{named} is {path}, and nothing is written by http; give s3://, gs://, az://, hf:// or a path')
+    probe = (path if is_folder else path.parent) / f'{uuid.uuid4().hex[:8]}{PART}'
+    try:
+        with few_attempts():
+            if not is_folder and _is_folder(path):
+                raise IsADirectoryError(f'{named} is {path}, which is a folder, expected the name of a file')
+            attempt(path, path.fs.pipe_file, probe.path, b'')
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'{named} is {path}, but there is no such bucket; make it or correct the address'
+        ) from None
+    except (OSError, ValueError) as error:
+        told = str(error) if str(error).startswith(named) else f'{named} cannot be written: {error}'
+        raise type(error)(told) from None
+    with suppress(OSError), few_attempts():  # who may write but not remove leaves an empty object
+        probe.unlink()
+
+
+def _is_folder(path: RemotePath) -> bool:
+    """Return whether keys begin with an address, as far as they may be listed."""
+    with suppress(PermissionError):
+        return path.is_dir()
+    return False
+
+
+def make_folder(path: Path | RemotePath) -> None:
+    """Make a folder and those that it lies in; at an address there is nothing to make."""
+    if isinstance(path, Path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(path: Path | RemotePath, named: str) -> None:
     """Check that a folder is writable or can be made, without making it.
 
     Args:
-        path (Path): The folder.
+        path (Path | RemotePath): The folder, here or at an address.
         named (str): What the user calls it, e.g. ``--out``.
 
     Raises:
         OSError: If it cannot, with the remedy.
     """
+    if not isinstance(path, Path):
+        _check_address(path, named, is_folder=True)
+        return
     target = path.resolve()
     nearest = next(folder for folder in (target, *target.parents) if folder.exists())
     if not nearest.is_dir():
@@ -65,17 +119,23 @@ def check_folder(path: Path, named: str) -> None:
 
 
 @contextmanager
-def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
-    """Write to a temporary file and rename it when it is on the disk; remove it after an error.
+def written_whole(path: Path | RemotePath, synced: bool = True) -> Iterator[Path]:
+    """Write to a temporary file and rename it when it is on the disk, or put it at its address; remove it after an
+    error.
 
     Args:
-        path (Path): The file; one of that name is replaced whole.
+        path (Path | RemotePath): The file; one of that name is replaced whole.
         synced (bool): Whether that holds also where the machine loses its power, which takes the disk's time. Defaults
             to True.
 
     Yields:
-        Path: Where to write it, in the same folder; no other process writes there.
+        Path: Where to write it, in the same folder, or of an address in a temporary one; no other process writes there.
     """
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (part := Path(folder, path.name))
+            upload(part, path)
+        return
     part = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PART}')
     try:
         yield part
@@ -87,7 +147,33 @@ def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def upload(file: Path, path: RemotePath) -> None:
+    """Put a file at an address, where it is whole or not at all; object stores have no half ones.
+
+    Raises:
+        OSError: If it cannot be put there, also after several tries.
+    """
+    from .remote_path import attempt
+
+    attempt(path, path.fs.put_file, str(file), path.path)
+
+
+def download(path: Path | RemotePath, file: Path) -> None:
+    """Fetch a file from an address, or copy a local one; it is whole or not there.
+
+    Raises:
+        OSError: If it cannot be fetched, also after several tries.
+    """
+    with written_whole(file, synced=False) as part:
+        if isinstance(path, Path):
+            shutil.copyfile(path, part)
+            return
+        from .remote_path import attempt
+
+        attempt(path, path.fs.get_file, path.path, str(part))
+
+
+def write_text(path: Path | RemotePath, text: str) -> None:
     """Write a text file whole; names of files in it, which are bytes, stay as they are."""
     with written_whole(path) as part:
         part.write_text(text, encoding='utf-8', errors='surrogateescape')
