@@ -19,6 +19,7 @@ from fork_server import leave_unformatted
 from helpers import MOTION_CLASSES
 from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
+from object_store import s3, s3_server, web  # noqa: F401
 from runs import ROOT, TINY, run_tool
 
 from mmtsf.apis import init_recognizer

@@ -23,7 +23,14 @@ ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 6, 0.2, 5.0
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 #: By names of classes, so that nothing is imported for them: errors of the libraries' that may pass
 PASSING = {
-    *('ClientConnectionError', 'ClientPayloadError', 'ConnectionError', 'EndpointConnectionError', 'FSTimeoutError'),
+    *(
+        'ClientConnectionError',
+        'ClientPayloadError',
+        'PayloadEncodingError',
+        'ConnectionError',
+        'EndpointConnectionError',
+        'FSTimeoutError',
+    ),
     *('HTTPClientError', 'IncompleteRead', 'IncompleteReadError', 'ProtocolError', 'ResponseStreamingError'),
     *('ServiceRequestError', 'ServiceResponseError', 'TimeoutError', 'gaierror'),
 }
@@ -124,9 +131,11 @@ def may_pass(error: BaseException) -> bool:
     for cause in reversed(list(_causes(error))):  # fsspec says of all on the web that it is not there
         if _names(cause) & OF_CREDENTIALS:
             return False
+        if _names(cause) & PASSING:
+            return True
         if (answer := _answer(cause)) is not None:
             return answer in PASSING_ANSWERS
-        if _names(cause) & PASSING or (isinstance(cause, OSError) and cause.errno in PASSING_NUMBERS):
+        if isinstance(cause, OSError) and cause.errno in PASSING_NUMBERS:
             return True
         if isinstance(cause, (PermissionError, FileNotFoundError)):
             return False

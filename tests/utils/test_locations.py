@@ -1,0 +1,100 @@
+"""Addresses are paths, whatever their protocol; what may pass is tried again, and errors are one line."""
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmtsf.utils.locations import is_address, location
+from mmtsf.utils.remote_path import UnreachableError, few_attempts
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('s3://bucket/a b.mp4', 's3://bucket/a b.mp4'),
+        ('S3://bucket/a?x#y.mp4', 's3://bucket/a?x#y.mp4'),
+        ('https://host/a.mp4?key=1', 'https://host/a.mp4?key=1'),
+        ('a:b.mp4', Path('a:b.mp4')),
+        ('C:/videos/a.mp4', Path('C:/videos/a.mp4')),
+        ('C:\\videos', Path('C:\\videos')),
+        ('file:///videos/a b.mp4', Path('/videos/a b.mp4')),
+        ('file://localhost/videos', Path('/videos')),
+        ('mmtsf::timesformer_base_k400.py', Path('mmtsf::timesformer_base_k400.py')),
+        ('rtsp://camera/1', Path('rtsp://camera/1')),
+    ],
+)
+def test_an_address_is_told_from_a_name(text, expected) -> None:
+    found = location(text)
+    assert is_address(text) == isinstance(expected, str)
+    assert (str(found) if is_address(text) else found) == expected
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
+def test_light() -> None:
+    code = (
+        "import sys; from mmtsf.utils.locations import location; location('a')\n"
+        "print(sorted({'fsspec', 'upath', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout == '[]\n'
+
+
+def test_paths_of_a_bucket(s3) -> None:
+    for name in ('videos/run/a.mp4', 'videos/run/b c.mp4', 'videos/jump/d?x#y.mp4', 'list.txt'):
+        s3.put(name, name)
+    root = location(s3.url)
+    assert [path.is_dir() for path in (root, root / 'videos', root / 'list.txt', root / 'none')] == [1, 1, 0, 0]
+    assert [path.is_file() for path in (root, root / 'videos', root / 'list.txt', root / 'none')] == [0, 0, 1, 0]
+    assert sorted(path.name for path in (root / 'videos').iterdir()) == ['jump', 'run']
+    assert (root / 'videos/jump/d?x#y.mp4').read_text() == 'videos/jump/d?x#y.mp4'
+    assert (root / 'list.txt').stat().st_size == 8
+    assert not (root / 'none').exists()
+
+
+def test_paths_after_a_fork(s3) -> None:
+    path = location(s3.put('a.txt', 'content'))
+    assert path.read_text() == 'content'
+    if not (child := os.fork()):
+        os._exit(path.read_text() != 'content')
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize('fault', [503, 500, 'break'])
+def test_what_passes_is_tried_again(s3, web, fault, monkeypatch) -> None:
+    monkeypatch.setattr('mmtsf.utils.remote_path.FIRST_WAIT', 0.01)
+    for store in (s3, web):
+        path = location(store.put('a.txt', 'content' * 1000))
+        store.server.faults[:] = [fault, fault]
+        assert path.read_text() == 'content' * 1000
+        store.server.faults[:] = [503]
+        assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ('fault', 'error', 'words'),
+    [
+        (403, PermissionError, 'no rights'),
+        (401, PermissionError, 'no credentials'),
+        (404, FileNotFoundError, 'does not exist'),
+        (503, UnreachableError, 'cannot be reached'),
+        ('break', UnreachableError, 'cannot be reached'),
+    ],
+)
+def test_one_line_for_each(s3, web, fault, error, words) -> None:
+    for store in (s3, web):
+        path = location(store.put('a.txt', 'content' * 1000))
+        store.server.clear()
+        store.server.always = fault
+        begun = time.monotonic()
+        with few_attempts(), pytest.raises(error, match=words) as caught:
+            path.read_text()
+        assert time.monotonic() - begun < 1.5
+        assert '\n' not in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert error is UnreachableError or len({asked.method for asked in store.server.asked}) == len(
+            store.server.asked
+        )
