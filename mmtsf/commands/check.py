@@ -9,7 +9,7 @@ Writes a list of the good ones, and bad.txt with paths and reasons. The same com
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_check_arguments, check_root_of_list, check_source, limits_of
+from mmtsf.utils.arguments import add_check_arguments, check_engine, check_root_of_list, check_source, limits_of
 from mmtsf.utils.files import check_folder
 
 
@@ -29,6 +29,7 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
+    check_engine(args)
     args.limits = limits_of(args.limits)
     check_source(args.source)
     if args.source.is_dir() and (args.root or args.allow_outside):

@@ -10,7 +10,7 @@ report. The same command goes on where it was interrupted. docs/datasets/ has a 
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_check_arguments, limits_of
+from mmtsf.utils.arguments import add_check_arguments, check_engine, limits_of
 from mmtsf.utils.files import check_folder
 
 #: Those of mmtsf.preparation.FORMATS
@@ -34,6 +34,7 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
+    check_engine(args)
     args.limits = limits_of(args.limits)
     if not args.videos.is_dir():
         raise NotADirectoryError(f'{args.videos} is no folder; give the one that holds the videos')

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from mmtsf.batch.engine import run
+from mmtsf.batch.job import Job
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
@@ -19,7 +21,6 @@ from mmtsf.utils.files import write_text
 from mmtsf.utils.results import growing_file, stoppable
 from mmtsf.utils.text import counted, shorten
 
-from .isolated_jobs import run_isolated
 from .video_paths import list_source
 
 
@@ -94,11 +95,30 @@ def bad_lines(reasons: dict[str, str]) -> str:
 
 def results(names: list[str], root: Path, args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
     """Check videos, and draw a progress bar: names with reasons, empty for a good video, as they come."""
-    how = args.decoder, args.full, Limits(**args.limits)
-    time_limit = args.time_limit or (600 if args.full else 60)
-    jobs = run_isolated(check, [(name, root / name, *how) for name in names], args.workers, time_limit)
-    with closing(jobs):
-        yield from track(jobs, 'checking', len(names), disable=not sys.stdout.isatty())
+    with closing(run(Check(root, args), names, args)) as found:
+        for result in track(found, 'checking', len(names), disable=not sys.stdout.isatty()):
+            yield names[result.place], result.reason
+
+
+class Check(Job):
+    """Decode frames of videos, see :func:`check`.
+
+    Args:
+        root (Path): Their folder.
+        args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_check_arguments`.
+    """
+
+    def __init__(self, root: Path, args: argparse.Namespace) -> None:
+        self.root, self.decoder, self.full, self.limits = root, args.decoder, args.full, Limits(**args.limits)
+        self.time_limit = args.time_limit or (600 if args.full else 60)
+
+    def load(self) -> None:
+        """Check that there is the decoder."""
+        check_decoder(self.decoder)
+
+    def prepare(self, video: str) -> None:
+        """Check a video."""
+        check(self.root / video, self.decoder, self.full, self.limits)
 
 
 def stamp(path: Path, args: argparse.Namespace) -> str:

@@ -6,10 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .cores import num_cores
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
 from .sources import check_list, config_beside, config_path, find_checkpoint
@@ -118,10 +118,36 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--decoder', choices=decoders, default='pyav')
     add_limits(parser)
     parser.add_argument('--full', action='store_true', help=f'decode every frame (default: {NUM_FRAMES} of a video)')
-    seconds = 'seconds for a video (default: 60, or 600 with --full)'
-    parser.add_argument('--time-limit', type=positive(float), help=seconds)
-    words = 'videos at a time (default: one a CPU)'
-    parser.add_argument('--workers', type=positive(int), default=num_cores(), help=words)
+    add_engine(parser, '60, or 600 with --full')
+
+
+def add_engine(parser: argparse.ArgumentParser, seconds: str) -> None:
+    """Add the options of :func:`mmtsf.batch.engine.run`: ``--workers``, ``--time-limit``, ``--engine``, ``--address``.
+
+    Args:
+        parser (argparse.ArgumentParser): The command's.
+        seconds (str): The time limit's default, in words.
+    """
+    words = 'videos at a time, each in a process of its own (default: one a CPU)'
+    parser.add_argument('--workers', type=positive(int), help=words)
+    words = f'seconds after which the reading of a video is given up (default: {seconds})'
+    parser.add_argument('--time-limit', type=positive(float), help=words)
+    words = 'where the work is done: on this machine, or by Ray, also on many (default: local)'
+    parser.add_argument('--engine', choices=('local', 'ray'), default='local', help=words)
+    words = 'the Ray cluster to join, HOST or HOST:PORT (default: Ray is started on this machine alone)'
+    parser.add_argument('--address', metavar='HOST', help=words)
+
+
+def check_engine(args: argparse.Namespace) -> None:
+    """Check that the engine is there.
+
+    Raises:
+        ValueError: If it is not installed, or an option has no meaning without it.
+    """
+    if args.engine == 'ray' and find_spec('ray') is None:
+        raise ValueError("--engine is ray, and that is not installed; pip install 'mmtsf[ray]'")
+    if args.address and args.engine != 'ray':
+        raise ValueError(f'--address is {args.address}, the place of a Ray cluster; give --engine ray with it')
 
 
 def names_in(module: str, table: str, shipped: tuple[str, ...]) -> list[str]:

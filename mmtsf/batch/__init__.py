@@ -1,0 +1,1 @@
+"""Work through many videos: in processes of this machine, or on a cluster by Ray."""

@@ -1,0 +1,151 @@
+"""Read videos in processes of their own: one that a decoder crashes, hangs or fills up costs its video alone."""
+
+import ctypes
+import io
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from mmtsf.datasets.decoders import BrokenVideoError
+
+from .job import Result
+
+#: Results that are waited for beside those that are worked on, for each process
+AHEAD = 2
+#: Has the kernel choose such a process where memory is short, not the one with the model
+FIRST_TO_DIE = '1000'
+
+
+class IsolatedCalls:
+    """Call a function with many videos, several at a time.
+
+    Processes are pebble's. One that dies may take an answer with it that is still on its way, so a video whose process
+    has died is read once more, in a new process alone: only what kills that one, too, is broken.
+
+    Args:
+        prepare (Callable): Function of a video, which raises :class:`BrokenVideoError` where that is broken.
+        workers (int): Processes at a time.
+        time_limit (float, optional): Seconds after which a video is taken for broken. Defaults to None: no limit.
+    """
+
+    def __init__(self, prepare: Callable[[str], Any], workers: int, time_limit: float | None = None) -> None:
+        self.prepare, self.workers, self.time_limit = prepare, workers, time_limit
+        self.pool = self._new_pool(workers)
+
+    def _new_pool(self, workers: int) -> ProcessPool:
+        return ProcessPool(workers, initializer=_begin, initargs=(self.prepare,))
+
+    def run(self, videos: Iterable[str], in_order: bool = False) -> Generator[Result, None, None]:
+        """Yield results with what the function has returned, as they come or in order; few at a time are kept.
+
+        Raises:
+            RuntimeError: If the function raises anything else.
+        """
+        left, pending = iter(enumerate(videos)), dict[ProcessFuture, tuple[int, str]]()
+        while True:
+            for place, video in islice(left, self.workers * AHEAD - len(pending)):
+                pending[self.pool.schedule(_call, [video], timeout=self.time_limit)] = place, video
+            if not pending:
+                return
+            first = next(iter(pending))
+            ended = first if in_order else next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
+            place, video = pending.pop(ended)
+            yield Result(place, *self._outcome(video, ended))
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        _end(self.pool)
+
+    def _outcome(self, video: str, future: ProcessFuture, is_alone: bool = False) -> tuple[Any, str]:
+        """Return what the function has returned, and why the video is broken, if it is."""
+        try:
+            answer = future.result()
+        except TimeoutError:
+            return None, f'it could not be read within {self.time_limit:g} s'
+        except ProcessExpired as error:
+            if not is_alone:
+                return self._once_more(video)
+            return None, _fate(error.exitcode)
+        if isinstance(answer, _Failure):
+            print(answer.trace, file=sys.stderr)
+            raise RuntimeError(f'the work on {video} failed, see above: {answer.line}')
+        return (None, answer) if isinstance(answer, str) else (pickle.loads(answer), '')
+
+    def _once_more(self, video: str) -> tuple[Any, str]:
+        pool = self._new_pool(1)
+        try:
+            return self._outcome(video, pool.schedule(_call, [video], timeout=self.time_limit), is_alone=True)
+        finally:
+            _end(pool)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()
+
+
+def _fate(code: int | None) -> str:
+    code = code or 0
+    what = f'was killed by signal {-code}' if code < 0 else f'ended with code {code}'
+    return f'the process that read it {what}'
+
+
+# In the processes
+
+
+class _Failure(NamedTuple):
+    """What is wrong with the work, not with the video."""
+
+    line: str
+    trace: str
+
+
+_prepare: Callable[[str], Any]
+
+
+def _begin(prepare: Callable[[str], Any]) -> None:
+    global _prepare
+    _prepare = prepare
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble has it wait for what the process does
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG: it dies with the process that reads for it
+        with suppress(OSError):
+            Path('/proc/self/oom_score_adj').write_text(FIRST_TO_DIE)
+    torch.set_num_threads(1)  # what computes in threads does not survive a fork
+
+
+def _call(video: str) -> bytes | str | _Failure:
+    """Return what the function returns, pickled, or why the video is broken."""
+    try:
+        return _pickled(_prepare(video))
+    except BrokenVideoError as error:
+        return error.reason
+    except MemoryError:
+        return 'it takes more memory than there is'
+    except BaseException as error:
+        return _Failure(f'{type(error).__name__}: {error}', traceback.format_exc())
+
+
+def _pickled(value: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    """Sends tensors as arrays: PyTorch's own way would leave them with the process, which may die."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is torch.Tensor and value.dtype != torch.bfloat16:
+            return torch.from_numpy, (value.detach().numpy(),)
+        return NotImplemented
