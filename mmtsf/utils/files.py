@@ -130,13 +130,14 @@ def written_whole(path: Path | RemotePath, synced: bool = True) -> Iterator[Path
 
     Yields:
         Path: Where to write it, in the same folder, or of an address in a temporary one; no other process writes there.
+            Its name begins with a dot: what reads a folder of files leaves it out.
     """
     if not isinstance(path, Path):
         with tempfile.TemporaryDirectory() as folder:
             yield (part := Path(folder, path.name))
             upload(part, path)
         return
-    part = path.with_name(f'{path.name}.{uuid.uuid4().hex[:8]}{PART}')
+    part = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}{PART}')
     try:
         yield part
         if synced:
