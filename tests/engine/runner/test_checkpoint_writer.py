@@ -295,7 +295,7 @@ def test_a_kill_in_the_midst_of_a_write_leaves_the_checkpoint_before_it(tmp_path
     newest, damaged = files.newest_whole()
     assert newest is not None
     assert damaged == {}
-    assert part.name.partition('.')[0] == f'iter_{int(newest.stem.split("_")[1]) + 1}'
+    assert part.name.split('.')[1] == f'iter_{int(newest.stem.split("_")[1]) + 1}'
 
 
 def test_the_text_of_the_config_is_formatted_anew_when_it_has_changed(tmp_path):
