@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from mmtsf.utils.locations import is_address
 from mmtsf.utils.mistakes import mistake
 from mmtsf.utils.screen import ON_SCREEN, log_warnings, say
 from mmtsf.utils.text import without_secrets
@@ -21,6 +22,7 @@ from .launch import prepare, rank_of
 from .runner import Runner
 from .runner.checkpoint_files import CheckpointFiles
 from .runner.job import may_be_restarted
+from .runner.mirror import local_folder
 from .runner.precision import choose
 from .runner.work_dir import claim, refuse_used
 from .summary import by_epoch
@@ -35,7 +37,7 @@ def train(args: argparse.Namespace) -> None:
         if is_main_process():
             print(*lines, sep='\n')
         return
-    is_first, work_dir = rank_of(args.launcher) == 0, Path(config.work_dir)
+    is_first, work_dir = rank_of(args.launcher) == 0, Path(local_folder(config.work_dir))
     before = set(work_dir.iterdir()) if work_dir.is_dir() else None
     if is_first:  # before anything is written there
         claim(work_dir)
@@ -52,10 +54,12 @@ def train(args: argparse.Namespace) -> None:
         raise
     if is_main_process():
         draw_run(runner, work_dir)
+        runner.copy_out(alone=True)
         best = runner.message_hub.runtime_info.get('best_ckpt')
         last = work_dir / 'last_checkpoint'
         newest = last.read_text().strip() if last.is_file() else None
-        if checkpoint := best if best and Path(best).exists() else newest:
+        is_there = best and (Path(best).exists() or (runner.mirror and runner.mirror.holds(best)))
+        if checkpoint := best if is_there else newest:
             say_next('test', config, checkpoint)
 
 
@@ -83,16 +87,22 @@ def draw_run(runner: Runner, work_dir: Path) -> None:
 
 def say_next(step: str, config: Config, checkpoint: str) -> None:
     """Say which commands come after a training or a test, with the paths that they have here."""
-    work_dir, read = config.work_dir, Path(config.work_dir, Path(config.filename or 'config.py').name)
-    beside = Path(work_dir, Path(checkpoint).name)
-    is_there = beside.exists() and beside.resolve() == Path(checkpoint).resolve()
-    model = shlex.join([str(read), str(beside) if is_there else without_secrets(checkpoint)])
+    work_dir, here, name = config.work_dir, Path(local_folder(config.work_dir)), Path(checkpoint).name
+    is_here = is_address(work_dir) or (here / name).exists()
+    is_there = is_here and (here / name).resolve() == Path(checkpoint).resolve()
+    read = join(work_dir, Path(config.filename or 'config.py').name)
+    model = shlex.join([read, join(work_dir, name) if is_there else without_secrets(checkpoint)])
     folder = shlex.quote(work_dir)
     if step == 'test':
         say(f'next: mmtsf test {model} --work-dir {folder}')
-    elif Path(work_dir, 'predictions.csv').exists():
-        say(f'next: mmtsf report {folder} {shlex.quote(str(Path(work_dir, "report.html")))}')
+    elif Path(here, 'predictions.csv').exists():
+        say(f'next: mmtsf report {folder} {shlex.quote(join(work_dir, "report.html"))}')
     say(f'next: mmtsf predict VIDEO {model}')
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path or the address of a file in a work dir."""
+    return f'{folder.rstrip("/")}/{name}' if is_address(folder) else str(Path(folder, name))
 
 
 def apply_arguments(config: Config, args: argparse.Namespace) -> None:
@@ -119,7 +129,7 @@ def test(args: argparse.Namespace) -> Config:
     metrics = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
     for metric in metrics:
         if metric['type'] == 'VideoAccuracy':
-            metric.out_dir = config.work_dir
+            metric.out_dir = local_folder(config.work_dir)
     dumps = [dict(type='DumpResults', out_file_path=args.dump)] if args.dump else []
     config.test_evaluator = [*metrics, *dumps]
     # a checkpoint's weights are the averaged ones already
@@ -130,5 +140,7 @@ def test(args: argparse.Namespace) -> Config:
     log_warnings(runner.logger)
     results = runner.test()
     if is_main_process():
-        Path(config.work_dir, 'metrics.json').write_text(json.dumps(results, default=lambda value: value.tolist()))
+        out = Path(local_folder(config.work_dir), 'metrics.json')
+        out.write_text(json.dumps(results, default=lambda value: value.tolist()))
+        runner.copy_out(alone=True)
     return config

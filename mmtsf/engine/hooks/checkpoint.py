@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmtsf import compat
 from mmtsf.engine.runner.checkpoint_files import WITHIN, CheckpointFiles, is_on_disk
+from mmtsf.engine.runner.mirror import Mirror
 from mmtsf.engine.runner.work_dir import LOCK
 from mmtsf.registry import HOOKS
 from mmtsf.utils.files import PART, written_whole
@@ -108,7 +109,7 @@ class CheckpointHook(hooks.CheckpointHook):
 
         def remove_old() -> None:
             if self.filename_tmpl != WITHIN:
-                self._remove(runner, WITHIN, step, sorted(self._found(WITHIN, step))[-2:])
+                self._remove(runner, WITHIN, step, sorted(self._found(runner, WITHIN, step))[-2:])
 
         self._write(runner, WITHIN.format(step), False, dict(epoch=runner.epoch, iter=step), remove_old)
 
@@ -145,7 +146,7 @@ class CheckpointHook(hooks.CheckpointHook):
             return
         told: dict[str, list[int]] = {}
         if self.max_keep_ckpts > 0:
-            earlier = [number for number in self._found(self.filename_tmpl, step) if number != step]
+            earlier = [number for number in self._found(runner, self.filename_tmpl, step) if number != step]
             told['keep_ckpt_ids'] = [*sorted(earlier), step][-self.max_keep_ckpts :]
         done = runner.iter
 
@@ -179,7 +180,13 @@ class CheckpointHook(hooks.CheckpointHook):
         self, runner: Runner, name: str, then: Callable[[], None], otherwise: Callable[[], None], **what: Any
     ) -> None:
         """Have a runner write a checkpoint, then call a function in the main process, or else another one in all."""
-        ours = dict(background=self.background, then=then, otherwise=otherwise) if is_ours(runner) else {}
+
+        def then_copied() -> None:
+            then()
+            if mirror := mirror_of(runner):
+                mirror.update()
+
+        ours = dict(background=self.background, then=then_copied, otherwise=otherwise) if is_ours(runner) else {}
         runner.save_checkpoint(
             self.out_dir,
             name,
@@ -225,19 +232,23 @@ class CheckpointHook(hooks.CheckpointHook):
         elif is_main_process():
             Path(runner.work_dir, 'last_checkpoint').unlink(missing_ok=True)
 
-    def _found(self, template: str, last: int) -> dict[int, Path]:
-        """Checkpoints of a template up to a number."""
+    def _found(self, runner: Runner, template: str, last: int) -> dict[int, Path]:
+        """Checkpoints of a template up to a number, here and at the work dir's address."""
         if not self._is_local:
             return {}
-        found = CheckpointFiles(Path(self.out_dir)).numbered(template)
+        mirror = mirror_of(runner)
+        found = (mirror.names(template) if mirror else {}) | CheckpointFiles(Path(self.out_dir)).numbered(template)
         return {number: path for number, path in found.items() if number <= last}
 
     def _remove(self, runner: Runner, template: str, last: int, kept: list[int]) -> None:
         """Remove checkpoints of a template up to a number, but those to keep."""
-        for number, path in self._found(template, last).items() if is_main_process() else ():
+        mirror = mirror_of(runner)
+        for number, path in self._found(runner, template, last).items() if is_main_process() else ():
             if number not in kept:
                 with told_if_not_removed(runner, path):
                     path.unlink(missing_ok=True)
+                    if mirror:
+                        mirror.remove(path)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Write the best checkpoint of each metric; then the epoch's checkpoint is told of it."""
@@ -272,6 +283,8 @@ class CheckpointHook(hooks.CheckpointHook):
                 with told_if_not_removed(runner, str(before)):
                     if self.file_backend.isfile(before):
                         self.file_backend.remove(before)
+            if before and (mirror := mirror_of(runner)):
+                mirror.remove(before)
 
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         weights = dict(save_optimizer=False, save_param_scheduler=False)
@@ -316,6 +329,11 @@ def is_between_updates(runner: Runner) -> bool:
 def is_ours(runner: Runner) -> bool:
     """Whether a runner can write in the background; MMEngine's cannot."""
     return hasattr(runner, 'wait_for_checkpoints')
+
+
+def mirror_of(runner: Runner) -> Mirror | None:
+    """What copies a runner's work dir to its address; None of a local one."""
+    return vars(runner).get('mirror')
 
 
 def why_unsaved(runner: Runner) -> str | None:

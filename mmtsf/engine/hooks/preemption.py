@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from mmtsf.engine.runner.mirror import PREEMPTED
 from mmtsf.registry import HOOKS
 from mmtsf.utils.signals import EXIT_CODES
 
-from .checkpoint import CheckpointHook, is_between_updates, last_checkpoint
+from .checkpoint import CheckpointHook, is_between_updates, last_checkpoint, mirror_of
 
 
 @HOOKS.register_module()
@@ -80,6 +81,7 @@ class PreemptionHook(Hook):
         if is_between_updates(runner) and (code := self._asked_of_anyone()):
             self._checkpoints.save_within_epoch(runner)
             self._checkpoints.wait(runner)
+            copy_out(runner)
             if self._group is not None:
                 dist.barrier(self._group)  # the launcher ends all processes when the first one has left
             self._leave(runner, code)
@@ -92,6 +94,7 @@ class PreemptionHook(Hook):
         """
         checkpoints = self._checkpoints
         if checkpoints and self.asked and checkpoints.last_iter == runner.iter and checkpoints.has_written(runner):
+            copy_out(runner)
             self._leave(runner, self.asked)
 
     def _leave(self, runner: Runner, code: int) -> None:
@@ -104,6 +107,12 @@ class PreemptionHook(Hook):
         asked = torch.tensor(self.asked)
         dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group)
         return int(asked)
+
+
+def copy_out(runner: Runner) -> None:
+    """Copy the work dir to its address, if it has one, for the short time that is left; the log says what is not."""
+    if (mirror := mirror_of(runner)) and is_main_process():
+        mirror.finish(PREEMPTED)
 
 
 def _is_training(frame: FrameType | None) -> bool:

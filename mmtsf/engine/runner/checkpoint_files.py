@@ -44,10 +44,9 @@ class CheckpointFiles:
 
     def numbered(self, template: str) -> dict[int, Path]:
         """Files of a template by their numbers."""
-        pattern = re.compile(r'(\d+)'.join(map(re.escape, re.split(r'\{.*?\}', Path(template).name))))
         folder = (self.folder / template).parent
-        names = ((pattern.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ()))
-        return {int(match[1]): path for match, path in names if match and path.is_file()}
+        names = [path.name for path in (folder.iterdir() if folder.is_dir() else ()) if path.is_file()]
+        return {number: folder / name for number, name in numbers(Path(template).name, names).items()}
 
     def used(self) -> list[str]:
         """Names of all checkpoints, the best as well."""
@@ -71,6 +70,13 @@ class CheckpointFiles:
                 return path, damaged
             damaged[path] = reason
         return None, damaged
+
+
+def numbers(template: str, names: Iterable[str]) -> dict[int, str]:
+    """Return names that a template gives, by their numbers."""
+    pattern = re.compile(r'(\d+)'.join(map(re.escape, re.split(r'\{.*?\}', template))))
+    matches = ((pattern.fullmatch(name), name) for name in names)
+    return {int(match[1]): name for match, name in matches if match}
 
 
 def is_on_disk(out_dir: str, file_client_args: dict | None = None, backend_args: dict | None = None) -> bool:

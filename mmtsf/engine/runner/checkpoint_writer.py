@@ -202,7 +202,12 @@ def store_checkpoint(
         path = join_path(out_dir, name, backend_args=backend_args)
     else:
         path = FileClient.infer_client(file_client_args, out_dir).join_path(out_dir, name)
-    mmengine.runner.save_checkpoint(checkpoint, path, file_client_args=file_client_args, backend_args=backend_args)
+    try:
+        mmengine.runner.save_checkpoint(checkpoint, path, file_client_args=file_client_args, backend_args=backend_args)
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, as clients of stores are
+        raise OSError(f'{type(error).__name__}: {error}') from error
 
 
 def save(checkpoint: dict, file: IO) -> None:

@@ -13,6 +13,8 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
+from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, find_latest_checkpoint, load_state_dict
 from torch import nn
@@ -22,7 +24,9 @@ from mmtsf import compat
 from mmtsf.config import resolve, settle
 from mmtsf.config.data_source import taken_lists
 from mmtsf.datasets.loading import VideoLoader, with_workers
+from mmtsf.fileio import FsspecBackend
 from mmtsf.registry import RUNNERS
+from mmtsf.utils.locations import is_address
 from mmtsf.utils.screen import ON_SCREEN, quieten
 from mmtsf.weights import read_checkpoint
 
@@ -33,6 +37,7 @@ from .checkpoint_files import CheckpointFiles, is_on_disk
 from .checkpoint_writer import CheckpointWriter, collect, store_checkpoint, to_host, write_checkpoint
 from .job import is_restarted
 from .loops import ResumableTrainLoop
+from .mirror import AT_END, Mirror, check_address, local_folder, mirror_of
 from .precision import set_precision, set_tf32
 from .run_record import RunRecord
 from .schedule import run_through
@@ -48,8 +53,8 @@ MMENGINE_HOOKS = ('checkpoint', 'logger', 'param_scheduler', 'runtime_info', 'sa
 class Runner(mmengine.runner.Runner):
     """MMEngine's runner, with checkpoints that are never half written and data loaders that outlive their workers.
 
-    Takes the arguments of :class:`mmengine.runner.Runner`. The config's ``parallel`` is ``'ddp'``, a whole model in
-    every process, or ``'fsdp'``, shared out among them.
+    Takes the arguments of :class:`mmengine.runner.Runner`; the work dir may be an address, ``'s3://bucket/run'``. The
+    config's ``parallel`` is ``'ddp'``, a whole model in every process, or ``'fsdp'``, shared out among them.
     """
 
     optim_wrapper: Any
@@ -73,10 +78,18 @@ class Runner(mmengine.runner.Runner):
     chosen: Sequence[str | None] = ()
     #: The config before its references were resolved
     given_cfg: Config | None = None
+    #: Copies the work dir to its address; None of a local one
+    mirror: Mirror | None = None
     #: What is to be done if they cannot be written, of the checkpoints that were begun
     _in_flight: tuple[Callable[[], None] | None, ...] = ()
     #: The config's values, and its text
     _formatted: tuple[str, str] | None = None
+
+    def __init__(self, model: Any, work_dir: str, *args: Any, **more: Any) -> None:
+        check_address(str(work_dir))
+        super().__init__(model, local_folder(str(work_dir)), *args, **more)
+        self.mirror = mirror_of(str(work_dir), self.logger)
+        _refuse_out_dir(self.hooks, str(work_dir))
 
     @classmethod
     def from_cfg(cls, cfg: Config, given: Config | None = None) -> 'Runner':
@@ -94,7 +107,9 @@ class Runner(mmengine.runner.Runner):
             OSError: If the work dir cannot be written.
             ValueError: If the config has something that would have no effect, see :func:`mmtsf.config.resolve`.
         """
-        check_work_dir(Path(cfg['work_dir']))
+        address = str(cfg['work_dir'])
+        check_address(address)
+        check_work_dir(Path(local_folder(address)))
         cfg = cfg if isinstance(cfg, Config) else Config(cfg)
         with suppress(FileNotFoundError):  # the data sets, which are built when they are used, say what is missing
             cfg = settle(cfg)
@@ -123,14 +138,44 @@ class Runner(mmengine.runner.Runner):
         if self.refused:
             raise self.refused
         try:
-            return super().train()
-        finally:
-            self.finish_writing()  # also after an error
+            super().train()
+        except BaseException:
+            self.finish_writing()
+            if self.mirror and self.has_trained and is_main_process():
+                self.mirror.finish(0)  # which says in the log what it cannot copy
+            raise
+        self.finish_writing()
+        self.copy_out()
+        return self.model
+
+    def copy_out(self, alone: bool = False, seconds: float = AT_END) -> None:
+        """Copy the work dir to its address, if it has one, and wait for it.
+
+        Args:
+            alone (bool): Whether the main process alone asks for it; else all do, and go on together. Defaults to
+                False.
+            seconds (float): How long it is tried again while the store is away. Defaults to two minutes.
+
+        Raises:
+            RuntimeError: If it cannot be copied.
+        """
+        if self.mirror is None:
+            return
+        failure = [self.mirror.finish(seconds) if is_main_process() else None]
+        if is_distributed() and not alone:
+            dist.broadcast_object_list(failure)
+        if failure[0]:
+            raise RuntimeError(
+                f'the work is done, but {self.mirror.address} lacks a part of it: {failure[0]}; all of it lies in '
+                f'{self.mirror.folder}; copy that folder there'
+            )
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """MMEngine's; notes that the first epoch begins."""
         self.has_trained |= fn_name == 'before_train_epoch'
         super().call_hook(fn_name, **kwargs)
+        if fn_name == 'before_train_epoch' and self.mirror and is_main_process():
+            self.mirror.update()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """MMEngine's, which writes everything to the log file; the screen gets warnings, and what is meant for it."""
@@ -189,6 +234,8 @@ class Runner(mmengine.runner.Runner):
             self._choose_checkpoint(files, begins)
         if main and not self._resume:
             refuse_used(files)
+            if self.mirror:
+                self.mirror.refuse_used(files)
             (folder / 'last_checkpoint').unlink(missing_ok=True)  # of a training whose checkpoints were removed
         super().load_or_resume()
         self.has_begun |= begins
@@ -298,13 +345,22 @@ class Runner(mmengine.runner.Runner):
         found: list = [None, {}]
         if is_main_process():
             folder = Path(self.work_dir)
+            if self.mirror:
+                self.mirror.fetch(files)
             if self._resume or is_of_this_job(folder):
                 found = list(files.newest_whole(name_of(folder)))
                 if found == [None, {}]:  # they are elsewhere, or in an object store
                     found[0] = find_latest_checkpoint(self.work_dir)
+            if found[0] and is_address(found[0]):
+                raise ValueError(
+                    f'cannot resume: {found[0]} was written through a backend of MMEngine, by which nothing is found '
+                    'again; fetch it and give the file: --resume FILE'
+                )
         if is_distributed():
             dist.broadcast_object_list(found)
         path, damaged = found
+        if path and self.mirror:
+            self.mirror.compare(path) if is_main_process() else self.mirror.bring(Path(path))
         for other, reason in damaged.items():
             self.logger.warning(f'{other} is newer, but passed over: {reason}')
         words = f'resuming from {path}' if path else f'{files.folder} has no checkpoint: starting anew'
@@ -396,3 +452,20 @@ class Runner(mmengine.runner.Runner):
         if self._formatted is None or self._formatted[0] != settings:
             self._formatted = settings, self.cfg.pretty_text
         return self._formatted[1]
+
+
+def _refuse_out_dir(hooks: Sequence[Hook], work_dir: str) -> None:
+    """Refuse a folder of checkpoints in object storage beside the work dir, or elsewhere than a work dir there.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    hook = next((hook for hook in hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None or not hook.out_dir or hook.file_client_args:
+        return
+    is_ours = isinstance(get_file_backend(hook.out_dir, backend_args=hook.backend_args), FsspecBackend)
+    if is_ours or is_address(work_dir):
+        raise ValueError(
+            f'checkpoint.out_dir is {hook.out_dir}, but checkpoints in object storage lie in the work dir, from which '
+            f'a training is resumed; leave out_dir out and give --work-dir {hook.out_dir if is_ours else work_dir}'
+        )
