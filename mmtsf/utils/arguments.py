@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
+from .locations import location
 from .sources import check_list, config_beside, config_path, find_checkpoint
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
@@ -202,7 +203,7 @@ def check_run(args: argparse.Namespace) -> None:
     """
     config = config_path(args.config)
     if args.work_dir:
-        check_folder(Path(args.work_dir), '--work-dir')
+        check_folder(location(args.work_dir), '--work-dir')
     check_data_root(config, args.cfg_options)
 
 
