@@ -28,7 +28,6 @@ from mmtsf.registry import MODELS
 
 leave_unformatted()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has jobs in the background ignore it
-gc.freeze()  # MMEngine collects garbage for each data set, which takes half a second over all that is imported
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker('gpu'):
             item.add_marker(pytest.mark.skip(reason='no CUDA device'))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def little_to_look_through() -> None:
+    """Leave what is there before a file's tests, all modules and the tests themselves, out of the search for garbage.
+
+    MMEngine has it searched for each data set, and Python now and then: that took more than half of the time of a
+    training in seconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
