@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 #: Tools that need the checkout
 OF_THE_CHECKOUT = ('install.sh', 'quickstart.sh', 'run_tests.sh', 'make_zoo.py')
 #: Of requirements/
-EXTRAS = ('analysis', 'demo', 'export', 'ray', 'storage', 'tensorboard', 'torchcodec', 'dev')
+EXTRAS = ('analysis', 'demo', 'export', 'ray', 'shards', 'storage', 'tensorboard', 'torchcodec', 'dev')
 
 
 class BuildWithConfigs(build_py):

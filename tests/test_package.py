@@ -90,7 +90,17 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
     assert about['Project-URL'] == 'Paper, https://arxiv.org/abs/2102.05095'
     assert 'Typing :: Typed' in about.get_all('Classifier')
     assert {'mmtsf/py.typed', *(f'mmtsf/demo/{path.name}' for path in ROOT.glob('mmtsf/demo/*.css'))} <= set(names)
-    assert about.get_all('Provides-Extra') == ['analysis', 'demo', 'export', 'ray', 'storage', 'tensorboard', 'torchcodec', 'dev']
+    assert about.get_all('Provides-Extra') == [
+        'analysis',
+        'demo',
+        'export',
+        'ray',
+        'shards',
+        'storage',
+        'tensorboard',
+        'torchcodec',
+        'dev',
+    ]
 
 
 def test_names_lead_to_the_configs_of_the_wheel(python, tmp_path):

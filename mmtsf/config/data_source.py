@@ -1,4 +1,4 @@
-"""Find out from what is there whether a config's videos are those of lists or of a folder of class folders."""
+"""Find out from what is there whether a config's videos are those of lists, of class folders or of shards."""
 
 import copy
 from pathlib import Path
@@ -7,7 +7,16 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtsf.utils.class_folders import find_classes, has_classes
-from mmtsf.utils.data_root import OF_FOLDERS, OF_LISTS, check_root, lists_beside_classes, source_of
+from mmtsf.utils.data_root import (
+    OF_FOLDERS,
+    OF_LISTS,
+    OF_LISTS_AND_SHARDS,
+    check_root,
+    lists_beside_classes,
+    shard_folders,
+    source_of,
+)
+from mmtsf.utils.locations import location
 
 from .checks import shipped
 from .lineage import inherited, writes
@@ -21,10 +30,11 @@ AUTO = 'auto'
 def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what ``data.source`` and ``data.num_classes`` stand for.
 
-    ``data.source='auto'`` is ``'list'`` where ``data.root`` holds the training list, or ``data`` has words for lists
-    alone; else ``'folder'`` where it holds class folders, or ``data`` has words for folders alone; else ``'list'``. A
-    folder tells the number of classes where ``data.root`` is another than that of the shipped data set whose number
-    ``data.num_classes`` is, and no config of a user's writes the number.
+    ``data.source='auto'`` is ``'list'`` where ``data`` has words for lists alone; else ``'shards'`` where ``data.root``
+    holds their index; else ``'list'`` where it holds the training list; else ``'folder'`` where it holds class folders,
+    or ``data`` has words for folders alone; else ``'list'``. A folder, or the index of shards, tells the number of
+    classes where ``data.root`` is another than that of the shipped data set whose number ``data.num_classes`` is, and
+    no config of a user's writes the number.
 
     Args:
         values (dict): A config, with its references.
@@ -38,12 +48,12 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
         dict[str, Any]: Changes of ``data``; none where nothing is to be found out.
     """
     data = values.get('data')
-    if not isinstance(data, dict) or data.get('source') not in (AUTO, 'folder'):
+    if not isinstance(data, dict) or data.get('source') not in (AUTO, 'folder', 'shards'):
         return {}
     source = data['source'] if data['source'] != AUTO else chosen(data) or _there(data)
     changes = {} if source == data['source'] else dict(source=source)
     root = data.get('root')
-    if source != 'folder' or not isinstance(root, str) or not has_classes(Path(root)):
+    if not isinstance(root, str) or source == 'list':
         return changes
     usual, folder = _usual(lineage), _shipped_folder()
     own = [path for path, _ in lineage if not path.is_relative_to(folder)]
@@ -53,7 +63,8 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
         or root == usual.get('root')
     ):
         return changes
-    number = len(find_classes(root))
+    if (number := _num_classes(source, root)) is None:
+        return changes
     if 'data.num_classes' in options and data['num_classes'] != number:
         raise ValueError(
             f'data.num_classes is {data["num_classes"]}, but {root} holds {number} classes; leave data.num_classes out'
@@ -64,21 +75,36 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
 def chosen(data: dict) -> str | None:
     """Return the source that other words of ``data`` are for, where they are not the usual ones; None if there are
     none."""
-    usual = shipped()[1]['data']
-    for source, words in (('list', OF_LISTS), ('folder', OF_FOLDERS)):
-        if any(word in data and data[word] != usual[word] for word in words):
+    usual: dict = shipped()[1]['data']
+    words: dict[str, tuple[str, ...]] = dict(list=OF_LISTS, folder=OF_FOLDERS)
+    if isinstance(data.get('root'), str) and shard_folders(location(data['root'])):
+        words = dict(list=tuple(word for word in OF_LISTS if word not in OF_LISTS_AND_SHARDS))
+    for source, others in words.items():
+        if any(word in data and data[word] != usual[word] for word in others):
             return source
     return None
 
 
+def _num_classes(source: str, root: str) -> int | None:
+    """The number of classes that a folder holds; None if it tells none."""
+    if source == 'folder':
+        return len(find_classes(root)) if has_classes(Path(root)) else None
+    folders = shard_folders(location(root)) if source == 'shards' else []
+    if not folders:
+        return None
+    from mmtsf.datasets.shards import read_classes
+
+    return len(read_classes(folders[0]) or ()) or None
+
+
 def check_source(config: Config) -> None:
-    """Refuse a folder that holds neither lists nor class folders, before anything is built.
+    """Refuse a folder that holds neither lists nor class folders nor shards, before anything is built.
 
     Args:
         config (Config): With its references. One that does not ask for ``data.source='auto'`` is right.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or it holds neither lists nor class folders.
+        FileNotFoundError: If there is no such folder, or it holds none of them.
         ValueError: If it holds videos where their class cannot be told.
     """
     from .references import Resolver
@@ -98,7 +124,7 @@ def check_source(config: Config) -> None:
 
 
 def _there(data: dict) -> str:
-    return source_of(Path(str(data.get('root'))), [str(data.get(name)) for name in LISTS]) or 'list'
+    return source_of(location(str(data.get('root'))), [str(data.get(name)) for name in LISTS]) or 'list'
 
 
 def _usual(lineage: list[tuple[Path, dict]]) -> dict:

@@ -4,5 +4,6 @@ from . import transforms
 from .loading import SeededSampler
 from .video_folder import VideoFolderDataset
 from .video_list import VideoListDataset
+from .video_shards import VideoShardsDataset
 
-__all__ = ['SeededSampler', 'VideoFolderDataset', 'VideoListDataset', 'transforms']
+__all__ = ['SeededSampler', 'VideoFolderDataset', 'VideoListDataset', 'VideoShardsDataset', 'transforms']

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmtsf.registry import DATASETS
 from mmtsf.utils.class_folders import SPLITS, find_classes, find_splits, find_videos
@@ -11,6 +11,7 @@ from mmtsf.utils.media import SUFFIXES
 
 from .video_list import VideoListDataset
 
+T = TypeVar('T')
 #: Of every class, the shares that go to validation and to testing
 SHARES = (0.1, 0.2)
 #: Arguments of the data set of a list alone
@@ -87,10 +88,10 @@ def list_videos(
     videos = {name: find_videos(folder / name, root) for name in find_classes(root)}
     if folder != root:
         return sum(videos.values(), [])
-    return sum((_part(split, videos[name], f'{split_seed} {name}', split_shares) for name in videos), [])
+    return sum((part_of_class(split, videos[name], f'{split_seed} {name}', split_shares) for name in videos), [])
 
 
-def _part(split: str, videos: list[Path], seed: str, shares: tuple[float, float]) -> list[Path]:
+def part_of_class(split: str, videos: list[T], seed: str, shares: tuple[float, float]) -> list[T]:
     """The split's part of a class's videos; validation and testing get at least one each of three or more."""
     random.Random(seed).shuffle(videos)
     least = int(len(videos) >= len(SPLITS))

@@ -296,7 +296,11 @@ class VideoListDataset(BaseActionDataset):
         if video in self.left_out:
             raise BrokenVideoError(video, self.left_out[video])
         with self.worker_table.hold(index):
-            return self.pipeline(dict(info, broken=broken))
+            return self.pipeline(dict(self._begun(info), broken=broken))
+
+    def _begun(self, info: dict) -> dict:
+        """What a sample begins with."""
+        return info
 
     def leave_out(self, video: str, reason: str) -> None:
         """Take a video for broken from now on; workers that run already do not learn of it."""

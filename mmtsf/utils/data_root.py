@@ -1,25 +1,61 @@
-"""Tell whether a folder of data holds lists or class folders, and refuse one that holds neither."""
+"""Tell whether a folder of data holds lists, class folders or shards, and refuse one that holds none."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from .class_folders import find_classes, has_classes, has_several_classes
+from .class_folders import SPLITS, find_classes, has_classes, has_several_classes
+from .locations import location
 
 #: Lists of the shipped configs
 LISTS = ('train_list.txt', 'val_list.txt')
+#: Index of a folder of shards
+SHARD_INDEX = 'index.jsonl'
 #: Words of a config's ``data`` that matter to lists alone, and to class folders alone
 OF_LISTS = ('train_list', 'val_list', 'test_list', 'video_dir', 'classes', 'multi_class', 'allow_outside')
 OF_FOLDERS = ('split_shares', 'split_seed')
+#: Those of lists alone that shards take, too
+OF_LISTS_AND_SHARDS = ('classes', 'multi_class')
 
 
-def source_of(root: Path, names: Iterable[str]) -> str | None:
-    """Return what a folder holds: ``'list'`` where the first of the lists is there, of training, which class folders
-    may lie beside, as in Kinetics; else ``'folder'`` where there are classes, else ``'list'`` where another list is.
+def shard_folders(root: Any) -> list[Any]:
+    """Return the folders that hold an index of shards: one, on the disk or at an address, or those of its splits."""
+    return [folder for folder in (root, *(root / split for split in SPLITS)) if (folder / SHARD_INDEX).is_file()]
+
+
+def shard_folder(root: Any, split: str) -> Any:
+    """Return the folder of the shards of a split: that of its name, or the whole, which is to be split.
 
     Args:
-        root (Path): The folder.
+        root (Path): The folder of the data, on the disk or at an address.
+        split (str): ``'train'``, ``'val'`` or ``'test'``; of the latter two, one serves for both if the other is
+            missing.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    other = {'val': 'test', 'test': 'val'}.get(split, split)
+    there = shard_folders(root)
+    for folder in (root / split, root / other, root):
+        if folder in there:
+            return folder
+    raise FileNotFoundError(
+        f'{root} holds no shards of the split {split!r}: neither {SHARD_INDEX} nor {split}/{SHARD_INDEX} is there; '
+        'mmtsf transcode --shards writes it last, when all shards are whole'
+    )
+
+
+def source_of(root: Any, names: Iterable[str]) -> str | None:
+    """Return what a folder holds: ``'shards'`` where their index is; else ``'list'`` where the first of the lists is
+    there, of training, which class folders may lie beside, as in Kinetics; else ``'folder'`` where there are classes,
+    else ``'list'`` where another list is.
+
+    Args:
+        root (Path): The folder, on the disk or at an address.
         names (Iterable[str]): Names of the lists, that of training first.
     """
+    if shard_folders(root):
+        return 'shards'
     there = [(root / name).is_file() for name in names]
     if there[0] or (any(there) and not _holds_classes(root)):
         return 'list'
@@ -46,21 +82,23 @@ def _holds_classes(root: Path) -> bool:
 
 
 def check_root(root: str | Path, names: Iterable[str] = LISTS) -> None:
-    """Refuse a folder that holds neither lists nor class folders.
+    """Refuse a folder that holds neither lists nor class folders nor shards.
 
     Args:
         root (str | Path): The folder, ``data.root``.
         names (Iterable[str]): Names of the lists, that of training first. Defaults to those of the shipped configs.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or it holds neither.
+        FileNotFoundError: If there is no such folder, or it holds none of them.
         ValueError: If it holds videos where their class cannot be told.
     """
     folder, names = Path(root), list(dict.fromkeys(names))
+    if shard_folders(location(root)):
+        return
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'data.root is {str(root)!r}, which is no folder; give one that holds lists ({", ".join(names)}) or class '
-            'folders, CLASS/VIDEO'
+            f'data.root is {str(root)!r}, which is no folder; give one that holds lists ({", ".join(names)}), class '
+            'folders, CLASS/VIDEO, or shards'
         )
     if source_of(folder, names) is None:
         try:

@@ -23,6 +23,7 @@ import mmtsf.engine.hooks
 import mmtsf.evaluation
 import mmtsf.models  # noqa: F401  # registers
 from mmtsf.config import load_config
+from mmtsf.datasets.shards.shard_index import Shard, ShardVideo, head_line
 from mmtsf.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmtsf.utils.sources import MODEL_INDEX
 
@@ -379,6 +380,7 @@ ASKED = dict(
     },
     VideoListDataset=dict(ann_file='list.txt', pipeline=[], num_classes=2),
     VideoFolderDataset=dict(pipeline=[], split='train', num_classes=1, data_root='videos'),
+    VideoShardsDataset=dict(pipeline=[], split='train', num_classes=1, data_root='shards'),
 )
 
 
@@ -386,6 +388,9 @@ ASKED = dict(
 def test_a_misspelt_key_is_named_by_what_is_built(registry: Registry, name, tmp_path, monkeypatch):
     (tmp_path / 'videos/one_class').mkdir(parents=True)
     (tmp_path / 'videos/one_class/video.mp4').touch()
+    (tmp_path / 'shards').mkdir()
+    shard = Shard('000000.tar', 2048, '0' * 64, [ShardVideo('000000000.mp4', 512, 1, [0], 'a.mp4')])
+    (tmp_path / 'shards/index.jsonl').write_text(head_line(None, 1, 1) + shard.line())
     monkeypatch.chdir(tmp_path)
     if name == 'CheckpointHook':  # whose base takes all that the runner may: it is named before training starts
         return

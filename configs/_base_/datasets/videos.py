@@ -1,9 +1,9 @@
-# Videos with labels: from annotation lists, or from a folder of class folders, as is found in data.root:
+# Videos with labels: from annotation lists, a folder of class folders, or shards, as is found in data.root:
 #   --cfg-options data.root=/videos
 _base_ = '../pipelines.py'
 
 data = dict(
-    source='auto',  # or 'list' or 'folder': what data.root holds, see docs/data.md
+    source='auto',  # or 'list', 'folder' or 'shards': what data.root holds, see docs/data.md
     root='data',
     num_classes=2,  # a folder of classes in another root tells the number itself
     multi_class=False,
@@ -22,9 +22,11 @@ data = dict(
     video_dir='',
     classes=None,  # file with a class name a line
     default_classes=None,  # else the names that come with the package: kinetics400, kinetics600, ssv2 or diving48
-    # source='folder': root/CLASS/VIDEO, of which these shares are held out
+    # source='folder': root/CLASS/VIDEO, of which these shares are held out; of shards without splits, too
     split_shares=(0.1, 0.2),
     split_seed=0,
+    # source='shards': how many of them are read at a time in training; None: samples come in any order
+    window=None,
 )
 
 _train = dict(
@@ -45,6 +47,13 @@ _list = dict(
     allow_outside='${data.allow_outside}',
 )
 _folder = dict(type='VideoFolderDataset', split_shares='${data.split_shares}', split_seed='${data.split_seed}')
+_shards = dict(
+    _folder,
+    type='VideoShardsDataset',
+    classes='${data.classes}',
+    multi_class='${data.multi_class}',
+    window='${data.window}',
+)
 sources = dict(
     list=dict(
         train=dict(_list, ann_file='${data.train_list}', **_train),
@@ -56,5 +65,10 @@ sources = dict(
         val=dict(_folder, split='val', **_val),
         test=dict(_folder, split='test', **_test),
     ),
+    shards=dict(
+        train=dict(_shards, split='train', **_train),
+        val=dict(_shards, split='val', **_val),
+        test=dict(_shards, split='test', **_test),
+    ),
 )
-del _train, _held_out, _val, _test, _list, _folder
+del _train, _held_out, _val, _test, _list, _folder, _shards

@@ -19,6 +19,7 @@ from mmtsf import compat
 from .sampler import SeededSampler
 from .seeds import SeededItems
 from .send_ahead import sent_ahead
+from .worker_table import watched
 
 #: Seconds between looks at the workers while a batch is waited for
 LOOK = 1
@@ -223,16 +224,6 @@ class _Batches:
         for batch in self._rest:
             self._under_way.append(batch)
             yield batch
-
-
-def watched(dataset: Any) -> Iterator[Any]:
-    """Data sets in any wrappers that tell which videos their workers hold, as :class:`VideoListDataset` does."""
-    if hasattr(dataset, 'worker_table'):
-        yield dataset
-        return
-    for part in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
-        if part is not None:
-            yield from watched(part)
 
 
 def _arguments(loader: DataLoader) -> dict[str, Any]:

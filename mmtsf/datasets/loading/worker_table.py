@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils.data import get_worker_info
@@ -46,3 +47,13 @@ class WorkerTable:
     def clear(self) -> None:
         """Forget the workers of before."""
         self._table.zero_()
+
+
+def watched(dataset: Any) -> Iterator[Any]:
+    """Data sets in any wrappers that tell which videos their workers hold, as :class:`VideoListDataset` does."""
+    if hasattr(dataset, 'worker_table'):
+        yield dataset
+        return
+    for part in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
+        if part is not None:
+            yield from watched(part)

@@ -1,0 +1,103 @@
+"""Read one video from a shard: a range of bytes of a tar file on the disk or at an address."""
+
+import io
+import os
+import tarfile
+from typing import Any, BinaryIO
+
+from .shard_index import BLOCK, REMEDY, Shard, ShardError, ShardVideo
+
+#: Bytes of a video up to which it is read at once; parts of a larger one are read as its decoder asks for them
+AT_ONCE = 2**25
+
+
+class VideoInShard:
+    """The bytes of a video in a shard; called, it gives a new file of them.
+
+    Args:
+        folder (Path): Folder of the shard, on the disk or at an address.
+        shard (Shard): The shard, of which the list of videos is not asked for.
+        video (ShardVideo): The video.
+
+    Raises:
+        OSError: If it cannot be read.
+        ShardError: If the shard does not fit its index.
+    """
+
+    def __init__(self, folder: Any, shard: Shard, video: ShardVideo) -> None:
+        self._path, self._video = folder / shard.name, video
+        start, size = video.offset - BLOCK, BLOCK + (video.size if video.size <= AT_ONCE else 0)
+        self._data = _read_range(self._path, start, size, shard.size)
+        self._check_header(self._data[:BLOCK])
+
+    def __call__(self) -> BinaryIO:
+        """Open it anew."""
+        if self._video.size <= AT_ONCE:
+            return io.BytesIO(self._data[BLOCK:])
+        return io.BufferedReader(_Range(self._path.open('rb'), self._video.offset, self._video.size), AT_ONCE // 32)
+
+    def _check_header(self, header: bytes) -> None:
+        """Compare the header in the tar file with the index.
+
+        Raises:
+            ShardError: If it is of another file.
+        """
+        try:
+            found = tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape')
+        except tarfile.HeaderError as error:
+            raise ShardError(f'{self._path} has no header of {self._video.member} ({error}); {REMEDY}') from None
+        if (found.name, found.size, found.isreg()) != (self._video.member, self._video.size, True):
+            raise ShardError(
+                f'{self._path} holds {found.name!r} of {found.size} bytes where its index has {self._video.member} '
+                f'of {self._video.size}; {REMEDY}'
+            )
+
+
+def _read_range(path: Any, start: int, size: int, expected: int) -> bytes:
+    """Read bytes of a file: of one at an address by one request.
+
+    Raises:
+        OSError: If they cannot be read.
+        ShardError: If the file has another size than ``expected``, or ends before.
+    """
+    if hasattr(path, 'fs'):
+        from mmtsf.utils.remote_path import attempt
+
+        data = attempt(path, path.fs.cat_file, path.path, start=start, end=start + size)
+    else:
+        with path.open('rb') as file:
+            if (found := os.fstat(file.fileno()).st_size) != expected:
+                raise ShardError(f'{path} has {found} bytes, and {expected} in its index; {REMEDY}')
+            file.seek(start)
+            data = file.read(size)
+    if len(data) != size:
+        raise ShardError(f'{path} gave {len(data)} bytes from {start} on, expected {size}; {REMEDY}')
+    return data
+
+
+class _Range(io.RawIOBase):
+    """A part of a file, as a file of its own, which closes it."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._place = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._place)
+        data = self._file.read(min(len(buffer), max(self._size - self._place, 0)))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,130 @@
+"""Load the videos of WebDataset shards."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mmtsf.registry import DATASETS
+from mmtsf.utils.class_folders import SPLITS
+from mmtsf.utils.data_root import SHARD_INDEX, shard_folder
+from mmtsf.utils.locations import location
+
+from .decoders import BrokenVideoError
+from .shards import ShardIndex, ShardVideo, VideoInShard, read_index
+from .video_folder import SHARES, part_of_class
+from .video_list import VideoListDataset
+
+
+@DATASETS.register_module()
+class VideoShardsDataset(VideoListDataset):
+    """Videos in tar files that :mod:`mmtsf.commands.transcode` has written with ``--shards``.
+
+    A sample is read as a range of bytes of its shard, on the disk or at an address: any sample at any time, whatever
+    the number of processes and workers. ``data_root`` holds ``index.jsonl``, or ``train/``, ``val/`` or ``test/`` with
+    one each (of the latter two, one serves for both if the other is missing). One index in ``data_root`` itself is
+    split by ``split_seed``, as the folder of classes is that it was made of.
+
+    A shard that does not fit its index ends the run; a video that cannot be decoded costs its sample, as one of a list.
+
+    Args:
+        pipeline (list): Transforms, beginning with :class:`OpenVideo`.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        num_classes (int, optional): Number K of classes; None takes it from the index.
+        data_root (str): Folder, or an address such as ``s3://bucket/shards``.
+        classes (str | list[str], optional): Class names for an index that has none, as :class:`VideoListDataset` takes
+            them. Defaults to None: those of the index.
+        split_shares (tuple[float, float]): Shares of every class that go to validation and to testing. Defaults to
+            (0.1, 0.2).
+        split_seed (int): Seed of the split. Defaults to 0.
+        window (int, optional): How many shards :class:`SeededSampler` reads at a time where it shuffles. Defaults to
+            None: samples come in any order.
+        base: Other arguments of :class:`VideoListDataset` that are not about lists: ``default_classes``,
+            ``multi_class``, ``test_mode``, ``skip_broken``, ``time_limit``, ``indices``, ``metainfo``, and those of its
+            base.
+    """
+
+    def __init__(
+        self,
+        pipeline: list[dict | Callable],
+        split: str,
+        num_classes: int | None,
+        data_root: str,
+        classes: str | list[str] | None = None,
+        split_shares: tuple[float, float] = SHARES,
+        split_seed: int = 0,
+        window: int | None = None,
+        **base: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f'split is {split!r}, expected one of {SPLITS}')
+        if window is not None and (type(window) is not int or window < 1):
+            raise ValueError(f'window is {window!r}, expected a number of shards of at least 1, or None for any order')
+        self.window = window
+        self.split, self.split_shares, self.split_seed = split, split_shares, split_seed
+        self.folder = shard_folder(location(data_root), split)
+        index = read_index(self.folder)
+        if index.classes and classes:
+            raise ValueError(f'{self.folder / SHARD_INDEX} has the names of the classes; leave data.classes out')
+        self.shards = [shard._replace(videos=[]) for shard in index.shards]
+        self._index: ShardIndex | None = index
+        super().__init__('', pipeline, num_classes, data_root=data_root, classes=index.classes or classes, **base)
+
+    def load_data_list(self) -> list[dict]:
+        """List the videos of the split, shard by shard.
+
+        Raises:
+            ValueError: If there are none, or one has not one label, or one that is no class.
+        """
+        index, self._index = self._index or read_index(self.folder), None
+        videos = [(number, video) for number, shard in enumerate(index.shards) for video in shard.videos]
+        if self.folder == location(self.data_root):
+            videos = self._of_split(videos)
+        if not videos:
+            raise ValueError(f'{self.folder / SHARD_INDEX} holds no videos for the split {self.split!r}')
+        return [self._info(number, video) for number, video in videos]
+
+    def _info(self, number: int, video: ShardVideo) -> dict:
+        shard, labels = self.shards[number].name, video.labels
+        where = f'{self.folder / SHARD_INDEX}: {video.name!r} in {shard}'
+        if not labels or (len(labels) > 1 and not self.multi_class):
+            raise ValueError(
+                f'{where} has {len(labels)} labels, expected one'
+                f'{"; for several labels a video set data.multi_class=True" if labels else ", as training needs"}'
+            )
+        if max(labels) >= self.num_classes:
+            raise ValueError(f'{where} has the label {max(labels)}, which is not in [0, {self.num_classes})')
+        place = (number, video.member, video.offset, video.size)
+        return dict(
+            filename=f'{self.folder}/{shard}/{video.name}',
+            label=labels if self.multi_class else labels[0],
+            place=place,
+        )
+
+    def _of_split(self, videos: list[tuple[int, ShardVideo]]) -> list[tuple[int, ShardVideo]]:
+        """The split's part of every class, the same as of a folder of class folders."""
+        of_class: dict[int, list[tuple[int, ShardVideo]]] = {}
+        for number, video in videos:
+            of_class.setdefault(video.labels[0] if video.labels else -1, []).append((number, video))
+        names, kept = list(self.label_of), set()
+        for label, inside in of_class.items():
+            seed = f'{self.split_seed} {names[label] if label < len(names) else label}'
+            ordered = sorted(inside, key=lambda item: item[1].name)
+            kept |= {(n, v.member) for n, v in part_of_class(self.split, ordered, seed, self.split_shares)}
+        return [(number, video) for number, video in videos if (number, video.member) in kept]
+
+    def shard_of(self, index: int) -> int:
+        """Number of the shard that a sample lies in."""
+        return self.get_data_info(index)['place'][0]
+
+    def _begun(self, info: dict) -> dict:
+        """A sample with the bytes of its video.
+
+        Raises:
+            BrokenVideoError: If the shard cannot be read.
+            ShardError: If it does not fit the index.
+        """
+        number, member, offset, size = info['place']
+        try:
+            file = VideoInShard(self.folder, self.shards[number], ShardVideo(member, offset, size, [], ''))
+        except OSError as error:
+            raise BrokenVideoError(info['filename'], f'its shard cannot be read: {error}') from error
+        return dict(info, file=file)
