@@ -7,14 +7,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
+from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 from mmtsf.datasets.decoders import BrokenVideoError
 
@@ -51,14 +51,13 @@ class IsolatedCalls:
         Raises:
             RuntimeError: If the function raises anything else.
         """
-        left, pending = iter(enumerate(videos)), dict[ProcessFuture, tuple[int, str]]()
+        left, pending = iter(enumerate(videos)), dict[Future, tuple[int, str]]()
         while True:
             for place, video in islice(left, self.workers * AHEAD - len(pending)):
                 pending[self.pool.schedule(_call, [video], timeout=self.time_limit)] = place, video
             if not pending:
                 return
-            first = next(iter(pending))
-            ended = first if in_order else next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
+            ended = next(iter(pending if in_order else wait(pending, return_when=FIRST_COMPLETED).done))
             place, video = pending.pop(ended)
             yield Result(place, *self._outcome(video, ended))
 
@@ -66,7 +65,7 @@ class IsolatedCalls:
         """End the processes, whatever they do."""
         _end(self.pool)
 
-    def _outcome(self, video: str, future: ProcessFuture, is_alone: bool = False) -> tuple[Any, str]:
+    def _outcome(self, video: str, future: Future, is_alone: bool = False) -> tuple[Any, str]:
         """Return what the function has returned, and why the video is broken, if it is."""
         try:
             answer = future.result()

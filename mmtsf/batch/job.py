@@ -26,11 +26,14 @@ class Job:
         time_limit (float, optional): Seconds after which a video is taken for broken. Defaults to None: no limit.
         in_order (bool): Whether results come in the order of the videos, not as they are done. Defaults to False.
         batch_size (int): Neighbours in the list that are finished at once. Defaults to 1.
+        has_model (bool): Whether it computes with a model, for which a GPU is taken where there is one. Defaults to
+            False.
     """
 
     time_limit: float | None = None
     in_order = False
     batch_size = 1
+    has_model = False
 
     def load(self) -> None:
         """Load what all videos share, such as the model; once in a process."""
@@ -46,6 +49,18 @@ class Job:
     def finish(self, results: list[Result]) -> list[Result]:
         """Make of what is prepared the values that are kept; nothing is to be done with broken videos."""
         return results
+
+    def columns(self) -> dict[str, Any]:
+        """Return names and types of what a row of a Parquet file keeps of a value."""
+        return {}
+
+    def row(self, value: Any) -> dict[str, Any]:
+        """Return what a row of a Parquet file keeps of a value, by the names of :meth:`columns`."""
+        return {}
+
+    def paths(self) -> list[str]:
+        """Return the paths that each machine must be able to read, beside those of the videos."""
+        return []
 
     def __getstate__(self) -> dict:
         """Leave out what was loaded, whose names begin with an underscore."""

@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 from rich.filesize import decimal
 from rich.progress import track
 
+from mmtsf.batch.engine import run
+from mmtsf.batch.job import Job
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
@@ -25,11 +27,12 @@ from mmtsf.utils.files import write_text
 from mmtsf.utils.media import SUFFIXES
 from mmtsf.utils.results import stoppable
 
-from .isolated_jobs import run_isolated
 from .video_paths import list_source
 
 #: What all videos of a folder share
 SETTINGS = ('short_side', 'keyframe_distance', 'crf')
+#: Seconds after which a video is taken for broken, unless others are given
+TIME_LIMIT = 3600
 
 
 def write_transcoded(args: argparse.Namespace) -> int:
@@ -51,9 +54,7 @@ def write_transcoded(args: argparse.Namespace) -> int:
     settings = {name: getattr(args, name) for name in SETTINGS}
     begin(args.out, settings)
     left = [name for name in targets if not (args.out / targets[name]).exists()]
-    paths = [(name, root / name, args.out / targets[name]) for name in left]
-    jobs = transcode_all(paths, settings | dict(limits=Limits(**args.limits)), args.workers)
-    broken = report(jobs, len(left), args.out)
+    broken = report(transcode_all(Transcode(root, args), left, args), len(left), args.out)
     if args.source.is_file():
         write_list(args.out / args.source.name, videos, targets, broken)
     whole = [name for name in targets if name not in broken]
@@ -75,10 +76,15 @@ def match_targets(names: list[str]) -> dict[str, str]:
     """
     targets, sources = dict[str, str](), dict[str, str]()
     for name in names:
-        targets[name] = str(Path(name).with_suffix('.mp4'))
+        targets[name] = target_of(name)
         if sources.setdefault(targets[name], name) != name:
             raise ValueError(f'{sources[targets[name]]} and {name} would both become {targets[name]}; rename one')
     return targets
+
+
+def target_of(name: str) -> str:
+    """Return the new path of a video, relative to the folder."""
+    return str(Path(name).with_suffix('.mp4'))
 
 
 def begin(out: Path, settings: dict[str, int]) -> None:
@@ -124,20 +130,41 @@ def write_broken(file: Path, reasons: dict[str, str]) -> None:
         file.unlink(missing_ok=True)
 
 
-def transcode_all(
-    videos: list[tuple[str, Path, Path]], settings: dict[str, Any], workers: int
-) -> Generator[tuple[str, str], None, None]:
-    """Transcode ``(name, source, target)`` in parallel; yield names, with a reason if a video is broken."""
-    parts = {name: target.with_name(f'{target.name}.part') for name, _, target in videos}
-    jobs = ((name, source, parts[name], target, settings) for name, source, target in videos)
+class Transcode(Job):
+    """Rewrite videos, see :func:`transcode`.
+
+    Args:
+        root (Path): Their folder.
+        args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.transcode`.
+    """
+
+    def __init__(self, root: Path, args: argparse.Namespace) -> None:
+        self.root, self.out, self.time_limit = root, args.out, args.time_limit or TIME_LIMIT
+        self.settings = {name: getattr(args, name) for name in SETTINGS} | dict(limits=Limits(**args.limits))
+
+    def part_of(self, video: str) -> Path:
+        """Return the name of a video's file until that is whole."""
+        target = self.out / target_of(video)
+        return target.with_name(f'{target.name}.part')
+
+    def prepare(self, video: str) -> None:
+        """Rewrite a video to a temporary file, and rename it when it is complete."""
+        transcode_whole(self.root / video, self.part_of(video), self.out / target_of(video), self.settings)
+
+
+def transcode_all(job: Transcode, names: list[str], args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
+    """Transcode videos in parallel; yield names, with a reason if a video is broken."""
+    left = set(names)
     try:
-        with closing(run_isolated(transcode_whole, jobs, workers)) as done:
-            for name, reason in done:
-                parts.pop(name).unlink(missing_ok=True)
-                yield name, reason
+        with closing(run(job, names, args)) as done:
+            for result in done:
+                name = names[result.place]
+                left.discard(name)
+                job.part_of(name).unlink(missing_ok=True)
+                yield name, result.reason
     finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        for name in left:
+            job.part_of(name).unlink(missing_ok=True)
 
 
 def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
+from mmtsf.utils.locations import location
 from mmtsf.utils.media import SUFFIXES, is_frame, is_video
 from mmtsf.utils.text import shorten
 
@@ -94,3 +95,32 @@ def list_source(source: Path, root: Path | None = None, allow_outside: bool = Fa
         if not is_video(row.path):
             raise ValueError(f'{row.where}: {row.path!r} is no video file ({SUFFIXES}); take it out of the list')
     return folder, videos
+
+
+def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[str]:
+    """List the videos of a list, a folder or a file; at least one must exist.
+
+    Raises:
+        FileNotFoundError: If none is.
+        ValueError: If an option is given that is for lists, and this is none.
+    """
+    if (root or allow_outside) and (source.is_dir() or is_video(str(source))):
+        option = '--root' if root else '--allow-outside'
+        raise ValueError(f'{option} is for lists, and {source} is none; leave it out')
+    videos = list(_listed_videos(source, root, allow_outside))
+    if not videos:
+        raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
+    if not any(location(video).exists() for video in videos):
+        raise FileNotFoundError(
+            f'none of the {len(videos)} videos of {source} exists, the first is {videos[0]}; give the folder that the '
+            'list starts from with --root'
+        )
+    return videos
+
+
+def _listed_videos(source: Path, root: Path | None, allow_outside: bool) -> Iterator[str]:
+    if source.is_dir() or is_video(str(source)):
+        yield from videos_of(str(source))
+    else:
+        folder, videos = list_source(source, root, allow_outside)
+        yield from (str(folder / path) for path in dict.fromkeys(row.path for row in videos.rows))

@@ -139,6 +139,20 @@ def add_engine(parser: argparse.ArgumentParser, seconds: str) -> None:
     parser.add_argument('--address', metavar='HOST', help=words)
 
 
+def check_alone() -> None:
+    """Refuse to be one of several processes that a launcher has started, which would all do the same.
+
+    Raises:
+        ValueError: If this is one.
+    """
+    started = {name: os.environ[name] for name in ('WORLD_SIZE', 'SLURM_STEP_NUM_TASKS') if name in os.environ}
+    if several := [f'{name} is {number}' for name, number in started.items() if number != '1']:
+        raise ValueError(
+            f'{several[0]}: torchrun or srun has started several processes, which would all do the same; start it '
+            'once, with --engine ray for all GPUs and machines'
+        )
+
+
 def check_engine(args: argparse.Namespace) -> None:
     """Check that the engine is there.
 

@@ -78,18 +78,18 @@ def growing_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Itera
 
 
 @contextmanager
-def stoppable(total: int, things: str, remedy: str) -> Iterator[Callable[[], None]]:
+def stoppable(total: int, things: str, remedy: str, done: int = 0) -> Iterator[Callable[[], None]]:
     """Say how many of how many things are done when Ctrl-C or SIGTERM stops the work inside.
 
     Args:
         total (int): How many there are.
         things (str): What they are, e.g. ``'videos'``.
         remedy (str): Where they are, or how to go on.
+        done (int): How many are done already. Defaults to 0.
 
     Yields:
         Callable: To be called after each.
     """
-    done = 0
 
     def is_done() -> None:
         nonlocal done

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from mmtsf.apis import build_pipeline, extract, feature_files, to_sample
 from mmtsf.commands import new_command
+from mmtsf.preparation.video_paths import known_videos
 from mmtsf.utils.arguments import mistakes_of
 from mmtsf.utils.files import check_target
 from mmtsf.weights.sources import cached
@@ -78,15 +79,6 @@ def test_all_formats_hold_the_same(run, motion, tiny_checkpoint, tmp_path):
     for row, name, entry in zip(array, (tmp_path / 'f.txt').read_text().splitlines(), table, strict=True):
         assert np.array_equal(by_name[name], row)
         assert entry == dict(video=name, shape=list(row.shape), feature=row.ravel().tolist())
-
-
-@pytest.mark.long
-def test_two_processes_write_what_one_writes(motion, tiny_checkpoint, tmp_path):
-    extract_to(tmp_path / 'one.npy', motion / 'test', tiny_checkpoint)
-    command = ['-m', 'torch.distributed.run', '--nproc-per-node=2', f'--master-port={free_port()}', TOOL]
-    run_tool(*command, motion / 'test', TINY, tiny_checkpoint, tmp_path / 'two.npy')
-    assert (tmp_path / 'one.npy').read_bytes() == (tmp_path / 'two.npy').read_bytes()
-    assert (tmp_path / 'one.txt').read_text() == (tmp_path / 'two.txt').read_text()
 
 
 @pytest.mark.long
@@ -211,7 +203,7 @@ def test_options_without_a_meaning_leave_nothing_behind(run, inputs, motion, ref
     before = sorted(tmp_path.rglob('*'))
     with pytest.raises(ValueError, match='--root is for lists, and .* is none'):
         run(motion / 'test', *words[1:], '--root', motion)
-    with refused('--workers is -1, expected at least 0'):
+    with refused("--workers: invalid int above 0 value: '-1'"):
         run(*words, '--root', motion / 'test', '--workers', -1)
     for mistake in (['--level', 'none'], ['--cfg-options', 'clip.num_frames=none'], ['--cfg-options', 'none.none=1']):
         with pytest.raises((SystemExit, Exception), match=r'.'):
@@ -246,37 +238,15 @@ def check_as_somebody(out: Path) -> None:
     os._exit(2)
 
 
-@pytest.mark.parametrize('mistake', ['checkpoint of one process', 'parts of other work'])
-def test_several_processes_end_together_and_leave_nothing_behind(run, inputs, tmp_path, mistake):
+@pytest.mark.parametrize(('name', 'number'), [('WORLD_SIZE', '2'), ('SLURM_STEP_NUM_TASKS', '4')])
+def test_several_processes_of_a_launcher_are_told_what_takes_their_place(
+    run, inputs, refused, tmp_path, monkeypatch, name, number
+):
+    monkeypatch.setenv(name, number)
+    *words, root = inputs.values()
     before = sorted(tmp_path.rglob('*'))
-    if mistake == 'parts of other work':
-        (tmp_path / 'f.npy.parts').mkdir()
-        (tmp_path / 'f.npy.parts/settings').write_text('others')
-        before = sorted(tmp_path.rglob('*'))
-    port, context, answers = free_port(), multiprocessing.get_context('fork'), multiprocessing.Queue()
-
-    def process(rank: int) -> None:
-        os.environ |= dict(RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE='2')
-        os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-        words = dict(inputs)
-        if mistake == 'checkpoint of one process' and rank == 1:
-            words['checkpoint'] = 'none.pth'
-        *others, root = words.values()
-        try:
-            run(*others, '--root', root, '--launcher', 'pytorch')
-        except Exception as error:
-            answers.put((rank, f'{type(error).__name__}: {error}'))
-
-    processes = [context.Process(target=process, args=(rank,)) for rank in range(2)]
-    for one in processes:
-        one.start()
-    said = dict(answers.get(timeout=60) for _ in processes)
-    for one in processes:
-        one.join(20)
-        assert one.exitcode is not None
-    cause = 'the checkpoint none.pth does not exist' if 'one process' in mistake else 'was begun with another list'
-    assert all(cause in said[rank] for rank in range(2))
-    assert sum('another process failed' in said[rank] for rank in range(2)) == 1
+    with refused(f'{name} is {number}: .* start it once, with --engine ray for all GPUs and machines'):
+        run(*words, '--root', root)
     assert sorted(tmp_path.rglob('*')) == before
 
 
@@ -298,7 +268,7 @@ def test_a_list_cannot_lead_out_of_its_folder(path, motion, tiny_checkpoint, tmp
     shutil.copy(motion / 'test/left/0000.mp4', tmp_path / 'o.mp4')
     (tmp_path / 'videos/list.txt').write_text(f'{path.format(outside=tmp_path)} 0\n')
     with pytest.raises(ValueError, match='list.txt, line 1: .* (leads out of|is an address)'):
-        feature_files.known_videos(tmp_path / 'videos/list.txt', None, allow_outside=False)
+        known_videos(tmp_path / 'videos/list.txt', None, allow_outside=False)
     if '://' not in path:
-        (video,) = feature_files.known_videos(tmp_path / 'videos/list.txt', None, allow_outside=True)
-        assert video.samefile(tmp_path / 'o.mp4')
+        (video,) = known_videos(tmp_path / 'videos/list.txt', None, allow_outside=True)
+        assert Path(video).samefile(tmp_path / 'o.mp4')

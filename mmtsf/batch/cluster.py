@@ -1,0 +1,247 @@
+"""Work through videos on a cluster of machines, or on this one, by Ray Data.
+
+Each actor of a pool has a whole local engine, with its model and the processes that decode for it: frames stay where
+they are decoded, and only names and reasons pass through Ray. Ray starts actors anew that were killed, and gives their
+videos to them again; it holds back what the actors cannot take yet.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')  # what Ray's own processes print
+os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # a warning of what Ray will do one day
+os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # it would tell its makers
+os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy, DataContext, from_items
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from mmtsf import __version__
+from mmtsf.utils.cores import num_cores
+from mmtsf.utils.locations import is_address
+from mmtsf.utils.mistakes import mistake
+
+from .job import Job, Result
+from .local import LocalEngine
+from .parts import MOST, Parts
+
+#: CPUs of an actor, at most: a model gains little from more
+CPUS = 8
+#: Bytes of Ray's store on one machine, through which only names and reasons pass
+STORE = 256 * 2**20
+#: Parts that each actor gets, at least, so that all end at the same time
+SHARE = 8
+#: Actors in a row that may die while they start, as machines that go take them along
+DEATHS = 10
+#: In the place of a result: the work has failed, by a mistake of the user's or by a fault
+MISTAKE, FAULT = -1, -2
+
+
+class Pool(NamedTuple):
+    """Actors of a cluster.
+
+    Attributes:
+        actors (int): How many there may be.
+        cpus (int): CPUs of each.
+        gpus (int): GPUs of each, 0 or 1.
+    """
+
+    actors: int
+    cpus: int
+    gpus: int
+
+    def part_size(self, videos: int) -> int:
+        """Return how many videos an actor is given at once, which are done again where it dies."""
+        return min(max(videos // (self.actors * SHARE), 1), MOST)
+
+
+def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Generator[Result, None, None]:
+    """Yield what becomes of each video, see :func:`mmtsf.batch.engine.run`; without values, which stay where they are
+    made."""
+    with joined(args.address):
+        pool = pool_for(job, args.device if job.has_model else 'cpu')
+        yield from work(job, videos, pool, args.workers, pool.part_size(len(videos)))
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Join a cluster inside, or start Ray on this machine alone.
+
+    Args:
+        address (str, optional): ``HOST`` or ``HOST:PORT``, or ``auto`` for the cluster that this machine is in.
+
+    Raises:
+        OSError: If there is no such cluster.
+    """
+    if ray.is_initialized():  # whoever has done it ends it
+        yield
+        return
+    logging.getLogger('ray.data').setLevel(logging.ERROR)
+    where: dict[str, Any] = dict(num_cpus=num_cores(), object_store_memory=STORE, include_dashboard=False)
+    if address:
+        where = dict(address=address if ':' in address or address == 'auto' else f'{address}:6379')
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConnectionError(
+            f'no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}; begin one with ray start '
+            '--head, join it on this machine with ray start --address=HOST:6379, or leave --address out'
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def pool_for(job: Job, device: str | None) -> Pool:
+    """Return the actors that a cluster has room for: one a GPU where there are any for a job with a model, else one for
+    up to :data:`CPUS` CPUs.
+
+    Raises:
+        ValueError: If there are no CPUs.
+    """
+    nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
+    with_gpus = [(int(node['GPU']), int(node.get('CPU', 0))) for node in nodes if node.get('GPU', 0) >= 1]
+    if job.has_model and device != 'cpu' and with_gpus:
+        return Pool(sum(gpus for gpus, _ in with_gpus), max(min(cpus // gpus for gpus, cpus in with_gpus), 1), 1)
+    cpus = [count for node in nodes if (count := int(node.get('CPU', 0)))]
+    if not cpus:
+        raise ValueError('the Ray cluster has no CPUs; start its machines with --num-cpus of at least 1')
+    each = min(*cpus, CPUS)
+    return Pool(sum(count // each for count in cpus), each, 0)
+
+
+def work(
+    job: Job, videos: Sequence[str], pool: Pool, workers: int | None, size: int, parts: Parts | None = None
+) -> Generator[Result, None, None]:
+    """Yield what becomes of each video.
+
+    Args:
+        job (Job): What is done with each.
+        videos (Sequence[str]): Their names.
+        pool (Pool): The actors.
+        workers (int, optional): Processes of each that read videos. Defaults to None: one a CPU.
+        size (int): Videos that an actor is given at once.
+        parts (Parts, optional): Where values are kept. Parts that are there are not done again. Defaults to None:
+            nowhere.
+
+    Raises:
+        RuntimeError: If the work has failed on a machine.
+        ValueError: If that tells of a user's mistake.
+    """
+    check_machines([*job.paths(), *([str(parts.folder)] if parts else [])])
+    there = parts.there() if parts else set()
+    left = [number for number in range(-(-len(videos) // size)) if number not in there]
+    rows = [dict(part=number, videos=_encoded(videos[number * size : (number + 1) * size])) for number in left]
+    if not rows:
+        return
+    context = DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = DEATHS
+    results = from_items(rows, override_num_blocks=len(rows)).map_batches(
+        Worker,
+        fn_constructor_args=(job, workers or pool.cpus, os.getcwd(), parts),
+        compute=ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
+        batch_size=1,
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+    )
+    for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
+        for part, place, reason in zip(batch['part'], batch['place'], batch['reason']):
+            told = os.fsdecode(reason)
+            if place == MISTAKE:
+                raise ValueError(told)
+            if place == FAULT:
+                raise RuntimeError(f'the work has failed on a machine of the cluster:\n{told}')
+            yield Result(int(part) * size + int(place), None, told)
+
+
+def _encoded(names: Sequence[str]) -> list[bytes]:
+    return [os.fsencode(name) for name in names]  # names of files are bytes
+
+
+class Worker:
+    """What an actor does with a part of the videos.
+
+    Args:
+        job (Job): What is done with each.
+        workers (int): Processes that read videos.
+        folder (str): Where the command was started, which paths start from.
+        parts (Parts, optional): Where values are kept.
+    """
+
+    def __init__(self, job: Job, workers: int, folder: str, parts: Parts | None) -> None:
+        self.job, self.workers, self.parts = job, workers, parts
+        self.engine: LocalEngine | None = None
+        with suppress(OSError):  # absolute paths need no such folder
+            os.chdir(folder)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
+        """Return places and reasons of a part's videos; the line of a failure, as Ray would wrap the error."""
+        part, videos = int(batch['part'][0]), [os.fsdecode(name) for name in batch['videos'][0]]
+        try:
+            self.engine = self.engine or LocalEngine(self.job, self.workers)
+            results = self.engine.run(videos)
+            found = list(self.parts.write(part, videos, results, self.job) if self.parts else results)
+        except Exception as error:
+            told = mistake(error)
+            found = [Result(FAULT if told is None else MISTAKE, None, told or traceback.format_exc())]
+        reasons = _encoded([result.reason for result in found])
+        return dict(part=[part] * len(found), place=[result.place for result in found], reason=reasons)
+
+
+def check_machines(paths: Sequence[str]) -> None:
+    """Check that each machine of the cluster has this package, and sees the same files.
+
+    Raises:
+        ValueError: If one has not, by its name.
+    """
+    nodes = [node for node in ray.nodes() if node['Alive']]
+    local = [os.path.abspath(path) for path in paths if not is_address(path)]
+    if len(nodes) < 2:
+        return
+    tasks = [
+        ray.remote(_look)
+        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node['NodeID'], soft=False))
+        .remote(local)
+        for node in nodes
+    ]
+    _, here = _look(local)
+    for node, task in zip(nodes, tasks):
+        name = node['NodeManagerHostname']
+        try:
+            version, there = ray.get(task)
+        except ray.exceptions.RayTaskError as error:
+            raise ValueError(
+                f'{name} of the cluster has no mmtsf {__version__}; install it there: {error.cause}'
+            ) from None
+        if version != __version__:
+            raise ValueError(f'{name} of the cluster has mmtsf {version}, and this machine {__version__}; install one')
+        if missing := [path for path in local if there[path] != here[path]]:
+            raise ValueError(
+                f'{missing[0]} is not on {name} of the cluster as it is here; put it on a disk that all machines '
+                'share, or give an address such as s3://bucket/folder'
+            )
+
+
+def _look(paths: list[str]) -> tuple[str, dict[str, int | None]]:
+    """Return this machine's version of the package, and the sizes of files; None where there is none."""
+
+    def size(path: str) -> int | None:
+        if not os.path.exists(path):
+            return None
+        return os.path.getsize(path) if os.path.isfile(path) else 0
+
+    return __version__, {path: size(path) for path in paths}
