@@ -2,14 +2,17 @@
 
 import ast
 import difflib
+import hashlib
 import os
 import re
 import shlex
 import stat
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .locations import is_address, location, scheme_of
 from .media import is_video
 from .read_text import read_text
 from .text import without_secrets
@@ -21,6 +24,10 @@ PREFIX = 'mmtsf::'
 #: Suffixes of what a user gives beside videos
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
 CHECKPOINTS = ('.pth', '.pyth', '.pt', '.ckpt', '.safetensors', '.npz', '.bin')
+#: Protocols of object storage, from which checkpoints and configs are taken
+STORES = ('s3', 's3a', 'gs', 'gcs', 'az', 'abfs', 'abfss', 'hf')
+#: Most bytes of a config at an address
+MOST_CONFIG = 2**20
 #: Folder in which trainings leave their work dirs
 WORK_DIRS = 'work_dirs'
 
@@ -41,7 +48,7 @@ def config_path(config: str | Path) -> Path:
     """Return the path of a config file, or of a shipped config by its name.
 
     Args:
-        config (str | Path): A path, or ``'mmtsf::NAME.py'``.
+        config (str | Path): A path, or ``'mmtsf::NAME.py'``, or the address of one in object storage, which is fetched.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -50,6 +57,8 @@ def config_path(config: str | Path) -> Path:
     if str(config).startswith(PREFIX):
         return _shipped(str(config).removeprefix(PREFIX))
     _refuse_others(str(config), 'config', 'a config file (.py), and then CHECKPOINT')
+    if is_address(config):
+        config = _fetched_config(str(config))
     if not Path(config).is_file():
         raise FileNotFoundError(
             f'the config {config} does not exist; those of the paper lie in configs/ of a checkout, and have names '
@@ -57,6 +66,31 @@ def config_path(config: str | Path) -> Path:
         )
     _check_syntax(Path(config))
     return Path(config)
+
+
+@cache
+def _fetched_config(address: str) -> Path:
+    """Fetch a config, which is a program: one that the user has named himself, from object storage alone.
+
+    Raises:
+        OSError: If it cannot be fetched.
+        ValueError: If it lies elsewhere, or is too large to be one.
+    """
+    shown = without_secrets(address)
+    if scheme_of(address) not in STORES:
+        raise ValueError(
+            f'the config {shown} is a program from the web; fetch it, read it and give its path (from object storage, '
+            's3:// and others, one is taken that you name)'
+        )
+    from .files import download  # which takes time
+
+    path = location(address)
+    if (found := path.stat().st_size) > MOST_CONFIG:
+        raise ValueError(f'the config {shown} has {found:,} bytes, expected at most {MOST_CONFIG:,}')
+    folder = Path.home() / '.cache/mmtsf/configs' / hashlib.sha256(address.encode()).hexdigest()[:32]
+    folder.mkdir(parents=True, exist_ok=True)
+    download(path, folder / path.name)
+    return folder / path.name
 
 
 def _check_syntax(config: Path) -> None:
@@ -178,7 +212,7 @@ def find_checkpoint(source: str) -> Path | Address:
         FileNotFoundError: If there is none.
         ValueError: If it is none by its name.
     """
-    if re.match('https?://', source, re.IGNORECASE):
+    if re.match('https?://', source, re.IGNORECASE) or scheme_of(source) in STORES:
         return Address(source)
     _refuse_others(source, 'checkpoint', 'weights (a file, a URL or a published name) after CONFIG')
     shown = without_secrets(source)
@@ -192,8 +226,8 @@ def find_checkpoint(source: str) -> Path | Address:
         raise FileNotFoundError(f'the checkpoint {shown[:200]!r} cannot be found: {reason}; correct its path') from None
     if shown != source or '://' in source:
         raise FileNotFoundError(
-            f'{shown} is no address that is fetched; give one that begins with http:// or https://, '
-            'or the path of a file'
+            f'{shown} is no address that is fetched; give one that begins with http:// or https:// or '
+            f'{", ".join(f"{name}://" for name in STORES)}, or the path of a file'
         )
     known = published()
     if source in known:

@@ -203,7 +203,7 @@ def _append(connections: Connections, answer: http.client.HTTPResponse, part: Pa
         raise ValueError('the server does not say how long the file is, so that a part cannot be told from the whole')
     if length is not None and not 0 < length <= MAX_BYTES:
         raise ValueError(f'the server announces {length:,} bytes, expected 1 to {MAX_BYTES:,}')
-    _check_disk(part.parent, 0 if length is None else length - start)
+    check_disk(part.parent, 0 if length is None else length - start)
     if not start:  # what is known of a file is written before the file is, so that it is never known of another
         part.unlink(missing_ok=True)
         state_of(part).write_text(json.dumps(dict(version=_version(answer.headers), length=length)))
@@ -213,7 +213,7 @@ def _append(connections: Connections, answer: http.client.HTTPResponse, part: Pa
     return length is None or got == length
 
 
-def _check_disk(folder: Path, size: int) -> None:
+def check_disk(folder: Path, size: int) -> None:
     """Raise if ``size`` more bytes would take the disk's free reserve."""
     if shutil.disk_usage(folder).free < size + RESERVE:
         raise OSError(errno.ENOSPC, f'{os.strerror(errno.ENOSPC)} for {size:,} bytes beside {RESERVE:,} that stay free')
@@ -228,7 +228,7 @@ def _copy(connections: Connections, answer: http.client.HTTPResponse, part: Path
             connections.got += len(chunk)
             if got > limit:
                 raise ValueError(f'the server sends more than {limit:,} bytes')
-            _check_disk(part.parent, len(chunk))
+            check_disk(part.parent, len(chunk))
             file.write(chunk)
     return got
 

@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from mmtsf.utils.files import commit
+from mmtsf.utils.locations import scheme_of
 from mmtsf.utils.screen import say
-from mmtsf.utils.sources import Address, find_checkpoint, published
+from mmtsf.utils.sources import STORES, Address, find_checkpoint, published
 from mmtsf.utils.text import cleaned, without_secrets
 
 from .download import download, split, state_of
@@ -44,15 +45,29 @@ def local_path(source: str) -> Path:
         ValueError: If a fetched file is not the one that was published, or cannot be one.
     """
     found = find_checkpoint(source)
-    return fetch(*found) if isinstance(found, Address) else found
+    if not isinstance(found, Address):
+        return found
+    if scheme_of(found.url) in STORES:
+        from .stored import fetch_stored  # which needs this module
+
+        return fetch_stored(found.url)
+    return fetch(*found)
 
 
 def cached(url: str) -> Path:
     """Return the path of an address' file in the cache: one folder for each address, and the file's own name."""
     name = urllib.parse.unquote(Path(split(url).path).name).partition(';')[0]  # behind it may be a key
-    name = re.sub(r'[^\w.-]', '_', name, flags=re.ASCII)[-100:]
-    digest = hashlib.sha256(urllib.parse.urldefrag(url).url.encode()).hexdigest()[:32]
-    return Path(torch.hub.get_dir(), 'checkpoints/mmtsf', digest, name.lstrip('.') or 'weights')
+    return cache_of(urllib.parse.urldefrag(url).url) / safe_name(name)
+
+
+def cache_of(url: str) -> Path:
+    """Return the folder in the cache of an address."""
+    return Path(torch.hub.get_dir(), 'checkpoints/mmtsf', hashlib.sha256(url.encode()).hexdigest()[:32])
+
+
+def safe_name(name: str) -> str:
+    """Return a name of a file without what may mean something else there."""
+    return re.sub(r'[^\w.-]', '_', name, flags=re.ASCII)[-100:].lstrip('.') or 'weights'
 
 
 def found_in_cache() -> dict[str, Path]:
@@ -83,21 +98,26 @@ def fetch(url: str, sha256: str | None = None) -> Path:
         return usual
     shown = without_secrets(url)
     try:
-        with _alone(target, shown):
+        with alone(target, shown):
             if not _is_whole(target, sha256):
                 say(f'fetching {shown} to {target}')
                 _fill(url, target, sha256)
     except (OSError, http.client.HTTPException) as error:
         damaged = f'; {target} is there, but damaged' if target.is_file() else ''
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno in OF_THE_DISK:
-            raise OSError(
-                f'{shown} cannot be kept in {target.parent}: {error.strerror}{damaged}; make room there, let '
-                'TORCH_HOME name a folder that can be written, or fetch the file and give its path'
-            ) from None
+            raise of_the_cache(error, shown, target.parent, damaged) from None
         raise FileNotFoundError(
             f'cannot fetch {shown} ({cleaned(error)}){damaged}; fetch it on another machine and put it at {target}'
         ) from None
     return target
+
+
+def of_the_cache(error: OSError, shown: str, folder: Path, damaged: str = '') -> OSError:
+    """Return what is said where the cache is at fault."""
+    return OSError(
+        f'{shown} cannot be kept in {folder}: {error.strerror}{damaged}; make room there, let TORCH_HOME name a folder '
+        'that can be written, or fetch the file and give its path'
+    )
 
 
 def checksum(path: Path) -> str:
@@ -160,7 +180,7 @@ def _record(path: Path) -> Path:
 
 
 @contextmanager
-def _alone(target: Path, shown: str) -> Iterator[None]:
+def alone(target: Path, shown: str) -> Iterator[None]:
     """Lock a cache entry for one process; the lock ends with the process."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.parent / '.lock')  # no file's name begins so
