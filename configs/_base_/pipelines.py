@@ -91,6 +91,7 @@ limits = dict(
     frame_pixels=8192 * 4320,  # of a frame: 8K passes
     sample_pixels=2**32,  # of all frames that a sample decodes: 2071 of 1920 x 1080
     frames=2_000_000,  # of a video: 18 hours at 30 a second
+    file_bytes=2**36,  # of a file at an address, all of which are fetched: 64 GiB
     aspect=32,  # longer side of a frame as a multiple of the shorter one
 )
 pack = [
