@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .remote_path import RemotePath
+    from .remote_path import RemoteEntry, RemotePath
 
 #: How an address begins; a letter before a colon is a drive of Windows
 SCHEME = re.compile(r'([a-z][a-z0-9+.-]+)(://|::)', re.IGNORECASE)
@@ -35,9 +37,18 @@ def scheme_of(text: str) -> str | None:
 def is_address(text: object) -> bool:
     """Return whether a text names something that fsspec opens elsewhere than on the local disk: ``s3://bucket/a.mp4``.
 
-    Streams (``rtsp://``) are none.
+    Streams (``rtsp://``) are none, nor is the name of a local file that is there.
     """
-    return scheme_of(str(text)) not in (None, *LOCAL, *STREAMS)
+    if isinstance(text, Path) or scheme_of(str(text)) in (None, *LOCAL, *STREAMS):
+        return False
+    return not isinstance(text, str) or not _is_name(text)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return os.path.lexists(text)
+    except ValueError:  # with a NUL
+        return False
 
 
 def location(text: str | Path | RemotePath) -> Path | RemotePath:
@@ -73,3 +84,16 @@ def check_chain(text: str) -> None:
             f"{text!r} holds '::', by which one address wraps another; that is taken only from those that begin with "
             f'one of {", ".join(WRAPPERS)}; rename the file, or correct the address'
         )
+
+
+def entries(folder: str | Path | RemotePath) -> Iterator[os.DirEntry | RemoteEntry]:
+    """Yield what a folder holds: entries with ``name``, ``path``, ``is_dir()`` and ``is_file()``; nothing of what is no
+    folder."""
+    try:
+        if is_address(folder):
+            yield from location(folder).entries()  # type: ignore[union-attr]
+            return
+        with os.scandir(folder) as found:
+            yield from found
+    except (FileNotFoundError, NotADirectoryError):
+        return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote
 
 import tenacity
 from upath import UPath
@@ -166,6 +169,8 @@ def clear(error: BaseException, address: object) -> BaseException:
         return PermissionError(f'{shown}: no rights to it{keys} {said}')
     if may_pass(error):
         return UnreachableError(f'{shown} cannot be reached; check the network and the address {said}')
+    if answer == 412:
+        return OSError(f'{shown} has changed while it was read; read it again')
     if answer in (404, 410) or (isinstance(error, FileNotFoundError) and answer is None):
         return FileNotFoundError(f'{shown} does not exist; correct the address')
     if answer is not None or isinstance(error, OSError) or type(error).__module__.startswith(('aiohttp', 'botocore')):
@@ -228,6 +233,12 @@ class RemotePath(ProxyUPath):
             system.retries = 1  # s3fs's own, within each of ours
         return system
 
+    def __truediv__(self, other: str | RemotePath) -> RemotePath:
+        """Return the path of what a folder holds; a name on the web is written with its ``%``, ``?`` and ``#``."""
+        if '::' in str(other):
+            raise ValueError(f"{str(other)!r} holds '::', by which one address wraps another; rename the file")
+        return super().__truediv__(quote(str(other)) if self.protocol in ('http', 'https') else other)
+
     def look_up(self) -> dict[str, Any] | None:
         """Return what the server tells of it, at least ``type`` and ``size``; None if it is not there.
 
@@ -252,6 +263,67 @@ class RemotePath(ProxyUPath):
     def is_file(self) -> bool:
         """Return whether it is a file."""
         return (self.look_up() or {}).get('type') == 'file' and not self.is_dir()
+
+    def open(self, mode: str = 'r', buffering: int = -1, *text: Any, **more: Any) -> IO[Any]:  # type: ignore[override]
+        """Open it; in reading its bytes are fetched by ranges, see :class:`.RemoteFile`."""
+        if set(mode) - {'r', 'b', 't'}:
+            return attempt(self, _of_this_process(self).open, mode, buffering, *text, **more)
+        from .remote_file import RemoteFile
+
+        file = RemoteFile(self).open()
+        return file if 'b' in mode else io.TextIOWrapper(file, *text, **more)
+
+    def read_bytes(self) -> bytes:
+        """Return what the file holds."""
+        with self.open('rb') as file:
+            return file.read()
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
+        """Return the text that the file holds."""
+        with self.open('r', -1, encoding or 'utf-8', errors, newline) as file:
+            return file.read()
+
+    def entries(self) -> Iterator[RemoteEntry]:
+        """Yield what a folder holds, by one listing.
+
+        Raises:
+            FileNotFoundError: If it is not there.
+        """
+        is_web = self.protocol in ('http', 'https')
+        for found in attempt(self, self.fs.ls, self.path, detail=True):
+            outer, _, name = found['name'].rstrip('/').rpartition('/')
+            is_page = is_web and (set(name) & set('?#') or outer != self.path.rstrip('/'))  # that links elsewhere
+            if not name or is_page or found['name'].rstrip('/') == self.path.rstrip('/'):
+                continue
+            if '::' in name:
+                warnings.warn(f"left out of {self}, as its name holds '::': {name!r}", stacklevel=2)
+                continue
+            address = f'{str(self).rstrip("/")}/{name}'
+            yield RemoteEntry(unquote(name) if is_web else name, address, found['type'] == 'directory', found['size'])
+
+
+class RemoteEntry(NamedTuple):
+    """What a folder at an address holds, with the interface of :class:`os.DirEntry`.
+
+    Attributes:
+        name (str): Its name.
+        path (str): Its address.
+        of_folder (bool): Whether it is a folder.
+        size (int | None): Its bytes, if the server tells them.
+    """
+
+    name: str
+    path: str
+    of_folder: bool
+    size: int | None = None
+
+    def is_dir(self) -> bool:
+        """Return whether it is a folder."""
+        return self.of_folder
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Return whether it is a file."""
+        return not self.of_folder
 
 
 def _of_this_process(path: RemotePath) -> UPath:
@@ -283,7 +355,7 @@ def _tried(name: str) -> Callable:
 
 
 for _name in (
-    *('glob', 'iterdir', 'mkdir', 'open', 'read_bytes', 'read_text', 'rename', 'replace', 'rglob', 'rmdir', 'stat'),
-    *('touch', 'unlink', 'walk', 'write_bytes', 'write_text'),
+    *('glob', 'iterdir', 'mkdir', 'rename', 'replace', 'rglob', 'rmdir', 'stat', 'touch', 'unlink', 'walk'),
+    *('write_bytes', 'write_text'),
 ):
     setattr(RemotePath, _name, _tried(_name))

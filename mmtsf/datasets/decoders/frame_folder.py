@@ -6,15 +6,18 @@ import warnings
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from mmtsf.utils.locations import entries, is_address, location
 from mmtsf.utils.media import IMAGES, is_frame
 from mmtsf.utils.text import shorten
 
 from .broken import BrokenVideoError
+from .held_file import without_name
 from .limits import Limits
 from .reader import VideoReader, stack
 
@@ -50,14 +53,15 @@ class FrameFolderReader(VideoReader):
 
     def __init__(self, path: str, limits: Limits = Limits()) -> None:
         self.path, self.limits = path, limits
-        with os.scandir(path) as entries:
-            images = [entry for entry in entries if is_frame(entry.name)]
+        try:
+            images = [entry for entry in entries(path) if is_frame(entry.name)]
+        except (OSError, ValueError) as error:
+            raise BrokenVideoError(path, without_name(path, error)) from error
         limits.check_frames(path, len(images))
-        names = [entry.name for entry in images if _is_file(entry)]
-        if not names:
+        paths = {entry.name: entry.path for entry in images if _is_file(entry)}
+        if not paths:
             raise BrokenVideoError(path, f'the folder holds no images ({" ".join(sorted(IMAGES))})')
-        folder = os.path.join(path, '')
-        self._images = [folder + name for name in _frames(path, names)]
+        self._images = [paths[name] for name in _frames(path, list(paths))]
         self.num_frames = len(self._images)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -66,9 +70,7 @@ class FrameFolderReader(VideoReader):
 
     def _load(self, path: str) -> np.ndarray:
         pixels, name = None, os.path.basename(path)
-        if os.path.getsize(path) > 8 * self.limits.frame_pixels + 2**20:  # bytes of a pixel, and what stands beside
-            raise BrokenVideoError(self.path, f'{name} is larger than an image of limits.frame_pixels')
-        data = Path(path).read_bytes()
+        data = self._bytes(path, 8 * self.limits.frame_pixels + 2**20)  # of a pixel, and what stands beside
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads no more than its size
                 self.limits.check_frame(self.path, *image.size)
@@ -82,8 +84,30 @@ class FrameFolderReader(VideoReader):
             raise BrokenVideoError(self.path, f'{name} is not an image')
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
+    def _bytes(self, path: str, most: int) -> bytes:
+        """What an image file holds.
 
-def _is_file(entry: os.DirEntry) -> bool:
+        Raises:
+            BrokenVideoError: If these are more bytes, or not all can be fetched.
+        """
+
+        def check_size(size: int) -> None:
+            if size > most:
+                reason = f'{os.path.basename(path)} is larger than an image of limits.frame_pixels'
+                raise BrokenVideoError(self.path, reason)
+
+        if not is_address(path):
+            check_size(os.path.getsize(path))
+            return Path(path).read_bytes()
+        from mmtsf.utils.remote_file import RemoteFile
+
+        try:
+            return RemoteFile(location(path), check_size).open().read()  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            raise BrokenVideoError(self.path, f'{os.path.basename(path)}: {without_name(path, error)}') from error
+
+
+def _is_file(entry: Any) -> bool:
     """Whether this may be opened without waiting; what may not is named once."""
     if entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path):
         return True

@@ -16,6 +16,7 @@ class Limits:
         frames (int): Frames of a video. Defaults to 2,000,000: 18 hours at 30 a second.
         aspect (int): Longer side of a frame as a multiple of the shorter one, which pipelines scale to a size of their
             own. Defaults to 32.
+        file_bytes (int): Bytes of a file at an address, all of which are fetched. Defaults to 2**36: 64 GiB.
 
     Raises:
         ValueError: If one is not an integer of at least 1.
@@ -25,6 +26,7 @@ class Limits:
     sample_pixels: int = 2**32
     frames: int = 2_000_000
     aspect: int = 32
+    file_bytes: int = 2**36
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
@@ -67,3 +69,12 @@ class Limits:
         """
         if frames > self.frames:
             raise BrokenVideoError(path, f'it has more frames than limits.frames allows, {self.frames}')
+
+    def check_bytes(self, path: str, size: int) -> None:
+        """Refuse to fetch so large a file.
+
+        Raises:
+            BrokenVideoError: If it has too many bytes.
+        """
+        if size > self.file_bytes:
+            raise BrokenVideoError(path, f'it has {size} bytes, limits.file_bytes allows {self.file_bytes}')

@@ -1,4 +1,4 @@
-"""Open local video files safely: media alone that name no other file, within the limits."""
+"""Open video files safely: media alone that name no other file, within the limits."""
 
 import codecs
 import os
@@ -15,6 +15,7 @@ from av.stream import Disposition
 from mmtsf.utils.media import IMAGES
 
 from .broken import BrokenVideoError
+from .held_file import HeldFile, hold, opened
 from .limits import Limits
 from .mp4_index import check_index
 
@@ -57,6 +58,18 @@ def check_file(path: str) -> None:
     Raises:
         BrokenVideoError: If it is none, or empty.
     """
+    if isinstance(path, HeldFile):
+        with opened(path) as file:
+            size = file.seek(0, os.SEEK_END)
+    else:
+        size = _size(path)
+    if size == 0:
+        raise BrokenVideoError(path, 'the file is empty')
+    _check_texts(path)
+
+
+def _size(path: str) -> int:
+    """Bytes of a local file; errors are those of :func:`check_file`."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -65,9 +78,7 @@ def check_file(path: str) -> None:
         raise BrokenVideoError(path, f'the file cannot be opened: {getattr(error, "strerror", error)}') from None
     if not stat.S_ISREG(found.st_mode):
         raise BrokenVideoError(path, 'it is no regular file')
-    if found.st_size == 0:
-        raise BrokenVideoError(path, 'the file is empty')
-    _check_texts(path)
+    return found.st_size
 
 
 def _check_texts(path: str) -> None:
@@ -77,7 +88,7 @@ def _check_texts(path: str) -> None:
         BrokenVideoError: If they are longer than ``MOST_PACKED``.
     """
     packed = 0
-    with open(path, 'rb') as file:
+    with opened(path) as file:
         if file.read(8) != PNG:
             return
         while len(head := file.read(8)) == 8:
@@ -89,10 +100,10 @@ def _check_texts(path: str) -> None:
 
 
 def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> Any:
-    """Open a local video file with PyAV, for one thread; ``stream.container`` is to be closed.
+    """Open a video file with PyAV, for one thread; ``stream.container`` is to be closed.
 
     Args:
-        path (str): Path of a file.
+        path (str): Path of a file, an address, or what :func:`.hold` makes of one.
         limits (Limits): Sizes above which it is refused. Defaults to generous ones.
         again (bool): Whether it was opened before, so that what FFmpeg itself does not check is known. Defaults to
             False.
@@ -104,6 +115,7 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
         VideoStream: The largest one that is no still, which decodes no frame above ``limits.frame_pixels``.
     """
     try:
+        path = hold(path, limits)
         if not again:
             check_file(path)
             check_index(path, limits)
@@ -114,7 +126,7 @@ def open_stream(path: str, limits: Limits = Limits(), again: bool = False) -> An
     except av.FFmpegError as error:
         raise BrokenVideoError(path, reason(error, NO_VIDEO)) from error
     except OSError as error:
-        raise BrokenVideoError(path, f'the file cannot be opened: {error.strerror}') from error
+        raise BrokenVideoError(path, f'the file cannot be opened: {error.strerror or error}') from error
     limits.check_frame(path, stream.width, stream.height)
     limits.check_frames(path, stream.frames)
     return stream
@@ -170,7 +182,7 @@ def _open(path: str, limits: Limits, again: bool) -> InputContainer:
 
 
 def _is_text(path: str) -> bool:
-    with open(path, 'rb') as file:
+    with opened(path) as file:
         return file.read(32).removeprefix(codecs.BOM_UTF8).decode('latin-1').replace('\n', '').isprintable()
 
 
@@ -178,7 +190,10 @@ def _open_as(path: str, demuxers: str, **options: str) -> InputContainer:
     """Open a file with one of these demuxers; what it names besides itself stays closed."""
     options |= dict(format_whitelist=demuxers, protocol_whitelist='file', enable_drefs='0')
     file: Any = file_url(path)
-    if takes_for_pattern(path):
+    if isinstance(path, HeldFile):
+        file = opened(path)
+        options['protocol_whitelist'] = 'none'
+    elif takes_for_pattern(path):
         file = open(os.open(path, os.O_RDONLY), 'rb')  # noqa: SIM115  # which has no name
     return av.open(file, metadata_errors='ignore', options=options)
 

@@ -4,8 +4,10 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .broken import BrokenVideoError
+from .held_file import opened
 from .limits import Limits
 
 #: Entries that do no harm: they take 24 bytes each
@@ -34,8 +36,8 @@ def check_index(path: str, limits: Limits) -> None:
         BrokenVideoError: If there are more, or the index is compressed.
     """
     total, of_one_size, edits, allowed = 0, 0, 1, max(2 * limits.frames, HARMLESS)
-    with open(path, 'rb', buffering=0) as file:
-        for number, part in enumerate(_parts(file.fileno())):
+    with opened(path, buffering=0) as file:
+        for number, part in enumerate(_parts(file)):
             if b'cmov' in part:
                 raise BrokenVideoError(path, 'its index is compressed; write it anew, e.g. ffmpeg -i OLD -c copy NEW')
             is_pcm = _is_pcm(part)
@@ -72,11 +74,16 @@ def _pcm_entries(track: bytes) -> int:
     return chunks * (longest // 1024 + 1)
 
 
-def _parts(file: int) -> Iterator[bytes]:
+def _parts(file: Any) -> Iterator[bytes]:
     """Boxes of the index, whole; those in ``moov``, which are one a track, one after the other; of others, nothing."""
-    for name, start, end in _boxes(lambda place: os.pread(file, 16, place), 0, os.fstat(file).st_size):
-        may_be_index = name not in SPARE or os.pread(file, 4, start + 12) in (b'mvhd', b'cmov')
-        part = os.pread(file, end - start, start) if name in INDEX and may_be_index else b''
+
+    def read(place: int, count: int) -> bytes:
+        file.seek(place)
+        return file.read(count)
+
+    for name, start, end in _boxes(lambda place: read(place, 16), 0, file.seek(0, os.SEEK_END)):
+        may_be_index = name not in SPARE or read(start + 12, 4) in (b'mvhd', b'cmov')
+        part = read(start, end - start) if name in INDEX and may_be_index else b''
         inner = [*_boxes(lambda place: part[place : place + 16], 8, len(part))]  # noqa: B023  # it is used up here
         yield from (part[a:b] for _, a, b in inner) if name == b'moov' else [part]
 

@@ -5,11 +5,15 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
+
+from mmtsf.utils.locations import is_address, location
+from mmtsf.utils.media import is_video
 
 from .broken import BrokenVideoError
 from .decord_reader import DecordReader
 from .frame_folder import FrameFolderReader
+from .held_file import HeldFile, hold, local_copy, without_name
 from .limits import Limits
 from .local_file import check_file, open_stream
 from .pyav_reader import PyAVReader
@@ -78,20 +82,61 @@ def check_decoder(decoder: str, device: str = 'cpu') -> None:
         check_torchcodec(device)
 
 
-def open_video(path: str, decoder: str = 'pyav', limits: Limits = Limits(), **more: Any) -> VideoReader:
-    """Open a video file, or a folder of frames.
+def open_video(
+    path: str,
+    decoder: str = 'pyav',
+    limits: Limits = Limits(),
+    file: Callable[[], BinaryIO] | None = None,
+    **more: Any,
+) -> VideoReader:
+    """Open a video file, or a folder of frames, on the disk or at an address.
+
+    Of what is at an address PyAV reads ranges, each of the bytes once; the other decoders read a temporary copy.
 
     Args:
-        path (str): Path of the file or folder.
+        path (str): Path of the file or folder, or its address.
         decoder (str): Name of the decoder. Defaults to ``'pyav'``.
         limits (Limits): Sizes above which a video is refused. Defaults to generous ones.
+        file (Callable, optional): Returns a new file object with the video's bytes, whose name the path then is.
+            Defaults to None: they are at the path.
         more: Other arguments of the decoder: ``check_time`` of those here, which ends the reading by raising, and
             ``device`` of torchcodec.
 
     Raises:
         BrokenVideoError: If the path does not exist, the decoder cannot open it, or it is larger than the limits.
     """
-    if os.path.isdir(path):
+    if file is None and is_folder(path):
         return FrameFolderReader(path, limits)
-    check_file(path)
-    return DECODERS[decoder](path, limits, **more)
+    try:
+        held = hold(path, limits, more.get('check_time', lambda: None), file)
+        check_file(held)
+        if isinstance(held, HeldFile):
+            return _open_held(held, decoder, limits, more)
+        return DECODERS[decoder](held, limits, **more)
+    except FileNotFoundError:
+        if location(path).is_dir():  # of frames, and called as a file is
+            return FrameFolderReader(path, limits)
+        raise BrokenVideoError(path, 'the file does not exist') from None
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path is one of a folder; of an address with the suffix of a video it is not asked."""
+    if not is_address(path):
+        return os.path.isdir(path)
+    try:
+        return not is_video(path) and location(path).is_dir()
+    except (OSError, ValueError) as error:
+        raise BrokenVideoError(path, without_name(path, error)) from error
+
+
+def _open_held(path: HeldFile, decoder: str, limits: Limits, more: dict[str, Any]) -> VideoReader:
+    """Open a video whose bytes PyAV reads from file objects, and all other decoders from a copy."""
+    if decoder == 'pyav' or (decoder == 'auto' and not _has_gpu(os.getpid())):
+        return PyAVReader(path, limits, **more)
+    copy = local_copy(path)
+    try:
+        reader: Any = DECODERS[decoder](copy.name, limits, **more)
+    except BrokenVideoError as error:
+        raise BrokenVideoError(path, error.reason) from error
+    reader.path, reader.copy = path, copy
+    return reader

@@ -10,6 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from .frame_index import ROUNDING, FrameIndex, decode_all, decode_index, read_index
+from .held_file import HeldFile
 from .limits import Limits
 from .local_file import open_stream
 from .orientation import upright
@@ -50,6 +51,7 @@ class PyAVReader(VideoReader):
         self.path, self.limits, self.check_time = path, limits, check_time
         self._reformatter = VideoReformatter()  # kept: setting one up takes longer than converting a frame
         self._index, self._stream = read_index(path, limits, check_time)
+        self._check()
         self._exact: FrameIndex | None = None  # once frames were missing
         self.fps, self.clock = self._index.fps, self._index.clock
         self.times: np.ndarray = self._index.seconds
@@ -58,6 +60,11 @@ class PyAVReader(VideoReader):
     def __del__(self) -> None:
         if (stream := getattr(self, '_stream', None)) is not None:
             stream.container.close()  # it and its streams hold each other
+
+    def _check(self) -> None:
+        """Refuse what was read of a file that is fetched if not all of it came."""
+        if isinstance(self.path, HeldFile):
+            self.path.check()
 
     @property
     def num_lost(self) -> int:
@@ -73,11 +80,14 @@ class PyAVReader(VideoReader):
         wanted, done = indices.tolist(), 0
         if self._exact is None:
             for frame in self._by_time(wanted) if self._index.times else self._in_order(self._index, wanted):
+                self._check()
                 yield self._to_rgb(frame)
                 done += 1
         if done < len(wanted):  # there is damage that packets do not tell
+            self._check()
             self._exact = self._exact or decode_index(self.path, self.limits, self.check_time)
             for frame in self._in_order(self._exact, self._shown_at(self._exact, wanted[done:])):
+                self._check()
                 yield self._to_rgb(frame)
 
     def _shown_at(self, exact: FrameIndex, wanted: list[int]) -> list[int]:

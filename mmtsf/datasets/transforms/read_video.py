@@ -64,7 +64,8 @@ def check_order(transforms: Sequence[Callable]) -> None:
 class OpenVideo(BaseTransform):
     """Open a video file or a folder of frames.
 
-    Required keys: filename, or one of MMAction2's frame_dir (a folder of frames) and array (frames RGB
+    Required keys: filename (a path or an address; with file, which returns a new file object with its bytes, a name),
+    or one of MMAction2's frame_dir (a folder of frames) and array (frames RGB
     ``(T, H, W, 3)`` uint8), or reader (an open :class:`VideoReader`, used as it is).
     Added keys: reader, total_frames, avg_fps and times (seconds ``(total_frames + 1,)``, of which the last is the end;
     both None where nothing tells them), start_index (0 if there is none).
@@ -88,7 +89,8 @@ class OpenVideo(BaseTransform):
         if 'array' in results:
             results.setdefault('reader', ArrayReader(results['array']))
         if 'reader' not in results:
-            results['reader'] = self.open(results['filename'] if 'filename' in results else results['frame_dir'])
+            more = dict(file=results['file']) if 'file' in results else {}
+            results['reader'] = self.open(results.get('filename') or results['frame_dir'], **more)
         results['total_frames'] = results['reader'].num_frames
         results['avg_fps'] = results['reader'].fps
         results['times'] = getattr(results['reader'], 'times', None)
