@@ -13,16 +13,16 @@ relative to the page: to give the page to others, keep it beside the videos.
 """
 
 import argparse
-from pathlib import Path
 
-from mmtsf.utils.files import check_target
+from mmtsf.utils.files import check_target, folder_here
+from mmtsf.utils.locations import location
 from mmtsf.utils.text import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('work_dir', type=Path, help="the test's work dir, with predictions.csv")
-    parser.add_argument('out', type=Path, help='page to write')
+    parser.add_argument('work_dir', type=location, help="the test's work dir, or its address, with predictions.csv")
+    parser.add_argument('out', type=location, help='page to write, here or at an address')
     parser.add_argument('--errors', type=int, default=5, help='errors of each class that are shown (default: 5)')
 
 
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the page, and print the columns of Table 2."""
     from mmtsf.evaluation.report import write_report
 
-    report = write_report(args.work_dir, args.out, args.errors)
+    with folder_here(args.work_dir, ('.csv', '.json', '.log', '.png', '.py')) as work_dir:
+        report = write_report(work_dir, args.out, args.errors)
     print(f'wrote {args.out}: {counted(report.videos, "video")}, {counted(report.errors, "error")}')
     print('\n'.join(f'{name}: {value}' for name, value in report.costs.items()))

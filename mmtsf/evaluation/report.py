@@ -12,6 +12,8 @@ import numpy as np
 
 from mmtsf.datasets.decoders import BrokenVideoError, open_video
 from mmtsf.datasets.transforms.read_video import blamed_on
+from mmtsf.utils.files import write_text
+from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.tables import read_table
 
 from .run_costs import costs_of
@@ -99,12 +101,12 @@ class Report(NamedTuple):
     costs: dict[str, str]
 
 
-def write_report(work_dir: Path, out: Path, errors: int = 5) -> Report:
+def write_report(work_dir: Path, out: Path | RemotePath, errors: int = 5) -> Report:
     """Write a page about a test.
 
     Args:
         work_dir (Path): Its work dir, with ``predictions.csv``.
-        out (Path): Page to write.
+        out (Path | RemotePath): Page to write; at an address it has pictures, and no videos of this machine.
         errors (int): Errors of each class that are shown. Defaults to 5.
     """
     rows = read_table(work_dir / 'predictions.csv')
@@ -130,7 +132,7 @@ def write_report(work_dir: Path, out: Path, errors: int = 5) -> Report:
             ],
         )
     )
-    out.write_text(page, encoding='utf-8', errors='surrogateescape')
+    write_text(out, page)
     return Report(len(rows), len(wrong), costs)
 
 
@@ -166,9 +168,9 @@ def by_class(rows: list[dict]) -> list[dict]:
     return results
 
 
-def source_of(video: str, out: Path) -> dict[str, Any]:
+def source_of(video: str, out: Path | RemotePath) -> dict[str, Any]:
     """Return a video's address as seen from the page as ``source``, if a browser may play it."""
-    if not os.path.isfile(video) or Path(video).suffix.lower() not in PLAYED:
+    if not isinstance(out, Path) or not os.path.isfile(video) or Path(video).suffix.lower() not in PLAYED:
         return {}
     return dict(source=quote(os.fsencode(os.path.relpath(os.path.realpath(video), os.path.realpath(out.parent)))))
 

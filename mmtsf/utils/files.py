@@ -174,6 +174,30 @@ def download(path: Path | RemotePath, file: Path) -> None:
         attempt(path, path.fs.get_file, path.path, str(part))
 
 
+@contextmanager
+def folder_here(path: Path | RemotePath, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Give a local folder as it is, and of one at an address a copy of the files that end so, which is removed then.
+
+    Args:
+        path (Path | RemotePath): The folder.
+        suffixes (tuple[str, ...]): How the files end that are copied.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    from .remote_path import attempt
+
+    root = path.path.rstrip('/') + '/'
+    names = [key.removeprefix(root) for key in attempt(path, path.fs.find, path.path)]
+    with tempfile.TemporaryDirectory() as above:
+        folder = Path(above, path.name or 'folder')
+        for name in names:
+            if name.endswith(suffixes) and '..' not in name.split('/'):
+                make_folder((folder / name).parent)
+                download(path.joinpath(name), folder / name)
+        yield folder
+
+
 def write_text(path: Path | RemotePath, text: str) -> None:
     """Write a text file whole; names of files in it, which are bytes, stay as they are."""
     with written_whole(path) as part:

@@ -89,6 +89,9 @@ class Runner(mmengine.runner.Runner):
         check_address(str(work_dir))
         super().__init__(model, local_folder(str(work_dir)), *args, **more)
         self.mirror = mirror_of(str(work_dir), self.logger)
+        if self.mirror:
+            words = f'work dir: {self.mirror.address}, a copy of {local_folder(str(work_dir))}'
+            self.logger.info(words, extra=ON_SCREEN)
         _refuse_out_dir(self.hooks, str(work_dir))
 
     @classmethod
