@@ -2,6 +2,7 @@
 # Install what testing needs into .venv and run the linters and tests: bash tools/run_tests.sh [PYTEST ARGUMENTS]
 set -euo pipefail
 source "$(dirname "$0")/install.sh" dev
+unset PYTHONDONTWRITEBYTECODE # or each of hundreds of processes would compile mmtsf, and three of them all tests
 bin=$VENV/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
