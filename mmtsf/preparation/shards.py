@@ -3,31 +3,32 @@
 import argparse
 import hashlib
 import json
-import os
 import random
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.progress import track
 from webdataset import TarWriter
 
-from mmtsf.batch.engine import run
-from mmtsf.batch.job import Job
+from mmtsf.batch.job import Job, Result
+from mmtsf.batch.local import LocalEngine
+from mmtsf.batch.parts import Parts
 from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import Row, is_number
 from mmtsf.datasets.class_names import class_names
 from mmtsf.datasets.decoders import BrokenVideoError, Limits
 from mmtsf.datasets.shards.shard_index import MOST_CLASSES, Shard, ShardVideo, head_line, inner_name, shard_of
 from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes
+from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
-from mmtsf.utils.files import PART, write_text, written_whole
+from mmtsf.utils.files import make_folder, write_text, written_whole
 from mmtsf.utils.results import stoppable
 
 from .check_videos import check
@@ -36,6 +37,8 @@ from .video_paths import list_source
 
 #: Of the order in which videos are dealt out to shards
 SEED = 0
+#: What stands beside a shard that is whole until the index is written
+RECORD = re.compile(r'(\d{6})\.json')
 
 
 class Video(NamedTuple):
@@ -50,6 +53,16 @@ class Video(NamedTuple):
     number: int
     path: str
     labels: list[int]
+
+    def entry(self) -> str:
+        """Return it as a text, which goes to where it is read."""
+        return f'{self.number} {",".join(map(str, self.labels))} {self.path}'
+
+    @classmethod
+    def of(cls, entry: str) -> 'Video':
+        """Return the video of such a text."""
+        number, labels, path = entry.split(' ', 2)
+        return cls(int(number), path, [int(label) for label in labels.split(',') if label])
 
 
 class Source(NamedTuple):
@@ -70,33 +83,39 @@ class Bring(Job):
     """Make the bytes of a video that go into a shard: transcoded, or those that are there, if it can be read.
 
     Args:
-        root (Path): Folder of the videos.
+        source (Source): Where the videos are.
         args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.transcode`.
-        folder (Path, optional): Where it is written meanwhile. Defaults to None: the machine's own for such files.
     """
 
-    def __init__(self, root: Any, args: argparse.Namespace, folder: Path | None = None) -> None:
-        self.root, self.folder, self.limits = root, folder, Limits(**args.limits)
+    in_order = True
+
+    def __init__(self, source: Source, args: argparse.Namespace) -> None:
+        self.root, self.classes, self.limits = source.root, source.classes, Limits(**args.limits)
         self.settings = None if args.copy else {name: getattr(args, name) for name in SETTINGS}
         self.time_limit = args.time_limit or TIME_LIMIT
 
+    def paths(self) -> list[str]:
+        """Return the folder of the videos."""
+        return [str(self.root)]
+
     def prepare(self, video: str) -> bytes:
         """Transcode or copy a video."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            target = Path(folder, self.name_of(video, 0))
+        path = Video.of(video).path
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder, f'video{self.suffix_of(path)}')
             if self.settings is not None:
-                transcode(self.root / video, target, **self.settings, limits=self.limits)
+                transcode(self.root / path, target, **self.settings, limits=self.limits)
                 return target.read_bytes()
-            if not (self.root / video).is_file():
-                raise BrokenVideoError(video, 'it is no regular file')
-            with (self.root / video).open('rb') as source, target.open('wb') as copied:
+            if not (self.root / path).is_file():
+                raise BrokenVideoError(path, 'it is no regular file')
+            with (self.root / path).open('rb') as source, target.open('wb') as copied:
                 shutil.copyfileobj(source, copied)
             check(target, 'pyav', False, self.limits)
             return target.read_bytes()
 
-    def name_of(self, video: str, number: int) -> str:
-        """What a video is called in its shard."""
-        return f'{number:09}{".mp4" if self.settings is not None else Path(video).suffix.lower()}'
+    def suffix_of(self, path: str) -> str:
+        """Return the suffix of a video in its shard."""
+        return '.mp4' if self.settings is not None else Path(path).suffix.lower()
 
 
 def write_shards(args: argparse.Namespace) -> int:
@@ -114,7 +133,8 @@ def write_shards(args: argparse.Namespace) -> int:
     found = sources(args)
     settings: dict[str, Any] = {} if args.copy else {name: getattr(args, name) for name in SETTINGS}
     plan = hashlib.sha256(repr([[part, *source[1:]] for part, source in found.items()]).encode(errors='replace'))
-    begin(args.out, {**settings, 'shards': args.shards, 'videos': plan.hexdigest()})
+    settings |= dict(shards=args.shards, videos=plan.hexdigest())
+    begin(args.out, settings)
     broken = [write_set(args.out / part, source, args) for part, source in found.items()]
     return 1 if any(broken) else 0
 
@@ -161,114 +181,92 @@ def _labels(file: Path, root: Path, rows: list[Row], names: list[str] | None) ->
     return [dataset.get_cat_ids(index) for index in range(len(dataset))]
 
 
-def deal(videos: list[Video], most: int) -> list[list[Video]]:
-    """Deal videos out to shards at random, so that each holds videos of all classes, however the source is sorted.
-
-    Args:
-        videos (list[Video]): The videos.
-        most (int): Videos a shard, at most; all have as many, or one less.
-    """
-    order = list(videos)
-    random.Random(SEED).shuffle(order)
-    shards = -(-len(order) // most)
-    return [order[number::shards] for number in range(shards)]
-
-
 def write_set(out: Any, source: Source, args: argparse.Namespace) -> int:
     """Write the shards of one folder and, when all are whole, their index; return how many videos are broken.
 
-    Which videos a shard holds is known before any is read, and a shard is written when all of them are there: however
-    often the work is interrupted, each video is in one place, once.
+    Videos are dealt out at random, so that each shard holds some of all classes however the source is sorted. Which
+    ones a shard holds is known before any is read: however often the work is interrupted, each is in one place, once.
     """
-    shards = deal(source.videos, args.shards)
-    records = [out / f'{number:06}.json' for number in range(len(shards))]
-    is_done = (out / SHARD_INDEX).is_file()
-    left = {} if is_done else {n: shards[n] for n, record in enumerate(records) if not record.is_file()}
-    with _stage(out) as stage:
-        for number, reasons in brought(left, source, stage, args):
-            pack(out, number, shards[number], reasons, source.classes, stage)
-        if not is_done:
-            finish(out, records, source.classes)
+    entries = [video.entry() for video in source.videos]
+    random.Random(SEED).shuffle(entries)
+    shards = ShardParts(out, args.shards)
+    make_folder(out)
+    left = 0 if (out / SHARD_INDEX).is_file() else len(entries) - sum(
+        len(entries[number * shards.size :][: shards.size]) for number in shards.there()
+    )  # fmt: skip
+    if left:
+        with (
+            stoppable(left, 'videos', 'the same command goes on from the last whole shard') as is_done,
+            closing(packed(shards, Bring(source, args), entries, args)) as results,
+        ):
+            for result in track(results, 'packing', left, disable=not sys.stdout.isatty()):
+                if result.reason:
+                    print(f'broken: {Video.of(entries[result.place]).path}: {result.reason}', file=sys.stderr)
+                is_done()
+    if not (out / SHARD_INDEX).is_file():
+        finish(shards, source.classes)
+    for number in shards.there():
+        (out / f'{number:06}.json').unlink()
     broken = (out / 'broken.txt').read_text(encoding='utf-8').count('\n') if (out / 'broken.txt').is_file() else 0
-    before = len(source.videos) - sum(map(len, left.values()))
-    print(f'{len(source.videos)} videos in {out}, {before} of them done before, {broken} broken')
+    print(f'{len(entries)} videos in {out}, {len(entries) - left} of them done before, {broken} broken')
     return broken
 
 
-@contextmanager
-def _stage(out: Any) -> Iterator[Path]:
-    """A folder for videos that wait for the others of their shard; on the disk it outlives an interruption."""
-    if not isinstance(out, Path):
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
+def packed(
+    shards: 'ShardParts', job: Bring, entries: Sequence[str], args: argparse.Namespace
+) -> Generator[Result, None, None]:
+    """Write the shards that are not there, each by one engine: here one after the other, on a cluster side by side."""
+    if args.engine == 'ray':
+        from mmtsf.batch.cluster import joined, pool_for, work
+
+        with joined(args.address):
+            yield from work(job, entries, pool_for(job, 'cpu'), args.workers, shards.size, shards)
         return
-    folder = out / 'waiting'
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder
-    shutil.rmtree(folder)
+    with closing(LocalEngine(job, args.workers or num_cores())) as engine:
+        for first in range(0, len(entries), shards.size):
+            if (number := first // shards.size) not in shards.there():
+                part = entries[first : first + shards.size]
+                for result in shards.write(number, part, engine.run(part), job):
+                    yield result._replace(place=first + result.place)
 
 
-def brought(
-    shards: dict[int, list[Video]], source: Source, stage: Path, args: argparse.Namespace
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Put the videos of shards into a folder, where those of an earlier run may wait.
+class ShardParts(Parts):
+    """A folder of shards, by whose number it is known what each holds."""
 
-    Yields:
-        tuple[int, dict[str, str]]: A shard of which all videos are there, and by path why others are broken.
-    """
-    job = Bring(source.root, args, stage if args.engine == 'local' else None)
-    waiting = {entry.name for entry in os.scandir(stage)}
-    left = [(n, v) for n, videos in shards.items() for v in videos if job.name_of(v.path, v.number) not in waiting]
-    missing = Counter(number for number, _ in left)
-    reasons: dict[int, dict[str, str]] = {number: {} for number in shards}
-    yield from ((number, {}) for number in shards if not missing[number])
-    with (
-        stoppable(len(left), 'videos', 'the same command goes on from here') as is_done,
-        closing(run(job, [video.path for _, video in left], args)) as results,
-    ):
-        for result in track(results, 'packing', len(left), disable=not sys.stdout.isatty()):
-            number, video = left[result.place]
-            if result.reason:
-                reasons[number][video.path] = result.reason
-                print(f'broken: {video.path}: {result.reason}', file=sys.stderr)
-            else:
-                with written_whole(stage / job.name_of(video.path, video.number), synced=False) as part:
-                    part.write_bytes(result.value)
-            missing[number] -= 1
-            if not missing[number]:
-                yield number, reasons[number]
-            is_done()
+    def there(self) -> set[int]:
+        """Return the numbers of the shards that are whole."""
+        return {int(found[1]) for path in self.folder.iterdir() if (found := RECORD.fullmatch(path.name))}
 
-
-def pack(
-    out: Any, number: int, videos: list[Video], reasons: dict[str, str], classes: list[str] | None, stage: Path
-) -> None:
-    """Write a shard and, when it is whole, its line of the index with the reasons of its broken videos beside it."""
-    files = {path.stem: path.name for path in stage.iterdir() if path.suffix != PART}
-    there = {files[key]: video for video in videos if (key := f'{video.number:09}') in files}
-    line = None
-    if there:
-        with written_whole(out / f'{number:06}.tar') as part:
+    def write(self, number: int, videos: Sequence[str], results: Iterable[Result], job: Job) -> Iterator[Result]:
+        """Write a shard as its videos come, and beside it its line of the index with the reasons of broken videos."""
+        assert isinstance(job, Bring)
+        name, there, reasons = f'{number:06}.tar', dict[str, Video](), dict[str, str]()
+        with written_whole(self.folder / name) as part:
             with part.open('wb') as file, TarWriter(file, user='', group='', mtime=0) as tar:
-                for name, video in there.items():
-                    tar.write(_sample(stage / name, video, classes))
-            line = described(part, f'{number:06}.tar', there).line()
-    write_text(out / f'{number:06}.json', json.dumps(dict(line=line, broken=reasons)))
-    for name in there:
-        (stage / name).unlink()
+                for result in results:
+                    video = Video.of(videos[result.place])
+                    if result.reason:
+                        reasons[video.path] = result.reason
+                    else:
+                        member = f'{video.number:09}{job.suffix_of(video.path)}'
+                        tar.write(_sample(member, video, result.value, job.classes))
+                        there[member] = video
+                    yield result._replace(value=None)
+            line = described(part, name, there).line() if there else None
+        write_text(self.folder / f'{number:06}.json', json.dumps(dict(line=line, broken=reasons)))
 
 
-def _sample(file: Path, video: Video, classes: list[str] | None) -> dict[str, Any]:
+def _sample(member: str, video: Video, data: bytes, classes: list[str] | None) -> dict[str, Any]:
     """A sample in the words of WebDataset."""
-    more = dict(name=inner_name(video.path), labels=video.labels)
+    key, _, suffix = member.rpartition('.')
+    more: dict[str, Any] = dict(name=inner_name(video.path), labels=video.labels)
     if classes:
         more['classes'] = [classes[label] for label in video.labels]
-    sample = {'__key__': file.stem, file.suffix[1:]: file.read_bytes(), 'json': more}
-    return sample | (dict(cls=video.labels[0]) if len(video.labels) == 1 else {})
+    return {'__key__': key, suffix: data, 'json': more} | (dict(cls=video.labels[0]) if len(video.labels) == 1 else {})
 
 
 def described(file: Path, name: str, videos: dict[str, Video]) -> Shard:
-    """What the index says of a shard that was written.
+    """Return what the index says of a shard that was written.
 
     Args:
         file (Path): The tar file.
@@ -276,11 +274,8 @@ def described(file: Path, name: str, videos: dict[str, Video]) -> Shard:
         videos (dict[str, Video]): Its videos by their names in it.
     """
     with tarfile.open(file, 'r:') as tar:
-        found = [
-            ShardVideo(member.name, member.offset_data, member.size, videos[member.name].labels,
-                       inner_name(videos[member.name].path))
-            for member in tar if member.name in videos
-        ]  # fmt: skip
+        places = {member.name: (member.offset_data, member.size) for member in tar}
+    found = [ShardVideo(key, *places[key], video.labels, inner_name(video.path)) for key, video in videos.items()]
     digest = hashlib.sha256()
     with file.open('rb') as data:
         while block := data.read(2**20):
@@ -288,24 +283,25 @@ def described(file: Path, name: str, videos: dict[str, Video]) -> Shard:
     return Shard(name, file.stat().st_size, digest.hexdigest(), found)
 
 
-def finish(out: Any, records: list[Any], classes: list[str] | None) -> None:
-    """Write the index of all shards and the list of broken videos, and remove what they were made of.
+def finish(shards: ShardParts, classes: list[str] | None) -> None:
+    """Write the list of broken videos, and then the index of all shards.
 
     Raises:
         RuntimeError: If no video could be read.
     """
-    lines, broken, videos = [], dict[str, str](), 0
+    out, lines, broken, videos = shards.folder, [], dict[str, str](), 0
+    records = [out / f'{number:06}.json' for number in sorted(shards.there())]
     for record in records:
         written = json.loads(record.read_text(encoding='utf-8'))
         broken |= written['broken']
         if written['line']:
             lines.append(written['line'])
             videos += len(shard_of(lines[-1].encode(), str(record), MOST_CLASSES).videos)
+        else:
+            record.with_suffix('.tar').unlink(missing_ok=True)
     write_broken(out / 'broken.txt', broken)
     if not videos:
         raise RuntimeError(f'none of the {len(broken)} videos could be read; see {out / "broken.txt"}')
     with written_whole(out / SHARD_INDEX) as part, part.open('w', encoding='utf-8') as file:
         file.write(head_line(classes, len(lines), videos))
         file.writelines(lines)
-    for record in records:
-        record.unlink()
