@@ -110,14 +110,26 @@ class TimeSformerInferencer(BaseInferencer):
 
     def _read(self, video: Any, skip_broken: bool) -> dict:
         try:
-            sample = self.pipeline(to_sample(video))
+            return self.read(video)
         except BrokenVideoError as error:
             if not skip_broken:
                 raise BrokenVideoError(name_of(video), error.reason) from error
-            refusal = dict(filename=name_of(video), error=error.reason)
-            return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=refusal))
+            return self.refusal(name_of(video), error.reason)
+
+    def read(self, video: Any) -> dict:
+        """Decode the views of a video, and pack them as a sample.
+
+        Raises:
+            BrokenVideoError: If it cannot be read.
+        """
+        sample = self.pipeline(to_sample(video))
         sample['data_samples'].set_metainfo(dict(filename=name_of(video)))  # not every pipeline packs it
         return sample
+
+    @staticmethod
+    def refusal(name: str, reason: str) -> dict:
+        """Return what stands for the sample of a video that cannot be read."""
+        return dict(inputs=torch.empty(0), data_samples=ActionDataSample(metainfo=dict(filename=name, error=reason)))
 
     @torch.no_grad()
     def forward(self, inputs: list[dict]) -> list[ActionDataSample]:

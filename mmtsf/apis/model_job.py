@@ -3,6 +3,8 @@
 import argparse
 import os
 
+from mmaction.models import BaseRecognizer
+
 from mmtsf.batch.job import Job
 from mmtsf.config import load_config
 from mmtsf.engine.launch import keep_freed_memory
@@ -36,6 +38,11 @@ class ModelJob(Job):
         self._model = init_recognizer(self.config, self.checkpoint, self.device, options=self.options, fused=True)
         self._pipeline = build_pipeline(self._model)
         keep_freed_memory(self._model.data_preprocessor.device)
+
+    @property
+    def model(self) -> BaseRecognizer:
+        """Return the model that was loaded."""
+        return self._model
 
     def prepare(self, video: str) -> dict:
         """Decode the views of a video."""

@@ -7,16 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmaction.models import BaseRecognizer
 from rich.progress import track
 
+from mmtsf.batch.job import Result
+from mmtsf.batch.local import run_locally
 from mmtsf.datasets.decoders import BrokenVideoError, times_of
 from mmtsf.datasets.transforms import open_as
 from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.preparation.video_paths import videos_of
-from mmtsf.utils.arguments import parsed
+from mmtsf.utils.cores import num_cores
 from mmtsf.utils.results import growing_json, growing_table, stoppable
 from mmtsf.utils.signals import uninterrupted
 from mmtsf.utils.sources import is_live
@@ -27,11 +30,55 @@ from mmtsf.visualization import draw_timeline, with_words, write_video
 from .clip_packer import ClipPacker, covering
 from .inferencer import TimeSformerInferencer, best_classes
 from .live import LiveWindows, watch
+from .model_job import ModelJob
 from .recognizer import build_pipeline
 from .timeline import Scene, timeline
 
 #: Columns of a table of predictions
 HEADER = ('video', 'rank', 'label', 'name', 'score', 'error')
+
+
+class Predictions(ModelJob):
+    """Classify videos by the config's test views.
+
+    Args:
+        args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.predict`.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args)
+        self.batch_size, self.topk = args.batch_size, args.topk
+
+    def load(self) -> None:
+        """Load the model."""
+        self._inferencer = TimeSformerInferencer(
+            self.config, self.checkpoint, self.device, options=self.options, fused=True
+        )
+        self._model = self._inferencer.model
+        keep_freed_memory(self._model.data_preprocessor.device)
+
+    def prepare(self, video: str) -> dict:
+        """Decode the views of a video."""
+        return self._inferencer.read(video)
+
+    def finish(self, results: list[Result]) -> list[Result]:
+        """Replace samples by predictions; a video that cannot be read has one with its error."""
+        refusal, has_failed = self._inferencer.refusal, [bool(result.reason) for result in results]
+        samples = [refusal('', r.reason) if failed else r.value for r, failed in zip(results, has_failed)]
+        found = self._inferencer.postprocess(self._inferencer.forward(samples), [], topk=self.topk)['predictions']
+        return [result._replace(value=prediction) for result, prediction in zip(results, found)]
+
+    def columns(self) -> dict[str, Any]:
+        """Return the types of what a prediction holds."""
+        import pyarrow
+
+        numbers, times = pyarrow.list_(pyarrow.float64()), pyarrow.list_(pyarrow.list_(pyarrow.float64()))
+        labels, names = pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.string())
+        return dict(labels=labels, names=names, scores=numbers, times=times)
+
+    def row(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return what a prediction holds."""
+        return {name: value[name] for name in ('labels', 'names', 'scores', 'times')}
 
 
 def find_videos(source: str) -> list[str]:
@@ -56,18 +103,19 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
     Returns:
         int: 1 if one cannot be read.
     """
-    options = parsed(args.cfg_options)
-    inferencer = TimeSformerInferencer(args.config, args.checkpoint, args.device, options=options, fused=True)
-    keep_freed_memory(inferencer.model.data_preprocessor.device)
+    if args.engine == 'ray':
+        return predict_on_ray(videos, args)
+    job = Predictions(args)
     if args.live:
+        job.load()
         try:
-            follow(inferencer.model, args)
+            follow(job.model, args)
         except BrokenVideoError as error:
             report(dict(video=args.input, error=error.reason))
             return 1
         return 0
     kept = ' and '.join(str(file) for file in (args.json, args.csv, args.timeline) if file)
-    found = over_time(videos, inferencer.model, args) if args.timeline else whole(videos, inferencer, args)
+    found = (over_time if args.timeline else whole)(videos, job, args)
     broken = 0
     with ExitStack() as stack:
         is_done = stack.enter_context(stoppable(len(videos), 'videos', f'they are in {kept}' if kept else 'see above'))
@@ -87,18 +135,43 @@ def predict(videos: list[str], args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def whole(videos: list[str], inferencer: TimeSformerInferencer, args: argparse.Namespace) -> Iterator[dict]:
+def predict_on_ray(videos: list[str], args: argparse.Namespace) -> int:
+    """Classify videos on a cluster into a Parquet data set, and make the other files of it."""
+    from mmtsf.batch.data_set import write_data_set
+
+    job, broken = Predictions(args), 0
+    settings = f'{args.topk} {args.batch_size}\n{job.settings()}\n{videos}'
+    parts = write_data_set(job, videos, args.parquet, settings, args)
+    with ExitStack() as stack:
+        add_json = stack.enter_context(growing_json(args.json)) if args.json else None
+        add_rows = stack.enter_context(growing_table(args.csv, HEADER)) if args.csv else None
+        for video, row in zip(videos, parts.rows()):
+            error = row.pop('error')
+            prediction = dict(video=video, error=error) if error else row | dict(video=video)
+            if add_json:
+                add_json(prediction)
+            if add_rows:
+                add_rows(rows_of(prediction))
+            broken += error is not None
+    print(f'{counted(len(videos) - broken, "video")} classified in {args.parquet}; {broken} could not be read')
+    return 1 if broken else 0
+
+
+def whole(videos: list[str], job: Predictions, args: argparse.Namespace) -> Iterator[dict]:
     """Classify each video by the config's test views."""
-    batches = [videos[first : first + args.batch_size] for first in range(0, len(videos), args.batch_size)]
-    for batch in progress(batches, 'classifying'):
-        found = inferencer(batch, batch_size=args.batch_size, topk=args.topk, skip_broken=True)['predictions']
-        yield from found
-        if args.save_video and 'names' in found[0]:
-            save_video(batch[0], inferencer.model, [(float('inf'), captions(found[0]))], args.save_video)
+    with closing(run_locally(job, videos, args.workers or min(num_cores(), len(videos)))) as results:
+        for result in track(results, 'classifying', len(videos), disable=not sys.stdout.isatty()):
+            prediction = result.value | dict(video=videos[result.place])
+            yield prediction
+            if args.save_video and 'names' in prediction:
+                words = [(float('inf'), captions(prediction))]
+                save_video(videos[result.place], job.model, words, args.save_video)
 
 
-def over_time(videos: list[str], model: BaseRecognizer, args: argparse.Namespace) -> Iterator[dict]:
+def over_time(videos: list[str], job: Predictions, args: argparse.Namespace) -> Iterator[dict]:
     """Classify clips that cover each video; a video's prediction is their mean, as the paper tests HowTo100M."""
+    job.load()
+    model = job.model
     classes = model.dataset_meta['classes']
     common = os.path.commonpath([Path(video).parent for video in videos])
     for video in videos:

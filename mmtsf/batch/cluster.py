@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Generator, Iterator, Sequence
@@ -59,9 +60,10 @@ class Pool(NamedTuple):
     cpus: int
     gpus: int
 
-    def part_size(self, videos: int) -> int:
-        """Return how many videos an actor is given at once, which are done again where it dies."""
-        return min(max(videos // (self.actors * SHARE), 1), MOST)
+    def part_size(self, videos: int, job: Job) -> int:
+        """Return how many videos an actor is given at once, which are done again where it dies: whole batches."""
+        size = min(max(videos // (self.actors * SHARE), 1), MOST)
+        return -(-size // job.batch_size) * job.batch_size
 
 
 def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Generator[Result, None, None]:
@@ -69,7 +71,7 @@ def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Gen
     made."""
     with joined(args.address):
         pool = pool_for(job, args.device if job.has_model else 'cpu')
-        yield from work(job, videos, pool, args.workers, pool.part_size(len(videos)))
+        yield from work(job, videos, pool, args.workers, pool.part_size(len(videos), job))
 
 
 @contextmanager
@@ -91,7 +93,8 @@ def joined(address: str | None) -> Iterator[None]:
         where = dict(address=address if ':' in address or address == 'auto' else f'{address}:6379')
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
+        with _without_stderr():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConnectionError(
             f'no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}; begin one with ray start '
@@ -103,6 +106,20 @@ def joined(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep off the screen what Ray's native part says of itself inside; errors are raised."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def pool_for(job: Job, device: str | None) -> Pool:

@@ -39,7 +39,7 @@ def write_data_set(
     """
     with joined(args.address):
         pool = pool_for(job, args.device)
-        parts = open_parts(folder, settings, pool.part_size(len(videos)))
+        parts = open_parts(folder, settings, pool.part_size(len(videos), job))
         done = sum(len(videos[number * parts.size :][: parts.size]) for number in parts.there())
         left = len(videos) - done
         try:

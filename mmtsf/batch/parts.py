@@ -112,7 +112,7 @@ def _read(file: Path | RemotePath) -> dict[str, Any]:
     """
     try:
         begun = json.loads(file.read_text())
-        if isinstance(begun['settings'], str) and type(begun['size']) is int and 1 <= begun['size'] <= MOST:
+        if isinstance(begun['settings'], str) and type(begun['size']) is int and begun['size'] >= 1:
             return begun
     except (ValueError, TypeError, KeyError):
         pass
