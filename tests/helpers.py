@@ -1,8 +1,10 @@
 """What several test files share."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,13 @@ SEES = {
 
 #: Steps that the classification token takes no part in.
 WITHOUT_CLS = {'time'}
+
+
+def skip_without(package: str) -> None:
+    """Skip a file of tests where a package is missing, without importing it in every worker of pytest, as
+    :func:`pytest.importorskip` does: Gradio takes three seconds."""
+    if find_spec(package) is None:
+        pytest.skip(f'{package} is not installed', allow_module_level=True)
 
 
 def tiny_backbone(attention: str | dict, **changes) -> TimeSformer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import skip_without
 from mmaction.registry import MODELS as MMACTION_MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -14,12 +15,7 @@ from runs import ROOT, TINY
 from mmtsf.commands import run
 from mmtsf.config import load_config
 
-pytest.importorskip('gradio')
-import mmtsf.demo.folder  # noqa: E402, F401  # before gradio
-from mmtsf.demo.inputs import check_input  # noqa: E402
-from mmtsf.demo.model import Demo  # noqa: E402
-from mmtsf.demo.page import build_page, names_of, samples_of  # noqa: E402
-from mmtsf.demo.views import Settings  # noqa: E402
+skip_without('gradio')
 
 THEIRS = [
     dict(type='DecordInit'),
@@ -42,7 +38,10 @@ def left_by_a_run(folder: Path, options: dict | None = None, **changes: object) 
     return str(folder / 'left.py')
 
 
-def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **options: object) -> Demo:
+def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **options: object):
+    import mmtsf.demo.folder  # noqa: F401  # before gradio
+    from mmtsf.demo.model import Demo
+
     words = [f'{key}={value}' for key, value in options.items()]
     limits = dict(max_minutes=1, max_seconds=60, keep_minutes=1, max_megabytes=1)
     return Demo(
@@ -66,6 +65,8 @@ def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **o
     ids=['3x1', 'segments', 'cover', 'released', 'mmaction', 'raw frames', 'no validation'],
 )
 def test_settings_are_those_that_the_pipeline_has(tmp_path, tiny_checkpoint, motion, options, changes, ranges):
+    from mmtsf.demo.views import Settings
+
     demo = demo_of(left_by_a_run(tmp_path, options, **changes), tiny_checkpoint)
     assert demo.ranges == ranges
     video = str(next(motion.glob('test/left/*.mp4')))
@@ -108,6 +109,8 @@ def test_a_config_that_it_cannot_work_with_is_an_error_at_the_start(tmp_path, ti
 
 
 def test_samples_are_one_of_each_class_spread_over_all(tmp_path, tiny_checkpoint, motion):
+    from mmtsf.demo.page import samples_of
+
     demo = demo_of(str(ROOT / TINY), tiny_checkpoint, str(motion / 'test'))
     samples = samples_of(demo)
     assert sorted(Path(sample).parent.name for sample in samples) == sorted(
@@ -116,6 +119,9 @@ def test_samples_are_one_of_each_class_spread_over_all(tmp_path, tiny_checkpoint
 
 
 def test_what_has_no_choice_is_hidden_and_takes_its_one_value(tmp_path, tiny_checkpoint):
+    from mmtsf.demo.inputs import check_input
+    from mmtsf.demo.page import build_page
+
     centre = [dict(step, type='CenterCrop') if step['type'] == 'ThreeCrop' else step for step in THEIRS]
     demo = demo_of(left_by_a_run(tmp_path, **{'test_dataloader.dataset.pipeline': centre}), tiny_checkpoint)
     blocks = {getattr(block, 'label', None): block for block in build_page(demo).blocks.values()}
@@ -126,6 +132,8 @@ def test_what_has_no_choice_is_hidden_and_takes_its_one_value(tmp_path, tiny_che
 
 
 def test_samples_are_called_like_their_class_or_file():
+    from mmtsf.demo.page import names_of
+
     assert names_of(['v/a/0.mp4', 'v/b/0.mp4', 'v/c.mp4'], 'v') == ['a', 'b', 'c']
     assert names_of(['v/0.mp4', 'v/1.gif'], 'v') == ['0', '1']
     assert names_of(['v/a/0.mp4', 'v/a/1.mp4'], 'v') == ['0', '1']

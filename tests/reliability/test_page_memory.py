@@ -1,8 +1,9 @@
 """Memory of the page over many requests."""
 
 import pytest
+from helpers import skip_without
 
-pytest.importorskip('gradio')
+skip_without('gradio')
 from page import served
 from page_memory import over_requests
 

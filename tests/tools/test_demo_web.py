@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import skip_without
 from PIL import Image
 from runs import ROOT, TINY, free_port
 from videos import write_greys
 
 playwright = pytest.importorskip('playwright.sync_api')
-pytest.importorskip('gradio')
+skip_without('gradio')
 from page import Served, Visitor  # noqa: E402
 
 CHROMIUM = shutil.which('chromium')

@@ -17,10 +17,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers import skip_without
 from runs import ROOT, TINY
 from videos import write_greys
 
-pytest.importorskip('gradio')
+skip_without('gradio')
 from page import Served, Visitor, served  # noqa: E402
 
 from mmtsf.apis import inference_recognizer, init_recognizer  # noqa: E402
