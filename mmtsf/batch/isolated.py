@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from mmtsf.datasets.decoders import BrokenVideoError
 
@@ -24,6 +24,7 @@ from .job import Result
 AHEAD = 2
 #: Has the kernel choose such a process where memory is short, not the one with the model
 FIRST_TO_DIE = '1000'
+CONSTS.sleep_unit = 0.02  # seconds in which pebble sees that a process has ended
 
 
 class IsolatedCalls:
@@ -36,14 +37,17 @@ class IsolatedCalls:
         prepare (Callable): Function of a video, which raises :class:`BrokenVideoError` where that is broken.
         workers (int): Processes at a time.
         time_limit (float, optional): Seconds after which a video is taken for broken. Defaults to None: no limit.
+        alone (bool): Whether each video gets a new process. Defaults to False.
     """
 
-    def __init__(self, prepare: Callable[[str], Any], workers: int, time_limit: float | None = None) -> None:
-        self.prepare, self.workers, self.time_limit = prepare, workers, time_limit
+    def __init__(
+        self, prepare: Callable[[str], Any], workers: int, time_limit: float | None = None, alone: bool = False
+    ) -> None:
+        self.prepare, self.workers, self.time_limit, self.alone = prepare, workers, time_limit, alone
         self.pool = self._new_pool(workers)
 
     def _new_pool(self, workers: int) -> ProcessPool:
-        return ProcessPool(workers, initializer=_begin, initargs=(self.prepare,))
+        return ProcessPool(workers, int(self.alone), initializer=_begin, initargs=(self.prepare,))
 
     def run(self, videos: Iterable[str], in_order: bool = False) -> Generator[Result, None, None]:
         """Yield results with what the function has returned, as they come or in order; few at a time are kept.

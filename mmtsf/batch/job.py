@@ -28,12 +28,15 @@ class Job:
         batch_size (int): Neighbours in the list that are finished at once. Defaults to 1.
         has_model (bool): Whether it computes with a model, for which a GPU is taken where there is one. Defaults to
             False.
+        alone (bool): Whether each video is prepared in a new process, where what is made depends on what memory held
+            before. Defaults to False.
     """
 
     time_limit: float | None = None
     in_order = False
     batch_size = 1
     has_model = False
+    alone = False
 
     def load(self) -> None:
         """Load what all videos share, such as the model; once in a process."""

@@ -18,7 +18,7 @@ class LocalEngine:
 
     def __init__(self, job: Job, workers: int) -> None:
         job.load()
-        self.job, self.calls = job, IsolatedCalls(job.prepare, workers, job.time_limit)
+        self.job, self.calls = job, IsolatedCalls(job.prepare, workers, job.time_limit, job.alone)
 
     def run(self, videos: Iterable[str]) -> Generator[Result, None, None]:
         """Yield what becomes of each video; the next ones are prepared meanwhile."""
