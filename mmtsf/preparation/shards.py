@@ -24,11 +24,14 @@ from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import Row, is_number
 from mmtsf.datasets.class_names import class_names
 from mmtsf.datasets.decoders import BrokenVideoError, Limits
+from mmtsf.datasets.shards.shard_cache import checksum
 from mmtsf.datasets.shards.shard_index import MOST_CLASSES, Shard, ShardVideo, head_line, inner_name, shard_of
 from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
 from mmtsf.utils.files import make_folder, write_text, written_whole
+from mmtsf.utils.locations import within
+from mmtsf.utils.locations import within
 from mmtsf.utils.results import stoppable
 
 from .check_videos import check
@@ -93,6 +96,7 @@ class Bring(Job):
         self.root, self.classes, self.limits = source.root, source.classes, Limits(**args.limits)
         self.settings = None if args.copy else {name: getattr(args, name) for name in SETTINGS}
         self.time_limit = args.time_limit or TIME_LIMIT
+        self.alone = not args.copy  # as Transcode is
 
     def paths(self) -> list[str]:
         """Return the folder of the videos."""
@@ -104,11 +108,12 @@ class Bring(Job):
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, f'video{self.suffix_of(path)}')
             if self.settings is not None:
-                transcode(self.root / path, target, **self.settings, limits=self.limits)
+                transcode(within(self.root, path), target, **self.settings, limits=self.limits)
                 return target.read_bytes()
-            if not (self.root / path).is_file():
+            video_path = within(self.root, path)
+            if not video_path.is_file():
                 raise BrokenVideoError(path, 'it is no regular file')
-            with (self.root / path).open('rb') as source, target.open('wb') as copied:
+            with video_path.open('rb') as source, target.open('wb') as copied:
                 shutil.copyfileobj(source, copied)
             check(target, 'pyav', False, self.limits)
             return target.read_bytes()
@@ -276,11 +281,7 @@ def described(file: Path, name: str, videos: dict[str, Video]) -> Shard:
     with tarfile.open(file, 'r:') as tar:
         places = {member.name: (member.offset_data, member.size) for member in tar}
     found = [ShardVideo(key, *places[key], video.labels, inner_name(video.path)) for key, video in videos.items()]
-    digest = hashlib.sha256()
-    with file.open('rb') as data:
-        while block := data.read(2**20):
-            digest.update(block)
-    return Shard(name, file.stat().st_size, digest.hexdigest(), found)
+    return Shard(name, file.stat().st_size, checksum(file), found)
 
 
 def finish(shards: ShardParts, classes: list[str] | None) -> None:

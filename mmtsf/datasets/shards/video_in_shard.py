@@ -5,6 +5,9 @@ import os
 import tarfile
 from typing import Any, BinaryIO
 
+from mmtsf.utils.locations import is_address
+
+from .shard_cache import ShardCache
 from .shard_index import BLOCK, REMEDY, Shard, ShardError, ShardVideo
 
 #: Bytes of a video up to which it is read at once; parts of a larger one are read as its decoder asks for them
@@ -18,23 +21,47 @@ class VideoInShard:
         folder (Path): Folder of the shard, on the disk or at an address.
         shard (Shard): The shard, of which the list of videos is not asked for.
         video (ShardVideo): The video.
+        cache (ShardCache, optional): Where a copy of the shard is read. Defaults to None: the shard itself is.
 
     Raises:
         OSError: If it cannot be read.
         ShardError: If the shard does not fit its index.
     """
 
-    def __init__(self, folder: Any, shard: Shard, video: ShardVideo) -> None:
-        self._path, self._video = folder / shard.name, video
-        start, size = video.offset - BLOCK, BLOCK + (video.size if video.size <= AT_ONCE else 0)
-        self._data = _read_range(self._path, start, size, shard.size)
+    def __init__(self, folder: Any, shard: Shard, video: ShardVideo, cache: ShardCache | None = None) -> None:
+        self._path, self._shard, self._video, self._cache = folder / shard.name, shard, video, cache
+        self._data = self._read(video.offset - BLOCK, BLOCK + (video.size if video.size <= AT_ONCE else 0))
         self._check_header(self._data[:BLOCK])
 
     def __call__(self) -> BinaryIO:
         """Open it anew."""
         if self._video.size <= AT_ONCE:
             return io.BytesIO(self._data[BLOCK:])
-        return io.BufferedReader(_Range(self._path.open('rb'), self._video.offset, self._video.size), AT_ONCE // 32)
+        return io.BufferedReader(_Range(self._open(), self._video.offset, self._video.size), 2**20)
+
+    def _open(self) -> BinaryIO:
+        return self._cache.open(self._path, self._shard) if self._cache else self._path.open('rb')
+
+    def _read(self, start: int, size: int) -> bytes:
+        """Read bytes of the shard: of one at an address by one request.
+
+        Raises:
+            OSError: If they cannot be read.
+            ShardError: If the shard has another size than its index says, or ends before.
+        """
+        if is_address(self._path) and not self._cache:
+            from mmtsf.utils.remote_path import attempt
+
+            data = attempt(self._path, self._path.fs.cat_file, self._path.path, start=start, end=start + size)
+        else:
+            with self._open() as file:
+                if (found := os.fstat(file.fileno()).st_size) != self._shard.size:
+                    raise ShardError(f'{self._path} has {found} bytes, and {self._shard.size} in its index; {REMEDY}')
+                file.seek(start)
+                data = file.read(size)
+        if len(data) != size:
+            raise ShardError(f'{self._path} gave {len(data)} bytes from {start} on, expected {size}; {REMEDY}')
+        return data
 
     def _check_header(self, header: bytes) -> None:
         """Compare the header in the tar file with the index.
@@ -51,28 +78,6 @@ class VideoInShard:
                 f'{self._path} holds {found.name!r} of {found.size} bytes where its index has {self._video.member} '
                 f'of {self._video.size}; {REMEDY}'
             )
-
-
-def _read_range(path: Any, start: int, size: int, expected: int) -> bytes:
-    """Read bytes of a file: of one at an address by one request.
-
-    Raises:
-        OSError: If they cannot be read.
-        ShardError: If the file has another size than ``expected``, or ends before.
-    """
-    if hasattr(path, 'fs'):
-        from mmtsf.utils.remote_path import attempt
-
-        data = attempt(path, path.fs.cat_file, path.path, start=start, end=start + size)
-    else:
-        with path.open('rb') as file:
-            if (found := os.fstat(file.fileno()).st_size) != expected:
-                raise ShardError(f'{path} has {found} bytes, and {expected} in its index; {REMEDY}')
-            file.seek(start)
-            data = file.read(size)
-    if len(data) != size:
-        raise ShardError(f'{path} gave {len(data)} bytes from {start} on, expected {size}; {REMEDY}')
-    return data
 
 
 class _Range(io.RawIOBase):
