@@ -31,7 +31,6 @@ from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
 from mmtsf.utils.files import make_folder, write_text, written_whole
 from mmtsf.utils.locations import within
-from mmtsf.utils.locations import within
 from mmtsf.utils.results import stoppable
 
 from .check_videos import check
