@@ -1,13 +1,13 @@
 """Checkpoints on disks that are full, damaged or not to be written."""
 
+import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from runs import ROOT, TINY, options, run_tool
 
 from mmtsf.engine.runner.checkpoint_files import CheckpointFiles, damage
@@ -91,28 +91,46 @@ def test_weights_that_were_converted_or_published_are_not_resumed_from(trained, 
     assert CheckpointFiles(tmp_path).newest_whole()[0] == tmp_path / 'epoch_2.pth'
 
 
+#: Mount a file system, and train in a process that sees it; what its work dir holds at the end is copied out
+ON_A_MOUNT = """
+import ctypes, os, runpy, shutil, subprocess, sys
+
+mount, work_dir, copy, meanwhile, *sys.argv = sys.argv[1:]
+user, group = os.getuid(), os.getgid()
+if ctypes.CDLL(None).unshare(0x10000000 | 0x00020000):  # CLONE_NEWUSER, CLONE_NEWNS
+    sys.exit('not allowed')
+for name, words in (('setgroups', 'deny'), ('uid_map', f'0 {user} 1'), ('gid_map', f'0 {group} 1')):
+    with open(f'/proc/self/{name}', 'w') as file:
+        file.write(words)
+if subprocess.run(['mount', '-t', 'tmpfs', '-o', mount, 'tmpfs', work_dir]).returncode:
+    sys.exit('not allowed')
+if meanwhile:
+    subprocess.Popen(['bash', '-c', meanwhile])
+process = os.fork()
+if process == 0:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+    sys.exit()
+code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+shutil.copytree(work_dir, copy)
+sys.exit(code)
+"""
+
+
 def train_on_a_mount(mount: str, folder: Path, *words: str, meanwhile: str = '') -> tuple[int, str, list[str]]:
     """Exit code, log and checkpoints of a training whose work dir is mounted, in a namespace of its own."""
-    if subprocess.run(['unshare', '-rm', 'true'], capture_output=True).returncode:
-        pytest.skip('mounting is not allowed here')
     work_dir, copy = folder / 'disk', folder / 'copy'
     work_dir.mkdir()
-    train = [sys.executable, 'tools/train.py', TINY, '--work-dir', str(work_dir), *words]
-    script = (
-        f'mount -t tmpfs -o {mount} tmpfs {work_dir}; {meanwhile.format(work_dir)} '
-        f'"$@"; status=$?; cp -r {work_dir} {copy}; exit $status'
-    )
-    result = subprocess.run(
-        ['unshare', '-rm', 'bash', '-c', script, 'bash', *train],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-    )
+    train = ['tools/train.py', TINY, '--work-dir', str(work_dir), *words]
+    script = ['-c', ON_A_MOUNT, mount, str(work_dir), str(copy), meanwhile.format(work_dir), *train]
+    with (folder / 'log').open('w+') as output:
+        code = warm.start(script, ROOT, dict(os.environ, OMP_NUM_THREADS='1'), output).wait(200)
+        output.seek(0)
+        log = output.read()
+    if log.endswith('not allowed\n'):
+        pytest.skip('mounting is not allowed here')
     for path in copy.glob('*.pth'):
         assert damage(path) is None
-    return result.returncode, result.stdout, names(copy)
+    return code, log, names(copy)
 
 
 def test_a_full_disk_costs_the_checkpoint_not_the_run(trained, motion, tmp_path):
