@@ -20,6 +20,7 @@ from mmtsf.datasets.transforms import open_as
 from mmtsf.engine.launch import keep_freed_memory
 from mmtsf.preparation.video_paths import videos_of
 from mmtsf.utils.cores import num_cores
+from mmtsf.utils.locations import is_address
 from mmtsf.utils.results import growing_json, growing_table, stoppable
 from mmtsf.utils.signals import uninterrupted
 from mmtsf.utils.sources import is_live
@@ -88,7 +89,7 @@ def find_videos(source: str) -> list[str]:
         FileNotFoundError: If there is none.
     """
     videos = videos_of(source)
-    if videos == [source] and not os.path.lexists(source):
+    if videos == [source] and not is_address(source) and not os.path.lexists(source):
         raise FileNotFoundError(f'{source} is no file or folder, and as a pattern it matches none')
     return videos
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmtsf.datasets.decoders import ArrayReader, VideoReader
 from mmtsf.datasets.transforms import open_as
-from mmtsf.preparation.video_paths import videos_of
+from mmtsf.preparation.video_paths import is_pattern, videos_of
 from mmtsf.utils.text import shorten
 
 EXPECTED = (
@@ -110,7 +110,7 @@ def name_of(video: Any) -> str:
 
 
 def _is_pattern(video: Any) -> bool:
-    return isinstance(video, (str, Path)) and not os.path.lexists(video) and any(sign in str(video) for sign in '*?[')
+    return isinstance(video, (str, Path)) and is_pattern(str(video))
 
 
 def _on_disk(video: Any) -> Any:

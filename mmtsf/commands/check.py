@@ -9,15 +9,16 @@ Writes a list of the good ones, and bad.txt with paths and reasons. The same com
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import add_check_arguments, check_engine, check_root_of_list, check_source, limits_of
+from mmtsf.utils.arguments import add_check_arguments, check_engine, check_root_of_list, check_source, limits_of, place
 from mmtsf.utils.files import check_folder
+from mmtsf.utils.locations import is_address
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
-    parser.add_argument('--out', type=Path, help='folder to write to (default: SOURCE.checked)')
+    parser.add_argument('source', type=place, help='folder of videos, or annotation list ("path label" lines or csv)')
+    parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--out', type=Path, help='folder to write to (default: SOURCE.checked; of an address here)')
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_check_arguments(parser)
 
@@ -35,7 +36,8 @@ def check(args: argparse.Namespace) -> None:
     if args.source.is_dir() and (args.root or args.allow_outside):
         raise ValueError(f'--root and --allow-outside are for lists, and {args.source} is a folder; leave them out')
     check_root_of_list(args.root)
-    args.out = args.out or args.source.with_name(f'{args.source.name}.checked')
+    name = f'{args.source.name}.checked'
+    args.out = args.out or (Path(name) if is_address(args.source) else args.source.with_name(name))
     check_folder(args.out, '--out')
 
 

@@ -25,6 +25,7 @@ from mmtsf.utils.arguments import (
     check_model,
     check_not_empty,
     check_root_of_list,
+    place,
 )
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
@@ -37,11 +38,11 @@ LEVELS = ('video', 'clip', 'frame', 'tokens')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('list', type=Path, help='annotation list, folder of videos, or video')
+    parser.add_argument('list', type=place, help='annotation list, folder of videos, or video')
     add_model(parser)
     parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
     parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_engine(parser, '300')
     add_device(parser)

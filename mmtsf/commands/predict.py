@@ -23,19 +23,21 @@ from mmtsf.utils.arguments import (
     add_engine,
     add_model,
     add_options,
+    asked_briefly,
     check_alone,
     check_engine,
     check_model,
     check_not_empty,
     check_root_of_list,
+    place,
     positive,
 )
 from mmtsf.utils.files import check_target
 from mmtsf.utils.imports import for_prediction
+from mmtsf.utils.locations import is_address, location
+from mmtsf.utils.media import is_list
 from mmtsf.utils.sources import check_video, is_live
 
-#: Suffixes of annotation lists
-LISTS = ('.txt', '.csv', '.tsv')
 #: Of a video that is written
 FORMATS = ('.mp4', '.m4v', '.mkv', '.mov', '.avi')
 
@@ -60,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--frame-interval', type=positive(int), help=distance)
     at_once = 'videos, or clips of a timeline, at once (default: 1)'
     parser.add_argument('--batch-size', type=positive(int), default=1, help=at_once)
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_engine(parser, '300')
     words = 'write the predictions to this folder of Parquet files, with --engine ray'
@@ -77,7 +79,7 @@ def check(args: argparse.Namespace) -> None:
         ValueError: If an option has no meaning here.
     """
     args.live = args.live or is_camera_or_stream(args.input)
-    if not args.live and not any(glob.iglob(args.input, recursive=True)) and not os.path.lexists(args.input):
+    if not args.live and not is_there(args.input):
         raise FileNotFoundError(f'{args.input} is no file or folder, and as a pattern it matches none')
     args.is_list = not args.live and is_list(args.input)
     if not args.is_list:
@@ -93,13 +95,17 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f'--json, --csv and --timeline are for files, but the input {args.input} is live')
     if args.save_video and args.save_video.suffix.lower() not in FORMATS:
         raise ValueError(f'--save-video is {args.save_video}, expected a name that ends in {" or ".join(FORMATS)}')
-    check_targets(args, [Path(args.input)])
+    check_targets(args, [args.input])
     check_model(args)
 
 
-def is_list(source: str) -> bool:
-    """Return whether a source is an annotation list, by its suffix."""
-    return os.path.splitext(source)[1].lower() in LISTS
+def is_there(source: str) -> bool:
+    """Return whether there is a file or folder, or as a pattern it matches one; of a pattern at an address it is told
+    later."""
+    if not is_address(source):
+        return os.path.lexists(source) or any(glob.iglob(source, recursive=True))
+    with asked_briefly(source):
+        return '*' in source or location(source).exists()
 
 
 def check_ray(args: argparse.Namespace) -> None:
@@ -123,14 +129,14 @@ def is_camera_or_stream(source: str) -> bool:
     return (source.isdigit() or '://' in source) and is_live(source)
 
 
-def check_targets(args: argparse.Namespace, videos: list[Path]) -> None:
+def check_targets(args: argparse.Namespace, videos: list[str]) -> None:
     """Check that all outputs can be written, and that none is an input.
 
     Raises:
         OSError: If a file cannot be written.
         ValueError: If one is read.
     """
-    read = [*videos, *(Path(named) for named in (args.config, args.checkpoint) if named)]
+    read = [location(named) for named in (*videos, args.config, args.checkpoint) if named]
     for option in ('json', 'csv', 'timeline', 'save_video', 'parquet'):
         if target := getattr(args, option):
             check_target(target, f'--{option.replace("_", "-")}', read, is_folder=option in ('timeline', 'parquet'))
@@ -142,11 +148,11 @@ def run(args: argparse.Namespace) -> int:
         from mmtsf.apis.predictions import find_videos, predict
         from mmtsf.preparation.video_paths import known_videos
     if args.is_list:
-        videos = known_videos(Path(args.input), args.root, args.allow_outside)
+        videos = known_videos(location(args.input), args.root, args.allow_outside)
     else:
         videos = [] if args.live else find_videos(args.input)
     if args.save_video and len(videos) != 1:
         given = 'live' if args.live else f'{len(videos)} files'
         raise ValueError(f'--save-video is for one file, but the input is {given}')
-    check_targets(args, list(map(Path, videos)))
+    check_targets(args, videos)
     return predict(videos, args)

@@ -20,6 +20,7 @@ from mmtsf.utils.arguments import (
     check_root_of_list,
     check_source,
     limits_of,
+    place,
 )
 from mmtsf.utils.files import check_folder
 
@@ -32,9 +33,9 @@ VIDEOS = 250
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('source', type=Path, help='folder of videos, or annotation list ("path label" lines or csv)')
+    parser.add_argument('source', type=place, help='folder of videos, or annotation list ("path label" lines or csv)')
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--root', type=Path, help="folder of a list's videos (default: that of the list)")
+    parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--short-side', type=int, help='pixels; never enlarged (default: 320)')
     parser.add_argument('--keyframe-distance', type=int, help='frames, at most (default: 32)')
     parser.add_argument('--crf', type=int, help='quality, 0 (lossless) to 51 (default: 18)')

@@ -88,7 +88,7 @@ def chosen(data: dict) -> str | None:
 def _num_classes(source: str, root: str) -> int | None:
     """The number of classes that a folder holds; None if it tells none."""
     if source == 'folder':
-        return len(find_classes(root)) if has_classes(Path(root)) else None
+        return len(find_classes(root)) if has_classes(location(root)) else None
     folders = shard_folders(location(root)) if source == 'shards' else []
     if not folders:
         return None

@@ -4,11 +4,13 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from mmtsf.utils.files import written_whole
+from mmtsf.utils.locations import OF_ROWS, is_address, scheme_of, within
 from mmtsf.utils.read_text import read_text
 
 from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_of, split_line
@@ -16,7 +18,7 @@ from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_o
 __all__ = ['AnnotationList', 'Row', 'is_number', 'read_list', 'write_list']
 #: Suffixes of lists that are tables
 TABLES = ('.csv', '.tsv')
-ADDRESS = re.compile(r'[a-z][a-z0-9+.-]*:/', re.IGNORECASE)
+ADDRESS = re.compile(r'[a-z][a-z0-9+.-]*:(:.*:)?/', re.IGNORECASE)
 
 
 class Row(NamedTuple):
@@ -48,8 +50,8 @@ class AnnotationList(NamedTuple):
 
 
 def read_list(
-    file: Path,
-    folder: Path,
+    file: Any,
+    folder: Any,
     allow_outside: bool = False,
     is_label: Callable[[str], bool] = is_number,
     several: bool = False,
@@ -60,7 +62,7 @@ def read_list(
     the list. Byte order marks, empty lines and a header (``path label``) are no videos.
 
     Args:
-        file (Path): The list, UTF-8.
+        file (Path): The list, UTF-8; it and the folder may be at addresses.
         folder (Path): Folder of its videos.
         allow_outside (bool): Whether its paths may lead out of the folder. Defaults to False.
         is_label (Callable): Tells labels from parts of a path where a folder of frames has no suffix that ends it.
@@ -75,7 +77,7 @@ def read_list(
     header: list[str] = []
     rows: list[Row] = []
     try:
-        is_there = partial(_is_there, folder)
+        is_there = cache(partial(_is_there, folder))
         delimiter = delimiter_of(text, file.suffix.lower() in TABLES, is_label, is_there)
         for where, line, words in _rows(file, text, delimiter):
             if (
@@ -95,7 +97,7 @@ def read_list(
     return AnnotationList(header, rows, delimiter)
 
 
-def _rows(file: Path, text: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
+def _rows(file: Any, text: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
     """Place, text and words of every line that is not empty; in a table the text is the first word."""
     if delimiter == ' ':
         for number, line in enumerate(re.split('\r\n|\n|\r', text), 1):
@@ -117,37 +119,57 @@ def _split(
         raise ValueError(f'{where}: {error}') from None
 
 
-def _is_there(folder: Path, path: str) -> bool:
-    return os.path.exists(folder / path)
+def _is_there(folder: Any, path: str) -> bool:
+    return within(folder, path).exists()
 
 
-def _inside(path: str, folder: Path, where: str, allow_outside: bool) -> str:
+def _inside(path: str, folder: Any, where: str, allow_outside: bool) -> str:
     """The path from the folder on, without ``..``, which a link in the folder would give another meaning. Links in the
-    folder are its owner's, and may lead out of it.
+    folder are its owner's, and may lead out of it. An address is taken where the path may lead out; one in the folder
+    becomes relative to it.
 
     Raises:
         ValueError: If the path leads out of it, or is none.
     """
     if '\0' in path or len(path.splitlines()) != 1:  # none, or several
         raise ValueError(f'{where}: {path!r} is no path; write that of a video, relative to {folder}')
+    if is_address(folder):
+        path = _at_address(path, str(folder).rstrip('/'), where)
     windows = PureWindowsPath(path) if '\\' in path else PureWindowsPath()
     is_foreign = ADDRESS.match(path) or windows.anchor or '..' in windows.parts
-    if is_foreign and not os.path.lexists(folder / os.path.normpath(path)):
+    if is_foreign and (is_address(folder) or not os.path.lexists(folder / os.path.normpath(path))):
+        if allow_outside and scheme_of(path) in OF_ROWS and '::' not in path:
+            return path
+        remedy = '; where the list can be trusted set data.allow_outside=True (--allow-outside) for addresses of '
         raise ValueError(
-            f'{where}: {path!r} is an address or a path of another system, and no file in {folder}; videos are read '
-            'from files on this machine alone'
+            f'{where}: {path!r} is an address or a path of another system, and no file in {folder}'
+            f'{remedy + ", ".join(OF_ROWS) if not allow_outside else "; addresses may be of " + ", ".join(OF_ROWS)}'
         )
     if not os.path.isabs(path) and '..' not in path:
         return os.path.normpath(path)
-    inner = os.path.relpath(folder / path, folder)
-    if inner.split(os.sep)[0] != '..':
+    inner = os.path.normpath(path) if is_address(folder) else os.path.relpath(folder / path, folder)
+    if not os.path.isabs(inner) and inner.split(os.sep)[0] != '..':
         return inner
-    if allow_outside:
+    if allow_outside and (os.path.isabs(path) or not is_address(folder)):
         return os.path.normpath(path)
     raise ValueError(
         f'{where}: {path!r} leads out of {folder}; write paths relative to it, or where the list can be trusted set '
         'data.allow_outside=True (mmtsf check, mmtsf features: --allow-outside)'
     )
+
+
+def _at_address(path: str, folder: str, where: str) -> str:
+    """The path of a video in a folder at an address, where it is written as an address.
+
+    Raises:
+        ValueError: If it holds ``::``, by which one address wraps another.
+    """
+    if '::' in path:
+        raise ValueError(f"{where}: {path!r} holds '::', by which one address wraps another; rename the video")
+    if not path.startswith(f'{folder}/'):
+        return path
+    inner = path.removeprefix(f'{folder}/')
+    return unquote(inner) if scheme_of(folder) in ('http', 'https') else inner
 
 
 def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], broken: Iterable[str]) -> None:

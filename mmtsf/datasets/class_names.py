@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtsf.utils.locations import within
 from mmtsf.utils.names import EXPECTED, is_name
 from mmtsf.utils.read_text import read_names
 
@@ -39,7 +40,7 @@ def class_names(
     """
     place = 'class '
     if isinstance(classes, str):
-        file = Path(data_root, classes)
+        file = within(data_root, classes)
         if not file.is_file():
             raise FileNotFoundError(
                 f'the file of class names {file} does not exist; write one name a line in the '

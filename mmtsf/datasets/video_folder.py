@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mmtsf.registry import DATASETS
 from mmtsf.utils.class_folders import SPLITS, find_classes, find_splits, find_videos
+from mmtsf.utils.locations import location
 from mmtsf.utils.media import SUFFIXES
 
 from .video_list import VideoListDataset
@@ -79,10 +79,10 @@ class VideoFolderDataset(VideoListDataset):
 
 
 def list_videos(
-    data_root: str | Path, split: str, split_seed: int = 0, split_shares: tuple[float, float] = SHARES
-) -> list[Path]:
+    data_root: Any, split: str, split_seed: int = 0, split_shares: tuple[float, float] = SHARES
+) -> list[Any]:
     """Videos of a split, class by class; the arguments are those of :class:`VideoFolderDataset`."""
-    root = Path(data_root)
+    root = location(data_root)
     splits = find_splits(root)
     folder = splits.get(split) or splits.get({'val': 'test', 'test': 'val'}.get(split, split)) or root
     videos = {name: find_videos(folder / name, root) for name in find_classes(root)}

@@ -14,6 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
+from mmtsf.utils.locations import is_address, location, within
 from mmtsf.utils.media import is_video
 from mmtsf.utils.text import shorten
 
@@ -45,6 +46,10 @@ def _video_dir(data_prefix: dict) -> str:
     return data_prefix.get('video') or ''
 
 
+def _device(folder: Any) -> int:
+    return 0 if is_address(folder) else os.stat(folder).st_dev
+
+
 @DATASETS.register_module()
 class VideoListDataset(BaseActionDataset):
     """Videos and labels from a list, one a line: ``path label``, ``path,label`` or the like, see :func:`read_list`.
@@ -57,12 +62,12 @@ class VideoListDataset(BaseActionDataset):
     out.
 
     Args:
-        ann_file (str): Path of the list, relative to ``data_root`` unless absolute.
+        ann_file (str): Path of the list, relative to ``data_root`` unless absolute, or its address.
         pipeline (list): Transforms, beginning with :class:`OpenVideo`.
         num_classes (int, optional): Number K of classes; labels lie in ``[0, K)``. Defaults to None: as many as there
             are names in ``classes``.
-        data_root (str): Folder of the data set. Defaults to ``''``.
-        video_dir (str): Folder of the videos, relative to ``data_root``. Defaults to ``''``.
+        data_root (str): Folder of the data set, or its address. Defaults to ``''``.
+        video_dir (str): Folder of the videos, relative to ``data_root``, or its address. Defaults to ``''``.
         classes (str | list[str], optional): Class names in the order of the labels, or a text file with one a line,
             relative to ``data_root``. Defaults to None: ``default_classes``.
         default_classes (str, optional): Data set whose names come with the package (:func:`shipped_classes`), where
@@ -72,7 +77,8 @@ class VideoListDataset(BaseActionDataset):
         skip_broken (bool): Whether testing goes on without the videos that cannot be read. Defaults to False.
         time_limit (float): Seconds after which a video that is being read in a data worker is taken for broken.
             Defaults to 60.
-        allow_outside (bool): Whether paths of the list may lead out of ``video_dir``. Defaults to False.
+        allow_outside (bool): Whether paths of the list may lead out of ``video_dir``, or be addresses. Defaults to
+            False.
         indices (int | list[int], optional): Use only these, or the first so many. Defaults to None: all.
         data_prefix (dict, optional): ``dict(video=FOLDER)`` is MMAction2's word for ``video_dir``. Defaults to None.
         metainfo (dict, optional): More of what :attr:`metainfo` tells; ``classes`` may stand here. Defaults to None.
@@ -103,8 +109,8 @@ class VideoListDataset(BaseActionDataset):
         self.allow_outside = allow_outside
         self.worker_table = WorkerTable()
         self.left_out: dict[str, str] = {}
-        self.video_dir = Path(data_root, video_dir or _video_dir(data_prefix or {}))
-        self.were_there: dict[Path, int] = {}
+        self.video_dir = within(data_root, video_dir or _video_dir(data_prefix or {}))
+        self.were_there: dict[Any, int] = {}
         self.class_source = classes if isinstance(classes, str) else 'data.classes'
         names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes, default_classes)
         self.label_of = {name: label for label, name in enumerate(names)}
@@ -112,8 +118,9 @@ class VideoListDataset(BaseActionDataset):
         self.named_by_numbers = any(
             is_number(name) and number_of(name) != label for name, label in self.label_of.items()
         )
+        self.list_file = within(data_root, ann_file)
         super().__init__(
-            ann_file,
+            '' if is_address(self.list_file) else ann_file,  # which MMEngine would join by names of two protocols alone
             pipeline,
             data_root=data_root,
             data_prefix=dict(),
@@ -134,7 +141,7 @@ class VideoListDataset(BaseActionDataset):
             ValueError: If it is empty, or a line is not ``path label``, a path leads out of ``video_dir``, a label is
                 out of range or twice in a line, or the labels are columns of zeros and ones.
         """
-        file = Path(self.ann_file)
+        file: Any = self.list_file if is_address(self.list_file) else Path(self.ann_file)
         if not file.is_file():
             raise FileNotFoundError(
                 f'the annotation file {file} does not exist; write one with a line "path label" '
@@ -146,7 +153,7 @@ class VideoListDataset(BaseActionDataset):
         data_list, rows = [], listed.rows
         for place, (where, path, words) in enumerate(rows):
             labels = self._labels(path, words, where, is_first=place == 0 and not listed.header)
-            filename = str(self.video_dir / path)
+            filename = str(within(self.video_dir, path))
             data_list.append(dict(filename=filename, label=labels if self.multi_class else labels[0]))
         if not data_list:
             raise ValueError(f'the annotation file {file} lists no videos; expected a line "path label" for each')
@@ -154,7 +161,7 @@ class VideoListDataset(BaseActionDataset):
             raise ValueError(f'{rows[0].where}: {self._one_hot(rows[0].path, rows[0].labels)}')
         return data_list
 
-    def _check_columns(self, file: Path, listed: AnnotationList) -> None:
+    def _check_columns(self, file: Any, listed: AnnotationList) -> None:
         """Refuse a list whose header names others than a path and a label, or with ``multi_class`` several."""
         first, *others = [word.lower() for word in listed.header] or ['path', 'label']
         if len(others) > 1 and all(map(self._is_label, listed.header[1:])):
@@ -328,17 +335,22 @@ class VideoListDataset(BaseActionDataset):
         inner = {os.path.dirname(info['filename']) for info in data_list}
         folders = {folder for path in inner for folder in self._folders(os.path.join(path, 'video'))}
         outer = sorted(folders, key=lambda folder: len(folder.parts))[:MAX_FOLDERS]
-        self.were_there = {folder: os.stat(folder).st_dev for folder in outer if self._is_there(folder)}
+        self.were_there = {folder: _device(folder) for folder in outer if self._is_there(folder)}
 
-    def _folders(self, video: str) -> list[Path]:
-        """Folders that hold a video, from the next one up to that of all videos."""
-        above = list(Path(video).parents)
+    def _folders(self, video: str) -> list[Any]:
+        """Folders that hold a video, from the next one up to that of all videos; of an address its server's alone."""
+        if is_address(video):
+            return [location(video).parents[-1]]
+        above: list[Any] = list(Path(video).parents)
         inside = above[: above.index(self.video_dir)] if self.video_dir in above else above[:1]
         return [*inside, self.video_dir]
 
-    def _is_there(self, folder: Path) -> bool:
+    def _is_there(self, folder: Any) -> bool:
         """Whether a folder holds anything: where a server is gone, its mount point is empty. A folder that is empty and
-        on the device on which it was had its videos deleted; that of all videos must hold some."""
+        on the device on which it was had its videos deleted; that of all videos must hold some. An address is there as
+        long as its server answers."""
+        if is_address(folder):
+            return folder.is_reachable()
         try:
             with os.scandir(folder) as entries:
                 stays = folder != self.video_dir and os.stat(folder).st_dev == self.were_there.get(folder)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -18,6 +19,7 @@ from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
 from mmtsf.utils.class_folders import empty_folders
 from mmtsf.utils.files import write_text
+from mmtsf.utils.locations import is_address, states_of, within
 from mmtsf.utils.results import growing_file, stoppable
 from mmtsf.utils.text import counted, shorten
 
@@ -49,7 +51,7 @@ def write_checked(args: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def check_all(names: list[str], root: Path, listed: Path, args: argparse.Namespace) -> dict[str, str]:
+def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespace) -> dict[str, str]:
     """Check many videos, several at a time, draw a progress bar, and list the bad ones as they are found.
 
     Args:
@@ -64,7 +66,8 @@ def check_all(names: list[str], root: Path, listed: Path, args: argparse.Namespa
     """
     check_decoder(args.decoder)
     file = listed.with_name('checked.tsv')
-    stamps = {name: stamp(root / name, args) for name in names}
+    paths = [within(root, name) for name in names]
+    stamps = {name: stamp(path, state, args) for name, path, state in zip(names, paths, states_of(paths))}
     known = dict(read_known(file))
     reasons = {name: known[name, stamps[name]] for name in names if (name, stamps[name]) in known}
     left = [name for name in names if name not in reasons]
@@ -93,7 +96,7 @@ def bad_lines(reasons: dict[str, str]) -> str:
     return ''.join(f'{name}\t{reason}\n' for name, reason in reasons.items() if reason)
 
 
-def results(names: list[str], root: Path, args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
+def results(names: list[str], root: Any, args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
     """Check videos, and draw a progress bar: names with reasons, empty for a good video, as they come."""
     with closing(run(Check(root, args), names, args)) as found:
         for result in track(found, 'checking', len(names), disable=not sys.stdout.isatty()):
@@ -108,7 +111,7 @@ class Check(Job):
         args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_check_arguments`.
     """
 
-    def __init__(self, root: Path, args: argparse.Namespace) -> None:
+    def __init__(self, root: Any, args: argparse.Namespace) -> None:
         self.root, self.decoder, self.full, self.limits = root, args.decoder, args.full, Limits(**args.limits)
         self.time_limit = args.time_limit or (600 if args.full else 60)
 
@@ -118,14 +121,14 @@ class Check(Job):
 
     def prepare(self, video: str) -> None:
         """Check a video."""
-        check(self.root / video, self.decoder, self.full, self.limits)
+        check(within(self.root, video), self.decoder, self.full, self.limits)
 
 
-def stamp(path: Path, args: argparse.Namespace) -> str:
+def stamp(path: Any, state: str | int, args: argparse.Namespace) -> str:
     """Identify a file's state and the kind of check, for which a stored result is valid."""
-    changed = path.stat().st_mtime_ns if path.exists() else 0
     limits = ''.join(f' {name}={value}' for name, value in sorted(args.limits.items()))
-    return f'{os.path.realpath(path)} {changed} {args.decoder} {"full" if args.full else "clip"}{limits}'
+    name = path if is_address(path) else os.path.realpath(path)
+    return f'{name} {state} {args.decoder} {"full" if args.full else "clip"}{limits}'
 
 
 def read_known(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
@@ -136,7 +139,7 @@ def read_known(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
                 yield (words[0], words[1]), words[2]
 
 
-def check(path: Path, decoder: str, full: bool, limits: Limits) -> None:
+def check(path: Any, decoder: str, full: bool, limits: Limits) -> None:
     """Decode frames of a video with the decoder that training uses.
 
     Raises:

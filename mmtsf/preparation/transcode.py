@@ -22,8 +22,10 @@ from mmtsf.batch.job import Job
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
+from mmtsf.datasets.decoders.held_file import HeldFile, hold
 from mmtsf.datasets.decoders.orientation import orientation, upright
 from mmtsf.utils.files import write_text
+from mmtsf.utils.locations import sizes_of, within
 from mmtsf.utils.media import SUFFIXES
 from mmtsf.utils.results import stoppable
 
@@ -58,14 +60,14 @@ def write_transcoded(args: argparse.Namespace) -> int:
     if args.source.is_file():
         write_list(args.out / args.source.name, videos, targets, broken)
     whole = [name for name in targets if name not in broken]
-    before, after = size(root / name for name in whole), size(args.out / targets[name] for name in whole)
+    before, after = size(within(root, name) for name in whole), size(args.out / targets[name] for name in whole)
     counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
     print(f'{counts}; {before} before, {after} after')
     return 1 if broken else 0
 
 
-def size(files: Iterable[Path]) -> str:
-    return decimal(sum(file.stat().st_size for file in files if file.exists()))
+def size(files: Iterable[Any]) -> str:
+    return decimal(sum(sizes_of(list(files))))
 
 
 def match_targets(names: list[str]) -> dict[str, str]:
@@ -121,7 +123,7 @@ def report(jobs: Generator[tuple[str, str], None, None], total: int, out: Path) 
     return {name: reason for name, reason in results.items() if reason}
 
 
-def write_broken(file: Path, reasons: dict[str, str]) -> None:
+def write_broken(file: Any, reasons: dict[str, str]) -> None:
     """Write the list of broken videos, or remove it where there are none."""
     lines = [f'{name}\t{reason}\n' for name, reason in sorted(reasons.items()) if reason]
     if lines:
@@ -138,7 +140,9 @@ class Transcode(Job):
         args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.transcode`.
     """
 
-    def __init__(self, root: Path, args: argparse.Namespace) -> None:
+    alone = True  # x264's files depend on what memory held before
+
+    def __init__(self, root: Any, args: argparse.Namespace) -> None:
         self.root, self.out, self.time_limit = root, args.out, args.time_limit or TIME_LIMIT
         self.settings = {name: getattr(args, name) for name in SETTINGS} | dict(limits=Limits(**args.limits))
 
@@ -149,7 +153,7 @@ class Transcode(Job):
 
     def prepare(self, video: str) -> None:
         """Rewrite a video to a temporary file, and rename it when it is complete."""
-        transcode_whole(self.root / video, self.part_of(video), self.out / target_of(video), self.settings)
+        transcode_whole(within(self.root, video), self.part_of(video), self.out / target_of(video), self.settings)
 
 
 def transcode_all(job: Transcode, names: list[str], args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
@@ -167,7 +171,7 @@ def transcode_all(job: Transcode, names: list[str], args: argparse.Namespace) ->
             job.part_of(name).unlink(missing_ok=True)
 
 
-def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, Any]) -> None:
+def transcode_whole(source: Any, part: Path, target: Path, settings: dict[str, Any]) -> None:
     """Transcode to a temporary file, and rename it when it is complete."""
     part.parent.mkdir(parents=True, exist_ok=True)
     transcode(source, part, **settings)
@@ -175,12 +179,12 @@ def transcode_whole(source: Path, part: Path, target: Path, settings: dict[str, 
 
 
 def transcode(
-    source: Path, target: Path, short_side: int, keyframe_distance: int, crf: int, limits: Limits = Limits()
+    source: Any, target: Path, short_side: int, keyframe_distance: int, crf: int, limits: Limits = Limits()
 ) -> None:
     """Rewrite a video as H.264 in MP4, without sound.
 
     Args:
-        source (Path): Video file.
+        source (Path): Video file, on the disk or at an address.
         target (Path): File to write.
         short_side (int): Short side in pixels, unless that of the source is smaller.
         keyframe_distance (int): Frames from a key frame to the next, at most.
@@ -190,19 +194,22 @@ def transcode(
     Raises:
         BrokenVideoError: If the source cannot be read.
     """
-    stream = open_stream(str(source), limits)
+    held = hold(str(source), limits)
+    stream = open_stream(held, limits)
     options = {'crf': str(crf), 'preset': 'medium', 'x264-params': 'open-gop=0'}
     with stream.container, av.open(file_url(target), 'w', format='mp4', options={'movflags': 'faststart'}) as out:
         video = out.add_stream('libx264', rate=stream.average_rate or 25, options=options)
         encoder = video.codec_context
         encoder.pix_fmt, encoder.gop_size, encoder.thread_count = 'yuv420p', keyframe_distance, 1
         encoder.time_base = stream.time_base
-        for frame in read_frames(str(source), stream, short_side, limits):
+        for frame in read_frames(held, stream, short_side, limits):
             if not encoder.is_open:
                 encoder.width, encoder.height = frame.width, frame.height
                 encoder.color_range, encoder.colorspace = frame.color_range, frame.colorspace
             out.mux(video.encode(frame))
         out.mux(video.encode())
+    if isinstance(held, HeldFile):
+        held.check()
 
 
 def read_frames(path: str, stream: VideoStream, short_side: int, limits: Limits) -> Iterator[av.VideoFrame]:

@@ -5,20 +5,26 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
-from mmtsf.utils.locations import location
+from mmtsf.utils.locations import is_address, location, within
 from mmtsf.utils.media import SUFFIXES, is_frame, is_video
 from mmtsf.utils.text import shorten
 
+#: Videos at addresses of which one must be there
+LOOKED_UP = 10
 
-def list_folder(folder: Path) -> list[str]:
-    """List the files below a folder that have a video's suffix; hidden files and images are left out.
+
+def list_folder(folder: Any) -> list[str]:
+    """List the files below a folder, on the disk or at an address, that have a video's suffix; hidden files and images
+    are left out.
 
     Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
     cannot be listed, names with a line break, which no list can hold, and files with other suffixes.
     """
-    paths = sorted(os.path.relpath(path, folder) for path in _walk(str(folder), []))
+    below = _below(folder) if is_address(folder) else _walk(str(folder), [])
+    paths = sorted(path if is_address(folder) else os.path.relpath(path, folder) for path in below)
     others = [path for path in paths if not is_video(path)]
     if others:
         warnings.warn(f'left out of {folder}, as no suffix of a video: {shorten(others)}', stacklevel=2)
@@ -38,16 +44,28 @@ def _walk(folder: str, above: list[tuple[int, int]]) -> Iterator[str]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) or os.path.isdir(entry.path):
             yield from _walk(entry.path, [*above, (found.st_dev, found.st_ino)])
-        elif not is_frame(entry.name):
-            if len(entry.path.splitlines()) == 1:
-                yield entry.path
-            else:
-                warnings.warn(f'{entry.path!r} is left out: no list can hold its line break', stacklevel=2)
+        elif not is_frame(entry.name) and _is_for_lists(entry.path):
+            yield entry.path
+
+
+def _below(folder: Any) -> Iterator[str]:
+    for path in folder.below():
+        names = path.split('/')
+        if not any(name.startswith('.') for name in names) and not is_frame(names[-1]) and _is_for_lists(path):
+            yield path
+
+
+def _is_for_lists(path: str) -> bool:
+    """Whether a list can hold a path; one that it cannot is named in a warning."""
+    is_line = len(path.splitlines()) == 1
+    if not is_line:
+        warnings.warn(f'{path!r} is left out: no list can hold its line break', stacklevel=2)
+    return is_line
 
 
 def videos_of(path: str) -> list[str]:
     """List the videos below a folder, or those that a pattern such as ``videos/**/*.mp4`` matches; the path itself, if
-    it is a file or a folder of frames.
+    it is a file or a folder of frames. All may be at addresses, in which ``*`` alone makes a pattern.
 
     Raises:
         FileNotFoundError: If a pattern matches none.
@@ -55,8 +73,8 @@ def videos_of(path: str) -> list[str]:
     """
     if not path.strip():
         raise ValueError(f'a video is {path!r}, expected a path')
-    if any(sign in path for sign in '*?[') and not os.path.lexists(path):
-        found = sorted(glob.glob(path, recursive=True))
+    if is_pattern(path):
+        found = sorted(_matches(path))
         if not found:
             raise FileNotFoundError(f'{path} is no file or folder, and as a pattern it matches none')
         if len(found) > 1 and all(is_frame(name) for name in found):
@@ -65,15 +83,32 @@ def videos_of(path: str) -> list[str]:
                 f'({Path(found[0]).parent}) or a list of PIL images'
             )
         return found
-    below = [str(Path(path, name)) for name in list_folder(Path(path))] if Path(path).is_dir() else []
-    return below or [path]
+    folder = location(path)
+    is_folder = folder.is_dir() if not is_address(path) or not is_video(path) else False
+    return ([str(within(folder, name)) for name in list_folder(folder)] if is_folder else []) or [path]
 
 
-def list_source(source: Path, root: Path | None = None, allow_outside: bool = False) -> tuple[Path, AnnotationList]:
+def is_pattern(path: str) -> bool:
+    """Return whether a path stands for those that it matches; in an address ``?`` and ``[`` are signs as others are."""
+    if is_address(path):
+        return '*' in path
+    return any(sign in path for sign in '*?[') and not os.path.lexists(path)
+
+
+def _matches(path: str) -> Iterator[str]:
+    if not is_address(path):
+        yield from glob.iglob(path, recursive=True)
+        return
+    start, _, rest = path.partition('*')
+    folder, _, name = start.rpartition('/')
+    yield from map(str, location(folder).glob(f'{name}*{rest}'))
+
+
+def list_source(source: Any, root: Any = None, allow_outside: bool = False) -> tuple[Any, AnnotationList]:
     """List the videos of a tool's argument: a folder of videos or an annotation list.
 
     Args:
-        source (Path): The folder or list.
+        source (Path): The folder or list, on the disk or at an address.
         root (Path, optional): Folder of a list's videos. Defaults to None: that of the list.
         allow_outside (bool): Whether paths of a list may lead out of it. Defaults to False.
 
@@ -97,7 +132,7 @@ def list_source(source: Path, root: Path | None = None, allow_outside: bool = Fa
     return folder, videos
 
 
-def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[str]:
+def known_videos(source: Any, root: Any, allow_outside: bool) -> list[str]:
     """List the videos of a list, a folder or a file; at least one must exist.
 
     Raises:
@@ -110,7 +145,7 @@ def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[s
     videos = list(_listed_videos(source, root, allow_outside))
     if not videos:
         raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
-    if not any(location(video).exists() for video in videos):
+    if not any(location(video).exists() for video in (videos[:LOOKED_UP] if is_address(videos[0]) else videos)):
         raise FileNotFoundError(
             f'none of the {len(videos)} videos of {source} exists, the first is {videos[0]}; give the folder that the '
             'list starts from with --root'
@@ -118,9 +153,9 @@ def known_videos(source: Path, root: Path | None, allow_outside: bool) -> list[s
     return videos
 
 
-def _listed_videos(source: Path, root: Path | None, allow_outside: bool) -> Iterator[str]:
+def _listed_videos(source: Any, root: Any, allow_outside: bool) -> Iterator[str]:
     if source.is_dir() or is_video(str(source)):
         yield from videos_of(str(source))
     else:
         folder, videos = list_source(source, root, allow_outside)
-        yield from (str(folder / path) for path in dict.fromkeys(row.path for row in videos.rows))
+        yield from (str(within(folder, path)) for path in dict.fromkeys(row.path for row in videos.rows))

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
-from .locations import location
+from .locations import OF_WEB, is_address, location, scheme_of
 from .sources import check_list, config_beside, config_path, find_checkpoint
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
@@ -232,11 +232,20 @@ def check_data_root(config: Path, options: list[str]) -> None:
     decide = {f'data.{word}' for word in ('source', *OF_LISTS, *OF_FOLDERS)}
     is_shipped = config.resolve().is_relative_to(config_path('mmtsf::_base_/default_runtime.py').resolve().parents[1])
     if 'data.root' in words and is_shipped and not decide & set(words):
-        check_root(words['data.root'])
+        with asked_briefly(words['data.root']):
+            check_root(words['data.root'])
 
 
-def check_source(source: Path) -> None:
-    """Check that a folder of videos or an annotation list exists.
+def place(word: str) -> Any:
+    """Parse the name of a file or folder, or its address."""
+    try:
+        return location(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def check_source(source: Any) -> None:
+    """Check that a folder of videos or an annotation list exists, on the disk or at an address.
 
     Raises:
         FileNotFoundError: If it does not.
@@ -247,35 +256,55 @@ def check_source(source: Path) -> None:
     check_not_empty(source)
 
 
-def check_root_of_list(root: Path | None) -> None:
-    """Check that ``--root``, the folder that the paths of a list start from, is a folder, if it is given.
+def check_root_of_list(root: Any) -> None:
+    """Check that ``--root``, the folder that the paths of a list start from, is a folder, if it is given; on the web it
+    is what addresses begin with, and need not be a page.
 
     Raises:
         NotADirectoryError: If it is none.
     """
-    if root and not root.is_dir():
+    if not root or scheme_of(str(root)) in OF_WEB:
+        return
+    with asked_briefly(root):
+        is_folder = root.is_dir()
+    if not is_folder:
         raise NotADirectoryError(f'--root is {root}, which is no folder; give the one that the list starts from')
 
 
-def check_not_empty(source: str | Path) -> None:
+@contextmanager
+def asked_briefly(path: Any) -> Iterator[None]:
+    """Ask the server of an address inside only twice, as a person waits for the answer."""
+    if not is_address(path):
+        yield
+        return
+    from .remote_path import few_attempts
+
+    with few_attempts():
+        yield
+
+
+def check_not_empty(source: Any) -> None:
     """Check that a folder holds something.
 
     Raises:
         ValueError: If it is empty.
     """
-    if os.path.isdir(source) and os.access(source, os.R_OK) and not os.listdir(source):
+    if not is_address(source) and os.path.isdir(source) and os.access(source, os.R_OK) and not os.listdir(source):
         raise ValueError(f'{source} is an empty folder; give one that holds videos')
 
 
-def check_exists(path: str | Path, expected: str) -> None:
+def check_exists(path: Any, expected: str) -> None:
     """Check that a path exists.
 
     Args:
-        path (str | Path): The path.
+        path (str | Path): The path, or an address.
         expected (str): What to give, e.g. ``'a video or a folder of videos'``.
 
     Raises:
         FileNotFoundError: If it does not.
+        OSError: If that cannot be told of an address.
     """
-    if not os.path.exists(path):
+    with asked_briefly(path):
+        exists = location(path).exists() if is_address(path) else os.path.exists(path)
+    if not exists:
         raise FileNotFoundError(f'{path} does not exist; give {expected}')

@@ -4,8 +4,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
+from .locations import entries, is_address, location
 from .media import IMAGES, SUFFIXES, is_frame, is_video
 from .text import shorten
 
@@ -29,7 +30,7 @@ GLANCE = 100, 1000
 DEPTH = 3
 
 
-def has_classes(root: Path) -> bool:
+def has_classes(root: Any) -> bool:
     """Return at a glance whether a folder holds class folders, or a split that does.
 
     A folder of many videos, each of which is a folder of frames, would take long to look through.
@@ -37,14 +38,14 @@ def has_classes(root: Path) -> bool:
     return any(_glance(root))
 
 
-def has_several_classes(root: Path) -> bool:
+def has_several_classes(root: Any) -> bool:
     """Return at a glance whether there are two class folders; one, or some of the names of splits, may hold the videos
     of lists."""
     names = {folder.name for folder in _glance(root) if folder.parent != root or folder.name.lower() not in SPLIT_WORDS}
     return len(names) > 1
 
 
-def _glance(root: Path) -> Iterator[Path]:
+def _glance(root: Any) -> Iterator[Any]:
     """Yield folders in a folder, or in its splits, that hold videos, without looking at very many."""
     folders, files = GLANCE
     inner = list(islice(_folders(root), folders))
@@ -53,14 +54,14 @@ def _glance(root: Path) -> Iterator[Path]:
     return (folder for folder in inner if any(_is_sample(entry) for entry in islice(_entries(folder), files)))
 
 
-def find_splits(root: Path) -> dict[str, Path]:
+def find_splits(root: Any) -> dict[str, Any]:
     """Find the folders of the splits by their names; none where the folders are classes, of which one may be ``train``.
 
     Raises:
         ValueError: If two are of one split, or one beside them holds videos and is of no split.
     """
     folders = list(_folders(root))
-    of_split: dict[str, list[Path]] = {}
+    of_split: dict[str, list[Any]] = {}
     for folder in folders:
         of_split.setdefault(SPLIT_WORDS.get(folder.name.lower(), ''), []).append(folder)
     for folder in of_split.get('train', []):
@@ -80,14 +81,14 @@ def find_splits(root: Path) -> dict[str, Path]:
     return {split: found[0] for split, found in of_split.items()}
 
 
-def find_classes(data_root: str | Path) -> list[str]:
+def find_classes(data_root: Any) -> list[str]:
     """Find the names of the class folders, in alphabetical order.
 
     Raises:
         FileNotFoundError: If ``data_root`` is no folder or holds none.
         ValueError: If videos lie deeper than in class folders, or a class folder is empty, or a split cannot be told.
     """
-    root = Path(data_root)
+    root = location(data_root)
     splits = find_splits(root) if root.is_dir() else {}
     folders = [folder for place in splits.values() or [root] for folder in _folders(place)]
     names = {folder.name for folder in folders if _holds_samples(folder)}
@@ -111,7 +112,7 @@ def find_classes(data_root: str | Path) -> list[str]:
             f'{SUFFIXES}',
             stacklevel=2,
         )
-    strays = [os.path.relpath(path, root) for place in {root, *splits.values()} for path in _strays(place)]
+    strays = [_relative(path, root) for place in {root, *splits.values()} for path in _strays(place)]
     if strays:
         warnings.warn(
             f'left out of {root}, as they lie in no class folder: {len(strays)} videos, {shorten(sorted(strays))}',
@@ -120,7 +121,7 @@ def find_classes(data_root: str | Path) -> list[str]:
     return sorted(names)
 
 
-def empty_folders(root: Path) -> list[Path]:
+def empty_folders(root: Any) -> list[Any]:
     """Return class folders that hold nothing, of classes without a video, which a training refuses; none where there
     are no class folders."""
     try:
@@ -133,12 +134,12 @@ def empty_folders(root: Path) -> list[Path]:
     return sorted(empty) if has_classes(root) else []
 
 
-def _strays(folder: Path) -> list[Path]:
+def _strays(folder: Any) -> list[Any]:
     """Return the video files that lie in a folder itself."""
-    return [Path(entry.path) for entry in _entries(folder) if is_video(entry.name) and not _is_folder(entry)]
+    return [location(entry.path) for entry in _entries(folder) if is_video(entry.name) and not _is_folder(entry)]
 
 
-def find_videos(folder: Path, root: Path) -> list[Path]:
+def find_videos(folder: Any, root: Any) -> list[Any]:
     """Find the video files and folders of frames in a class folder, in alphabetical order.
 
     Files with other suffixes, and folders without videos and frames, are named in a warning.
@@ -149,13 +150,13 @@ def find_videos(folder: Path, root: Path) -> list[Path]:
     videos, files, folders = [], [], []
     for entry in _entries(folder):
         if _is_sample(entry):
-            videos.append(Path(entry.path))
+            videos.append(location(entry.path))
         elif not _is_folder(entry):
-            files.append(os.path.relpath(entry.path, root))
-        elif (video := _deep(Path(entry.path), DEPTH)) is not None:
+            files.append(_relative(entry.path, root))
+        elif (video := _deep(location(entry.path), DEPTH)) is not None:
             raise _too_deep(video, root)
         else:
-            folders.append(os.path.relpath(entry.path, root))
+            folders.append(_relative(entry.path, root))
     if files:
         warnings.warn(f'left out of {root}, as no suffix of a video: {shorten(sorted(files))}', stacklevel=2)
     if folders:
@@ -167,27 +168,28 @@ def find_videos(folder: Path, root: Path) -> list[Path]:
     return sorted(videos)
 
 
-def _too_deep(video: Path, root: Path) -> ValueError:
+def _too_deep(video: Any, root: Any) -> ValueError:
     return ValueError(
         f'{video} lies deeper than {root}/CLASS/VIDEO, so that its class cannot be told; move the videos up into their '
         'class folders, or name them in a list (data.source=list)'
     )
 
 
-def _entries(folder: str | Path) -> Iterator[os.DirEntry]:
+def _entries(folder: Any) -> Iterator[Any]:
     """Yield what a folder holds and is not hidden; nothing of what is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            yield from (entry for entry in entries if entry.name[:1] != '.')
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    return (entry for entry in entries(folder) if entry.name[:1] != '.')
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    return (Path(entry.path) for entry in _entries(folder) if _is_folder(entry))
+def _folders(folder: Any) -> Iterator[Any]:
+    return (location(entry.path) for entry in _entries(folder) if _is_folder(entry))
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _relative(path: Any, root: Any) -> str:
+    """Return a path from a folder on."""
+    return str(path).removeprefix(str(root)).lstrip('/') if is_address(root) else os.path.relpath(path, root)
+
+
+def _is_folder(entry: Any) -> bool:
     """Return whether this is a folder; a link that leads in a circle is none."""
     try:
         return entry.is_dir()
@@ -195,22 +197,22 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _is_sample(entry: os.DirEntry) -> bool:
+def _is_sample(entry: Any) -> bool:
     """Return whether this is a video file or a folder of frames."""
     if _is_folder(entry):
         return any(is_frame(inner.name) for inner in _entries(entry.path))
     return is_video(entry.name)
 
 
-def _holds_samples(folder: Path) -> bool:
+def _holds_samples(folder: Any) -> bool:
     return any(_is_sample(entry) for entry in _entries(folder))
 
 
-def _deep(folder: Path, depth: int) -> Path | None:
+def _deep(folder: Any, depth: int) -> Any:
     """Return a video in a folder or below it; None if there is none."""
     for entry in _entries(folder):
         if _is_sample(entry):
-            return Path(entry.path)
-        if depth and _is_folder(entry) and (found := _deep(Path(entry.path), depth - 1)) is not None:
+            return location(entry.path)
+        if depth and _is_folder(entry) and (found := _deep(location(entry.path), depth - 1)) is not None:
             return found
     return None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .class_folders import SPLITS, find_classes, has_classes, has_several_classes
-from .locations import location
+from .locations import location, within
 
 #: Lists of the shipped configs
 LISTS = ('train_list.txt', 'val_list.txt')
@@ -56,7 +56,7 @@ def source_of(root: Any, names: Iterable[str]) -> str | None:
     """
     if shard_folders(root):
         return 'shards'
-    there = [(root / name).is_file() for name in names]
+    there = [within(root, name).is_file() for name in names]
     if there[0] or (any(there) and not _holds_classes(root)):
         return 'list'
     return 'folder' if has_classes(root) else None
@@ -64,8 +64,8 @@ def source_of(root: Any, names: Iterable[str]) -> str | None:
 
 def lists_beside_classes(root: str | Path, names: Iterable[str]) -> str | None:
     """Return a line for the log where the lists of a folder are taken, and class folders lie beside them."""
-    lists = [name for name in dict.fromkeys(names) if Path(root, name).is_file()]
-    if not lists or not has_several_classes(Path(root)):
+    lists = [name for name in dict.fromkeys(names) if within(root, name).is_file()]
+    if not lists or not has_several_classes(location(root)):
         return None
     return (
         f'{root} holds class folders beside {", ".join(lists)}: the videos and labels are those of the lists; for '
@@ -73,7 +73,7 @@ def lists_beside_classes(root: str | Path, names: Iterable[str]) -> str | None:
     )
 
 
-def _holds_classes(root: Path) -> bool:
+def _holds_classes(root: Any) -> bool:
     """Return whether class folders are there and can be read as such."""
     try:
         return has_classes(root) and bool(find_classes(root))
@@ -92,19 +92,18 @@ def check_root(root: str | Path, names: Iterable[str] = LISTS) -> None:
         FileNotFoundError: If there is no such folder, or it holds none of them.
         ValueError: If it holds videos where their class cannot be told.
     """
-    folder, names = Path(root), list(dict.fromkeys(names))
-    if shard_folders(location(root)):
+    folder, names = location(root), list(dict.fromkeys(names))
+    if source_of(folder, names) is not None:
         return
     if not folder.is_dir():
         raise FileNotFoundError(
             f'data.root is {str(root)!r}, which is no folder; give one that holds lists ({", ".join(names)}), class '
             'folders, CLASS/VIDEO, or shards'
         )
-    if source_of(folder, names) is None:
-        try:
-            find_classes(folder)
-        except (FileNotFoundError, ValueError) as error:
-            raise type(error)(
-                f'{root} holds no lists ({", ".join(names)}), and no class folders either: {error}; give the names of '
-                'your lists as data.train_list, data.val_list and data.test_list'
-            ) from None
+    try:
+        find_classes(folder)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(
+            f'{root} holds no lists ({", ".join(names)}), and no class folders either: {error}; give the names of '
+            'your lists as data.train_list, data.val_list and data.test_list'
+        ) from None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from .remote_path import RemoteEntry, RemotePath
 
+T = TypeVar('T')
+#: Answers of servers that are waited for at a time
+AT_A_TIME = 32
 #: How an address begins; a letter before a colon is a drive of Windows
 SCHEME = re.compile(r'([a-z][a-z0-9+.-]+)(://|::)', re.IGNORECASE)
 #: The local disk in fsspec's words
@@ -22,6 +26,7 @@ STREAMS = (
 )
 #: Protocols that a list's rows may name where they may lead out of its folder
 OF_ROWS = ('s3', 'gs', 'az', 'abfs', 'http', 'https', 'hf')
+OF_WEB = ('http', 'https')
 #: fsspec's wrappers of other addresses, as ``simplecache::s3://bucket/a.mp4``, which a user may type, and no list
 WRAPPERS = ('blockcache', 'cached', 'dir', 'filecache', 'libarchive', 'simplecache', 'tar', 'zip')
 
@@ -29,8 +34,8 @@ WRAPPERS = ('blockcache', 'cached', 'dir', 'filecache', 'libarchive', 'simplecac
 def scheme_of(text: str) -> str | None:
     """Return the protocol that a text begins with, in small letters; None if it begins with none."""
     found = SCHEME.match(text)
-    if not found or (found[2] == '::' and found[1].lower() not in WRAPPERS):  # mmtsf::NAME.py is a shipped config
-        return None
+    if not found or '://' not in text or (found[2] == '::' and found[1].lower() not in WRAPPERS):
+        return None  # mmtsf::NAME.py is a shipped config
     return found[1].lower()
 
 
@@ -71,6 +76,47 @@ def location(text: str | Path | RemotePath) -> Path | RemotePath:
     from .remote_path import RemotePath
 
     return text if isinstance(text, RemotePath) else RemotePath.of(str(text))
+
+
+def within(folder: str | Path | RemotePath, name: str) -> Path | RemotePath:
+    """Return the path of what is called so in a folder; an address, and the whole path of a local file, stand for
+    themselves."""
+    if is_address(name):
+        return location(name)
+    if is_address(folder):
+        return Path(name) if os.path.isabs(name) else location(folder) / name if name else location(folder)
+    return Path(folder, name)
+
+
+def states_of(paths: Iterable[Any]) -> list[str | int]:
+    """Return for each file what changes when it does: the time of its last change, at an address its version; 0 where
+    there is none."""
+
+    def state(path: Any) -> str | int:
+        return path.version() if is_address(path) else path.stat().st_mtime_ns if path.exists() else 0
+
+    return _for_each(state, paths)
+
+
+def sizes_of(paths: Iterable[Any]) -> list[int]:
+    """Return the number of bytes of each file, 0 where there is none."""
+
+    def size(path: Any) -> int:
+        found = path.look_up() if is_address(path) else None
+        if found is not None:
+            return found['size'] or 0
+        return path.stat().st_size if not is_address(path) and path.exists() else 0
+
+    return _for_each(size, paths)
+
+
+def _for_each(call: Callable[[Any], T], paths: Iterable[Any]) -> list[T]:
+    """Call for each path, at addresses for several at a time: an answer takes its time."""
+    paths = list(paths)
+    if not any(map(is_address, paths[:1])):
+        return list(map(call, paths))
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
+        return list(threads.map(call, paths))
 
 
 def check_chain(text: str) -> None:

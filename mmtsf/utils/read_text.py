@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from pathlib import Path
+from typing import Any
 
 #: How files in other encodings of Unicode begin
 MARKS = {
@@ -17,13 +17,13 @@ WIDE = ('UTF-32LE', 'UTF-32BE', 'UTF-16LE', 'UTF-16BE')
 CONTROL = {*range(32)} - {*b'\t\n\v\f\r\x1a\x1b'}
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Any) -> str:
     """Read a text file in UTF-8.
 
     Byte order marks are left out, also those within a file that was put together of several; line ends stay.
 
     Args:
-        file (Path): The file.
+        file (Path): The file, on the disk or at an address.
 
     Raises:
         ValueError: If it is in another encoding; the message names the file, the line and the remedy.
@@ -60,11 +60,11 @@ def _encoding(data: bytes) -> str | None:
     return None
 
 
-def read_names(file: Path) -> list[str]:
+def read_names(file: Any) -> list[str]:
     """Read a text file with one name a line; empty lines at its end are left out.
 
     Args:
-        file (Path): The file.
+        file (Path): The file, on the disk or at an address.
 
     Raises:
         ValueError: If it is in another encoding, empty, or a line before the last name is.

@@ -21,9 +21,11 @@ from .text import without_secrets
 
 T = TypeVar('T')
 #: How often a call is tried that fails for a reason that may pass, in all; the waits between double from the first
-ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 6, 0.2, 5.0
+ATTEMPTS, FIRST_WAIT, LONGEST_WAIT = 6, 0.2, 3.0
 #: Seconds after which a server that does not answer, or does not go on, is taken for gone
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
+#: Seconds after which nothing is tried again: a data worker waits for a video for 60
+PATIENCE = 30
 #: By names of classes, so that nothing is imported for them: errors of the libraries' that may pass
 PASSING = {
     *(
@@ -91,7 +93,7 @@ def attempt(address: object, call: Callable[..., T], *args: Any, **more: Any) ->
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(may_pass),
         wait=tenacity.wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
-        stop=tenacity.stop_after_attempt(_attempts.get()),
+        stop=tenacity.stop_after_attempt(_attempts.get()) | tenacity.stop_after_delay(PATIENCE),
         reraise=True,
     )
     try:
@@ -233,6 +235,11 @@ class RemotePath(ProxyUPath):
             system.retries = 1  # s3fs's own, within each of ours
         return system
 
+    @property
+    def name(self) -> str:
+        """The last part, without what it is quoted by on the web."""
+        return unquote(super().name) if self.protocol in ('http', 'https') else super().name
+
     def __truediv__(self, other: str | RemotePath) -> RemotePath:
         """Return the path of what a folder holds; a name on the web is written with its ``%``, ``?`` and ``#``."""
         if '::' in str(other):
@@ -249,6 +256,28 @@ class RemotePath(ProxyUPath):
             return attempt(self, self.fs.info, self.path)
         except FileNotFoundError:
             return None
+
+    def version(self) -> str:
+        """Return what the server tells of a file that changes when it does: ETag or the like, and the size; ``'0'`` if
+        it is not there."""
+        found = self.look_up()
+        if found is None:
+            return '0'
+        known = (found.get(key) for key in ('ETag', 'etag', 'md5Hash', 'content_md5', 'blob_id', 'Last-Modified'))
+        times = (found.get(key) for key in ('LastModified', 'last_modified', 'mtime', 'updated'))
+        told = next((str(value) for value in (*known, *times) if value), '')
+        return f'{"".join(told.split())}-{found.get("size")}'
+
+    def is_reachable(self) -> bool:
+        """Return whether its server answers, whatever it says."""
+        try:
+            with few_attempts(1):
+                self.look_up()
+        except UnreachableError:
+            return False
+        except Exception:  # whatever it says, also that it does not tell
+            return True
+        return True
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether it is there; an error where that cannot be told."""
@@ -282,6 +311,14 @@ class RemotePath(ProxyUPath):
         """Return the text that the file holds."""
         with self.open('r', -1, encoding or 'utf-8', errors, newline) as file:
             return file.read()
+
+    def below(self) -> Iterator[str]:
+        """Yield the names of all files below a folder, relative to it."""
+        folder = self.path.rstrip('/') + '/'
+        for found in attempt(self, self.fs.find, self.path):
+            if found.startswith(folder):
+                name = found.removeprefix(folder)
+                yield unquote(name) if self.protocol in ('http', 'https') else name
 
     def entries(self) -> Iterator[RemoteEntry]:
         """Yield what a folder holds, by one listing.

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .locations import is_address, location, scheme_of
-from .media import is_video
+from .locations import OF_WEB, is_address, location, scheme_of
+from .media import OF_CAMERAS, is_list, is_video, suffix_of, without_query
 from .read_text import read_text
 from .text import without_secrets
 
@@ -267,7 +267,11 @@ def published() -> dict[str, Address]:
 
 
 def is_live(source: str) -> bool:
-    """Return whether a source is a camera or a stream: a number, a device, or an address that is no file."""
+    """Return whether a source is a camera or a stream: a number, a device, or an address that is no file. On the web
+    files are told by their suffixes, but for those that cameras use."""
+    if is_address(source):
+        is_file = is_list(source) or (is_video(source) and suffix_of(source) not in OF_CAMERAS)
+        return scheme_of(source) in OF_WEB and not (is_file or without_query(source).endswith('/'))
     if source.isdigit() or not os.path.lexists(source):
         return True
     return os.path.exists(source) and stat.S_ISCHR(os.stat(source).st_mode)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,20 @@ OUTSIDE = [
     '{outside}/o.mp4',
     '//etc/o.mp4',
 ]
-FOREIGN = [
+ADDRESSES = [
     'http://127.0.0.1/o.mp4',
-    'https:/host/o.mp4',
+    'HTTPS://host/o.mp4?key=a#b',
     's3://bucket/o.mp4',
+    'hf://datasets/a/b/o.mp4',
+]
+FOREIGN = [
+    'https:/host/o.mp4',
     'FTP://host/o.mp4',
+    'ssh://host/o.mp4',
+    'memory://o.mp4',
+    'zip://o.mp4::s3://bucket/a.zip',
+    'simplecache::s3://bucket/o.mp4',
+    's3://bucket/a::file:///etc/o.mp4',
     'file:///etc/o.mp4',
     'file:/etc/o.mp4',
     r'C:\videos\o.mp4',
@@ -77,6 +87,51 @@ def test_addresses_and_paths_of_other_systems_are_refused(path, allow_outside, f
     for read in readers(folder / 'list.txt', folder, allow_outside):
         with pytest.raises(ValueError, match='list.txt, line 1: .* is an address or a path of another system'):
             read()
+
+
+@pytest.mark.parametrize('path', ADDRESSES)
+def test_addresses_are_refused_unless_allowed(path, folder):
+    (folder / 'list.txt').write_text(f'{path} 0\n')
+    for read in readers(folder / 'list.txt', folder):
+        with pytest.raises(ValueError, match=r'list.txt, line 1: .* is an address .*set data.allow_outside=True'):
+            read()
+    for read in readers(folder / 'list.txt', folder, allow_outside=True):
+        assert read()[0].lower() == path.lower()
+
+
+@pytest.mark.parametrize(
+    ('row', 'expected', 'allowed'),
+    [
+        ('a.mp4', '/a.mp4', '/a.mp4'),
+        ('./sub/../a.mp4', '/a.mp4', '/a.mp4'),
+        ('{folder}/a%2Fb.mp4', {'s3': '/a%2Fb.mp4', 'http': '/a/b.mp4'}, {'s3': '/a%2Fb.mp4', 'http': '/a/b.mp4'}),
+        ('a?x#y.mp4', {'s3': '/a?x#y.mp4', 'http': '/a%3Fx%23y.mp4'}, {'s3': '/a?x#y.mp4', 'http': '/a%3Fx%23y.mp4'}),
+        ('%2e%2e/a.mp4', {'s3': '/%2e%2e/a.mp4', 'http': '/%252e%252e/a.mp4'}, None),
+        ('{folder}/%2e%2e/a.mp4', {'s3': '/%2e%2e/a.mp4', 'http': ValueError}, None),
+        ('../a.mp4', ValueError, ValueError),
+        ('{folder}/../a.mp4', ValueError, ValueError),
+        ('/etc/a.mp4', ValueError, '=/etc/a.mp4'),
+        ('{folder}2/a.mp4', ValueError, '={folder}2/a.mp4'),
+        ('s3://others/a.mp4', ValueError, '=s3://others/a.mp4'),
+        ('a::file:///etc/a.mp4', ValueError, ValueError),
+        ('{folder}/a::file:///etc/a.mp4', ValueError, ValueError),
+        ('file:///etc/a.mp4', ValueError, ValueError),
+        (r'..\a.mp4', ValueError, ValueError),
+        (r'C:\a.mp4', ValueError, ValueError),
+    ],
+)
+@pytest.mark.parametrize('folder', ['s3://bucket/videos', 'http://host/videos'])
+def test_rows_of_a_folder_at_an_address(row, expected, allowed, folder, tmp_path):
+    (file := tmp_path / 'list.txt').write_text(f'"{row.format(folder=folder)}" 0\n')
+    for allow_outside, outcome in ((False, expected), (True, expected if allowed is None else allowed)):
+        outcome = outcome[folder.partition(':')[0]] if isinstance(outcome, dict) else outcome
+        read = partial(VideoListDataset, str(file), [], 1, video_dir=folder, allow_outside=allow_outside)
+        if outcome is ValueError:
+            with pytest.raises(ValueError, match=r'list.txt, line 1: '):
+                read()
+        else:
+            name = read().get_data_info(0)['filename']
+            assert name == (outcome[1:].format(folder=folder) if outcome[0] == '=' else folder + outcome)
 
 
 @pytest.mark.parametrize('path', ['http:/127.0.0.1/o.mp4', r'..\o.mp4', 'C:/videos/o.mp4', '12:30:00.mp4', 'a..b.mp4'])
