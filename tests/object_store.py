@@ -172,6 +172,9 @@ def s3_server() -> Iterator[Counted]:
     """A server of S3."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    import fsspec
+
+    fsspec.get_filesystem_class('s3').clear_instance_cache()  # which found no credentials yet
     with serving(DomainDispatcherApplication(create_backend_app)) as server:
         yield server
 

@@ -89,6 +89,13 @@ def test_addresses_and_paths_of_other_systems_are_refused(path, allow_outside, f
             read()
 
 
+@pytest.fixture
+def offline(monkeypatch) -> None:
+    """Servers are not asked whether they are there."""
+    monkeypatch.setattr('mmtsf.utils.remote_path.RemotePath.is_reachable', lambda self: True)
+
+
+@pytest.mark.usefixtures('offline')
 @pytest.mark.parametrize('path', ADDRESSES)
 def test_addresses_are_refused_unless_allowed(path, folder):
     (folder / 'list.txt').write_text(f'{path} 0\n')
@@ -120,6 +127,7 @@ def test_addresses_are_refused_unless_allowed(path, folder):
         (r'C:\a.mp4', ValueError, ValueError),
     ],
 )
+@pytest.mark.usefixtures('offline')
 @pytest.mark.parametrize('folder', ['s3://bucket/videos', 'http://host/videos'])
 def test_rows_of_a_folder_at_an_address(row, expected, allowed, folder, tmp_path):
     (file := tmp_path / 'list.txt').write_text(f'"{row.format(folder=folder)}" 0\n')
