@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 #: Where a run can be hit, in the order of the table
 PLACES = ('before the first checkpoint', 'in training', 'while saving', 'in validation', 'a worker')
 CONFIG = """_base_ = '{root}/configs/timesformer_tiny_motion.py'
-data = dict(root='{data}')
+data = {data}
 max_epochs = {epochs}
 global_batch_size = 6  # three batches of 2, which do not divide the 16 of an epoch
 model = dict(backbone=dict(num_layers=2, drop_path_rate=0.3))
@@ -83,10 +83,11 @@ class Run:
         return torch.load(newest, weights_only=True)
 
 
-def write_config(folder: Path, data: Path, epochs: int = 3) -> Path:
-    """Write the config of the runs: workers, averaged weights, accumulation that does not divide an epoch."""
+def write_config(folder: Path, data: Path, epochs: int = 3, **words: Any) -> Path:
+    """Write the config of the runs: workers, averaged weights, accumulation that does not divide an epoch; and words of
+    ``data`` beside its root."""
     path = folder / 'survives.py'
-    path.write_text(CONFIG.format(root=ROOT, data=data, epochs=epochs))
+    path.write_text(CONFIG.format(root=ROOT, data=dict(words, root=str(data)), epochs=epochs))
     return path
 
 
@@ -165,9 +166,10 @@ def train_with_kills(config: Path, folder: Path, kills: int, chance: random.Rand
     return hits, resumes, runs
 
 
-def compare(kills: int, folder: Path, data: Path, seed: int = 0) -> dict:
-    """Compare killed runs with one that was never killed, and count hits, resumes, runs and lost runs."""
-    config = write_config(folder, data)
+def compare(kills: int, folder: Path, data: Path, seed: int = 0, **words: Any) -> dict:
+    """Compare killed runs with one that was never killed, and count hits, resumes, runs and lost runs; the words are
+    those of ``data`` beside its root."""
+    config = write_config(folder, data, **words)
     whole = Run(config, folder / 'whole')
     whole.finish()
     expected = result(whole)

@@ -29,7 +29,7 @@ from mmtsf.datasets.shards.shard_index import MOST_CLASSES, Shard, ShardVideo, h
 from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
-from mmtsf.utils.files import make_folder, write_text, written_whole
+from mmtsf.utils.files import PART, make_folder, write_text, written_whole
 from mmtsf.utils.locations import within
 from mmtsf.utils.results import stoppable
 
@@ -209,8 +209,9 @@ def write_set(out: Any, source: Source, args: argparse.Namespace) -> int:
                 is_done()
     if not (out / SHARD_INDEX).is_file():
         finish(shards, source.classes)
-    for number in shards.there():
-        (out / f'{number:06}.json').unlink()
+    for path in out.iterdir():  # records, and what a run that was killed has begun
+        if RECORD.fullmatch(path.name) or path.name.endswith(PART):
+            path.unlink()
     broken = (out / 'broken.txt').read_text(encoding='utf-8').count('\n') if (out / 'broken.txt').is_file() else 0
     print(f'{len(entries)} videos in {out}, {len(entries) - left} of them done before, {broken} broken')
     return broken

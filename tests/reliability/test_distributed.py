@@ -67,12 +67,15 @@ def checkpoint(motion, tmp_path_factory) -> Path:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('videos', [11, 2])
-def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, motion, checkpoint, tmp_path):
+@pytest.mark.parametrize(('videos', 'in_shards'), [(11, False), (2, False), (11, True)])
+def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, in_shards, motion, checkpoint, tmp_path):
     data = tmp_path / 'data'
     shutil.copytree(motion, data)
     for extra in sorted(data.glob('test/*/*.mp4'))[videos:]:
         extra.unlink()
+    if in_shards:
+        run_tool('tools/data/transcode.py', data, tmp_path / 'shards', '--shards', 3, '--copy')
+        data = tmp_path / 'shards'
     for processes in (1, 2, 3):
         work_dir = tmp_path / str(processes)
         words = [checkpoint, processes, '--work-dir', work_dir, *options(data, **{'test_dataloader.batch_size': 3})]
