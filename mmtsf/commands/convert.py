@@ -8,8 +8,8 @@ mmtsf convert work_dirs/mine/epoch_15.pth mine_hf --to huggingface
 import argparse
 from pathlib import Path
 
-from mmtsf.utils.arguments import names_in
-from mmtsf.utils.files import check_folder, check_target
+from mmtsf.utils.arguments import names_in, place
+from mmtsf.utils.files import check_folder, check_target, folder_there
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 #: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('source', help='file, Hugging Face folder, URL or published name')
     parser.add_argument(
-        'target', type=Path, help='file to write: .pth, .pyth or .safetensors; a folder for huggingface'
+        'target',
+        type=place,
+        help='file to write, here or at an address: .pth, .pyth or .safetensors; a folder for huggingface',
     )
     parser.add_argument(
         '--from',
@@ -73,19 +75,22 @@ def run(args: argparse.Namespace) -> None:
     """Convert the weights, and say what became of them."""
     from mmtsf.weights.convert import convert
 
-    words, files = convert(
-        args.source,
-        args.target,
-        args.to,
-        args.origin,
-        args.config,
-        args.num_heads,
-        args.allow,
-        args.resize,
-        args.added_steps,
-    )
+    is_folder = args.to == 'huggingface'
+    above = args.target if is_folder else args.target.parent
+    with folder_there(above) as folder:
+        words, files = convert(
+            args.source,
+            folder if is_folder else folder / args.target.name,
+            args.to,
+            args.origin,
+            args.config,
+            args.num_heads,
+            args.allow,
+            args.resize,
+            args.added_steps,
+        )
     print(words)
     for file in files:
-        print(f'wrote {file}')
+        print(f'wrote {above / file.name}')
     if args.to == 'huggingface':
         print(FRAMES)

@@ -5,10 +5,9 @@ mmtsf export CONFIG CHECKPOINT model.onnx --int8 --cfg-options data.root=/videos
 """
 
 import argparse
-from pathlib import Path
 
-from mmtsf.utils.arguments import add_model, add_options, check_model, parsed
-from mmtsf.utils.files import check_folder
+from mmtsf.utils.arguments import add_model, add_options, check_model, parsed, place
+from mmtsf.utils.files import check_folder, folder_there
 
 SUFFIXES = dict(onnx='.onnx', torch='.pt2')
 
@@ -16,7 +15,7 @@ SUFFIXES = dict(onnx='.onnx', torch='.pt2')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_model(parser)
-    parser.add_argument('out', type=Path, help='file to write: .onnx, or .pt2 for torch')
+    parser.add_argument('out', type=place, help='file to write, here or at an address: .onnx, or .pt2 for torch')
     parser.add_argument('--format', choices=['onnx', 'torch'], default='onnx', help='ONNX (default) or torch.export')
     parser.add_argument(
         '--dynamic', action='store_true', help='leave frames, height and width open; the batch always is'
@@ -50,5 +49,8 @@ def run(args: argparse.Namespace) -> None:
     from mmtsf.deploy.export import write_export
 
     recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', parsed(args.cfg_options))
-    for line in write_export(recognizer, args.out, args.format, args.dynamic, args.normalise, args.int8):
-        print(line, flush=True)
+    with folder_there(args.out.parent) as folder:
+        out = folder / args.out.name
+        for line in write_export(recognizer, out, args.format, args.dynamic, args.normalise, args.int8):
+            print(line, flush=True)
+    print(f'wrote {args.out}')

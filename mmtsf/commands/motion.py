@@ -11,14 +11,14 @@ or its opposite, in which any frame tells the class, the pattern on the disc, an
 """
 
 import argparse
-from pathlib import Path
 
+from mmtsf.utils.arguments import place
 from mmtsf.utils.files import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('out', type=place, help='folder to write to, here or at an address')
     parser.add_argument(
         '--videos',
         type=int,

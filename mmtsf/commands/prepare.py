@@ -8,9 +8,8 @@ report. The same command goes on where it was interrupted. docs/datasets/ has a 
 """
 
 import argparse
-from pathlib import Path
 
-from mmtsf.utils.arguments import add_check_arguments, check_engine, limits_of
+from mmtsf.utils.arguments import add_check_arguments, check_engine, limits_of, place
 from mmtsf.utils.files import check_folder
 
 #: Those of mmtsf.preparation.FORMATS
@@ -20,9 +19,9 @@ DATASETS = ('kinetics400', 'kinetics600', 'ssv2', 'diving48', 'howto100m')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('dataset', choices=DATASETS)
-    parser.add_argument('--videos', type=Path, required=True, help='folder of the videos, in folders or not')
-    parser.add_argument('--annotations', type=Path, required=True, nargs='+', help='official files, in any order')
-    parser.add_argument('--out', type=Path, required=True, help='folder to write to')
+    parser.add_argument('--videos', type=place, required=True, help='folder of the videos, in folders or not')
+    parser.add_argument('--annotations', type=place, required=True, nargs='+', help='official files, in any order')
+    parser.add_argument('--out', type=place, required=True, help='folder to write to, here or at an address')
     parser.add_argument('--no-check', action='store_true', help='take every file for whole')
     add_check_arguments(parser)
 

@@ -14,15 +14,15 @@ relative to the page: to give the page to others, keep it beside the videos.
 
 import argparse
 
+from mmtsf.utils.arguments import place
 from mmtsf.utils.files import check_target, folder_here
-from mmtsf.utils.locations import location
 from mmtsf.utils.text import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('work_dir', type=location, help="the test's work dir, or its address, with predictions.csv")
-    parser.add_argument('out', type=location, help='page to write, here or at an address')
+    parser.add_argument('work_dir', type=place, help="the test's work dir, or its address, with predictions.csv")
+    parser.add_argument('out', type=place, help='page to write, here or at an address')
     parser.add_argument('--errors', type=int, default=5, help='errors of each class that are shown (default: 5)')
 
 

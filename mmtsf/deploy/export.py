@@ -99,7 +99,6 @@ def write_export(
             yield words
         for file in part.parent.glob(f'{part.name}*'):  # weights of a large model lie in a second file
             file.replace(out.with_name(file.name.replace(part.name, out.name)))
-    yield f'wrote {out}'
 
 
 def _examples(model: ClipClassifier, backbone: dict, dynamic: bool) -> list[Tensor]:

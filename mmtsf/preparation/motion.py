@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from mmtsf.utils.files import make_folder
+from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.results import stoppable
 from mmtsf.visualization.video_writer import write_video
 
@@ -63,11 +65,11 @@ def make_clip(places: list[int], rng: np.random.Generator, pattern: str | None =
     return np.stack(frames), masks
 
 
-def write_videos(out: Path, counts: Sequence[int], kind: str = 'motion', seed: int = 0) -> None:
+def write_videos(out: Path | RemotePath, counts: Sequence[int], kind: str = 'motion', seed: int = 0) -> None:
     """Write videos in a folder for each split and class.
 
     Args:
-        out (Path): Folder to write to.
+        out (Path | RemotePath): Folder to write to, here or at an address.
         counts (Sequence[int]): Videos of each class for training, validation and testing.
         kind (str): What tells the class: ``'motion'`` or ``'patterns'``. Defaults to ``'motion'``.
         seed (int): Seed of all that is random. Defaults to 0.
@@ -79,7 +81,7 @@ def write_videos(out: Path, counts: Sequence[int], kind: str = 'motion', seed: i
     with stoppable(len(clips), 'videos', 'the same command begins anew') as is_done:
         for split, name, number in track(clips, 'writing motion videos'):
             folder = out / split / name
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             places = CLASSES[name if kind == 'motion' else rng.choice(list(CLASSES))]
             frames, _ = make_clip(places, rng, None if kind == 'motion' else name)
             write_video(folder / f'{number:04}.mp4', frames, FPS)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmtsf.utils.arguments import NUM_FRAMES
-from mmtsf.utils.files import write_text
+from mmtsf.utils.files import files_here, make_folder, write_text
 from mmtsf.utils.read_text import read_names
 
 from .annotations import SPLITS, AnnotationError, Annotations
@@ -29,7 +29,8 @@ def prepare(args: argparse.Namespace) -> None:
         AnnotationError: If the annotations cannot be read, or no video belongs to them.
     """
     dataset = FORMATS[args.dataset]
-    annotations = dataset.read(args.annotations)
+    with files_here(args.annotations) as files:
+        annotations = dataset.read(files)
     for warning in annotations.warnings:
         print(f'warning: {warning}', file=sys.stderr)
     refuse_other_classes(args.out / 'classes.txt', annotations)
@@ -43,7 +44,7 @@ def prepare(args: argparse.Namespace) -> None:
             f'{unmatched[0]!r}, expected names such as {annotations.clips[0].name + ".mp4"!r}; rename the files, or '
             'give videos and annotations of the same data set'
         )
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     reasons = {} if args.no_check else check_all(names, args.videos, args.out / 'broken.txt', args)
     outcome = sort_out(annotations.clips, matches, reasons)
     write_lists(args.out, annotations, outcome, reasons)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .locations import scheme_of
+from .locations import is_address, scheme_of
 
 if TYPE_CHECKING:
     from .remote_path import RemotePath
@@ -44,6 +45,7 @@ def check_target(
     if not isinstance(target, Path):
         _check_address(target, named, is_folder)
         return
+    _refuse_address(path, named)
     if target.exists() and target.is_dir() != is_folder:
         found, expected = ('a file', 'a folder') if is_folder else ('a folder', 'a file')
         raise OSError(f'{named} is {path}, which is {found}, expected the name of {expected}')
@@ -81,6 +83,13 @@ def _check_address(path: RemotePath, named: str, is_folder: bool) -> None:
         probe.unlink()
 
 
+def _refuse_address(path: Path | RemotePath, named: str) -> None:
+    """Refuse a local path that was an address, where a command takes none."""
+    found = re.match(r'([a-z][a-z0-9+.-]+):/(?=[^/])', str(path), re.IGNORECASE)
+    if found and is_address(address := f'{found[1]}://{str(path)[found.end() :]}'):
+        raise ValueError(f'{named} is {address}, an address; it must be a local path')
+
+
 def _is_folder(path: RemotePath) -> bool:
     """Return whether keys begin with an address, as far as they may be listed."""
     with suppress(PermissionError):
@@ -107,6 +116,7 @@ def check_folder(path: Path | RemotePath, named: str) -> None:
     if not isinstance(path, Path):
         _check_address(path, named, is_folder=True)
         return
+    _refuse_address(path, named)
     target = path.resolve()
     nearest = next(folder for folder in (target, *target.parents) if folder.exists())
     if not nearest.is_dir():
@@ -196,6 +206,39 @@ def folder_here(path: Path | RemotePath, suffixes: tuple[str, ...]) -> Iterator[
                 make_folder((folder / name).parent)
                 download(path.joinpath(name), folder / name)
         yield folder
+
+
+@contextmanager
+def files_here(paths: Iterable[Path | RemotePath]) -> Iterator[list[Path]]:
+    """Give local files as they are, and of those at addresses copies of the same names, which are removed then."""
+    with tempfile.TemporaryDirectory() as above:
+        here: list[Path] = []
+        for number, path in enumerate(paths):
+            if isinstance(path, Path):
+                here.append(path)
+                continue
+            (folder := Path(above, str(number))).mkdir()
+            download(path, folder / path.name)
+            here.append(folder / path.name)
+        yield here
+
+
+@contextmanager
+def folder_there(path: Path | RemotePath) -> Iterator[Path]:
+    """Give a local folder to write to as it is, and for one at an address a temporary one, whose files are put there in
+    the end, unless the work inside fails.
+
+    Args:
+        path (Path | RemotePath): The folder.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as above:
+        yield (folder := Path(above))
+        for file in sorted(folder.rglob('*')):
+            if file.is_file():
+                upload(file, path.joinpath(file.relative_to(folder).as_posix()))
 
 
 def write_text(path: Path | RemotePath, text: str) -> None:

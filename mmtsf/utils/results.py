@@ -1,5 +1,7 @@
 """Write results to files as they come, and say how many there are when the work is stopped."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -8,30 +10,38 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .files import written_whole
 from .signals import TOLD
 from .tables import as_row
 
+if TYPE_CHECKING:
+    from .remote_path import RemotePath
+
 #: Share of the time that is spent on writing, at most; a new version of the file waits meanwhile
 SHARE = 0.05
+#: Seconds between two versions at an address, at least: a store takes files as a whole, and has each of them paid
+SECONDS = 10.0
 
 
 @contextmanager
-def growing_file(path: Path, begin: str = '', between: str = '', end: str = '') -> Iterator[Callable[[str], None]]:
+def growing_file(
+    path: Path | RemotePath, begin: str = '', between: str = '', end: str = ''
+) -> Iterator[Callable[[str], None]]:
     """Write a text that grows, with the function that the context gives.
 
     The file is whole at any moment, whatever ends the process: each version takes the place of the one before.
 
     Args:
-        path (Path): The file.
+        path (Path | RemotePath): The file; at an address a version is at most every ten seconds.
         begin (str): What it begins with. Defaults to nothing.
         between (str): What stands between two parts. Defaults to nothing.
         end (str): What it ends with. Defaults to nothing.
     """
     parts: list[str] = []
     saved, last, cost = -1, 0.0, 0.0
+    pause = 0.0 if isinstance(path, Path) else SECONDS
 
     def save() -> None:
         nonlocal saved, last, cost
@@ -44,7 +54,7 @@ def growing_file(path: Path, begin: str = '', between: str = '', end: str = '') 
 
     def add(text: str) -> None:
         parts.append(text)
-        if time.monotonic() - last > cost / SHARE:
+        if time.monotonic() - last > max(cost / SHARE, pause):
             save()
 
     save()
@@ -56,7 +66,20 @@ def growing_file(path: Path, begin: str = '', between: str = '', end: str = '') 
 
 
 @contextmanager
-def growing_json(path: Path) -> Iterator[Callable[[Any], None]]:
+def kept_lines(path: Path | RemotePath) -> Iterator[Callable[[str], None]]:
+    """Add lines to a text, each at once; one at an address is written anew with what it held, as :func:`growing_file`
+    does."""
+    how: dict[str, Any] = dict(encoding='utf-8', errors='surrogateescape')
+    if isinstance(path, Path):
+        with path.open('a', **how) as file:
+            yield lambda line: print(line, file=file, flush=True)
+        return
+    with growing_file(path, begin=path.read_text(**how) if path.exists() else '') as add:
+        yield lambda line: add(f'{line}\n')
+
+
+@contextmanager
+def growing_json(path: Path | RemotePath) -> Iterator[Callable[[Any], None]]:
     """Write a list of values as JSON while they come; one a line, without a list, where the name ends in ``.jsonl``."""
     is_lines = path.suffix == '.jsonl'
     with growing_file(path, *(('', '') if is_lines else ('[\n', ',\n', '\n]\n'))) as add:
@@ -64,7 +87,7 @@ def growing_json(path: Path) -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def growing_table(path: Path, header: Iterable[str]) -> Iterator[Callable[[Iterable[Iterable]], None]]:
+def growing_table(path: Path | RemotePath, header: Iterable[str]) -> Iterator[Callable[[Iterable[Iterable]], None]]:
     """Write rows of a csv file while they come, those of one result together, with the texts of
     :func:`mmtsf.utils.tables.new_table`."""
 

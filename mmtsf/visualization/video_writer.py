@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmtsf.datasets.decoders import file_url
 from mmtsf.utils.files import written_whole
+from mmtsf.utils.remote_path import RemotePath
 
 #: Parts of a second in which times are written
 TICKS = 90_000
@@ -19,13 +20,15 @@ CONTAINERS = {'.mkv': 'matroska', '.m4v': 'mp4'}
 GIF_RATE, GIF_WIDTH, GIF_COLOURS = 12, 520, 48
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None) -> None:
+def write_video(
+    path: Path | RemotePath, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | None = None
+) -> None:
     """Encode frames as H.264, one at a time; the last odd row or column is cut off. A name in ``.gif`` has a GIF
     instead, that plays again and again: at most 12 frames a second, at most 520 pixels wide, in 48 colours. No file of
     that name is left before all of it is written.
 
     Args:
-        path (Path): File to write.
+        path (Path | RemotePath): File to write, here or at an address.
         frames (Iterable[np.ndarray]): RGB ``(H, W, 3)`` uint8.
         fps (float): Frames a second.
         times (Sequence[float], optional): Seconds at which they are shown, each later than the one before. Defaults to
