@@ -24,10 +24,11 @@ from typing import NoReturn
 
 #: What tools spend their first seconds with; nothing of mmtsf
 HEAVY = (
-    'torch torch._dynamo torch.distributed.run torch.distributed.fsdp torch.utils.data torch.utils.tensorboard '
+    'torch torch._dynamo torch.distributed.run torch.distributed.fsdp torch.utils.cpp_extension torch.utils.data '
+    'torch.utils.tensorboard '
     'mmengine.runner mmengine.hooks mmengine.dataset mmengine.analysis mmcv.transforms mmaction.apis mmaction.models '
     'mmaction.datasets mmaction.engine mmaction.evaluation mmaction.visualization matplotlib.backends.backend_agg '
-    'matplotlib.pyplot av einops rich.progress safetensors.torch PIL.Image yaml'
+    'matplotlib.pyplot av einops rich.progress safetensors.torch PIL.Image tenacity yaml'
 )
 MOST_BYTES = 2**20  # of a request
 
