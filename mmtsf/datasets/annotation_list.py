@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from mmtsf.utils.files import written_whole
-from mmtsf.utils.locations import OF_ROWS, is_address, scheme_of, within
+from mmtsf.utils.locations import OF_ROWS, is_address, relative_to, scheme_of, within
 from mmtsf.utils.read_text import read_text
 
 from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_of, split_line
@@ -166,10 +165,7 @@ def _at_address(path: str, folder: str, where: str) -> str:
     """
     if '::' in path:
         raise ValueError(f"{where}: {path!r} holds '::', by which one address wraps another; rename the video")
-    if not path.startswith(f'{folder}/'):
-        return path
-    inner = path.removeprefix(f'{folder}/')
-    return unquote(inner) if scheme_of(folder) in ('http', 'https') else inner
+    return relative_to(folder, path)
 
 
 def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], broken: Iterable[str]) -> None:

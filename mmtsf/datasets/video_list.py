@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmtsf.registry import DATASETS
-from mmtsf.utils.locations import is_address, location, within
+from mmtsf.utils.locations import is_address, location, relative_to, within
 from mmtsf.utils.media import is_video
 from mmtsf.utils.text import shorten
 
@@ -215,11 +215,10 @@ class VideoListDataset(BaseActionDataset):
         again, wherever their folder lies."""
         digest = hashlib.sha256()
         for info in self.data_list:
-            digest.update(
-                f'{info["filename"].removeprefix(str(self.video_dir))} {info["label"]}\n'.encode(
-                    'utf-8', 'surrogateescape'
-                )
-            )
+            name = info['filename']
+            inner = f'/{relative_to(self.video_dir, name)}' if is_address(self.video_dir) else name
+            line = f'{inner.removeprefix(str(self.video_dir))} {info["label"]}\n'
+            digest.update(line.encode('utf-8', 'surrogateescape'))
         self.digest = digest.hexdigest()
         self._note_folders(self.data_list)
         return self.data_list

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from .locations import entries, is_address, location
+from .locations import entries, is_address, location, relative_to
 from .media import IMAGES, SUFFIXES, is_frame, is_video
 from .text import shorten
 
@@ -186,7 +186,7 @@ def _folders(folder: Any) -> Iterator[Any]:
 
 def _relative(path: Any, root: Any) -> str:
     """Return a path from a folder on."""
-    return str(path).removeprefix(str(root)).lstrip('/') if is_address(root) else os.path.relpath(path, root)
+    return relative_to(root, str(path)) if is_address(root) else os.path.relpath(path, root)
 
 
 def _is_folder(entry: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from .remote_path import RemoteEntry, RemotePath
@@ -86,6 +87,14 @@ def within(folder: str | Path | RemotePath, name: str) -> Path | RemotePath:
     if is_address(folder):
         return Path(name) if os.path.isabs(name) else location(folder) / name if name else location(folder)
     return Path(folder, name)
+
+
+def relative_to(folder: str | Path | RemotePath, path: str) -> str:
+    """Return the name that an address has in a folder, as :func:`within` takes it; others as they are."""
+    if not is_address(folder) or not path.startswith(f'{str(folder).rstrip("/")}/'):
+        return path
+    inner = path.removeprefix(f'{str(folder).rstrip("/")}/')
+    return unquote(inner) if scheme_of(str(folder)) in OF_WEB else inner
 
 
 def states_of(paths: Iterable[Any]) -> list[str | int]:
