@@ -7,6 +7,7 @@ name is gone, or no longer needed.
 import functools
 import logging
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,10 +67,12 @@ def ignore_dead_children() -> None:
     """Let a worker's death be found where its batch is waited for, not raised in the middle of anything else.
 
     PyTorch sets a handler of SIGCHLD that raises, once, when the first iterator with workers is made: so it is made to
-    set it now, before it is taken away. Seen in PyTorch 2.13.0.
+    set it now, before it is taken away. It sets none in another thread than the main one, in which Ray Train trains.
+    Seen in PyTorch 2.13.0.
     """
-    signal_handling._set_SIGCHLD_handler()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():
+        signal_handling._set_SIGCHLD_handler()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def _met_on_cpus(launcher: str) -> bool:
                 'number'
             )
         return False
-    torch.distributed.init_process_group('gloo')
+    if not torch.distributed.is_initialized():  # Ray Train has let them meet
+        torch.distributed.init_process_group('gloo')
     torch.set_num_threads(max(num_cores() // local_processes, 1))
     return True
