@@ -22,6 +22,7 @@ from mmtsf.utils.arguments import (
     limits_of,
     place,
 )
+from mmtsf.utils.data_root import shard_folders
 from mmtsf.utils.files import check_folder
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), shards=(1, 1_000_000))
@@ -34,7 +35,7 @@ VIDEOS = 250
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('source', type=place, help='folder of videos, or annotation list ("path label" lines or csv)')
-    parser.add_argument('out', type=Path, help='folder to write to')
+    parser.add_argument('out', type=place, help='folder to write to, here or at an address')
     parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--short-side', type=int, help='pixels; never enlarged (default: 320)')
     parser.add_argument('--keyframe-distance', type=int, help='frames, at most (default: 32)')
@@ -63,11 +64,13 @@ def check(args: argparse.Namespace) -> None:
     check_engine(args)
     args.limits = limits_of(args.limits)
     check_source(args.source)
+    if shard_folders(args.source):
+        raise ValueError(f'{args.source} holds shards; give the videos that they were made of')
     if args.source.is_dir() and args.root:
         raise ValueError(f'--root is for lists, and {args.source} is a folder; leave --root out')
     check_root_of_list(args.root)
-    source, out = args.source.resolve(), args.out.resolve()
-    if source.is_relative_to(out) or out.is_relative_to(source):
+    source, out = (str(path.resolve()).rstrip('/') + '/' for path in (args.source, args.out))
+    if source.startswith(out) or out.startswith(source):
         raise ValueError(f'{args.out} and {args.source} lie in each other; give a folder to write to beside the source')
     check_folder(args.out, 'OUT')
 

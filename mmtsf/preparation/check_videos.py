@@ -15,12 +15,13 @@ from mmtsf.batch.engine import run
 from mmtsf.batch.job import Job
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
+from mmtsf.datasets.shards import check_whole, shard_of_name
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
 from mmtsf.utils.class_folders import empty_folders
-from mmtsf.utils.files import write_text
-from mmtsf.utils.locations import is_address, states_of, within
-from mmtsf.utils.results import growing_file, stoppable
+from mmtsf.utils.files import make_folder, write_text
+from mmtsf.utils.locations import is_address, location, states_of, within
+from mmtsf.utils.results import growing_file, kept_lines, stoppable
 from mmtsf.utils.text import counted, shorten
 
 from .video_paths import list_source
@@ -37,12 +38,16 @@ def write_checked(args: argparse.Namespace) -> int:
     """
     is_folder = args.source.is_dir()
     root, videos = list_source(args.source, args.root, args.allow_outside)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     names = list(dict.fromkeys(row.path for row in videos.rows))
-    reasons = check_all(names, root, args.out / 'bad.txt', args)
+    inner = (name for name in names if shard_of_name(str(within(root, name))))
+    shards = dict.fromkeys(f'{name.partition(".tar/")[0]}.tar' for name in inner)
+    reasons = check_all([*shards, *names], root, args.out / 'bad.txt', args)
     bad = {name: reason for name, reason in reasons.items() if reason}
     write_list(args.out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad)
-    print(f'{counted(len(names) - len(bad), "good video")}, {len(bad)} bad; the lists lie in {args.out}')
+    print(
+        f'{counted(sum(name not in bad for name in names), "good video")}, {len(bad)} bad; the lists lie in {args.out}'
+    )
     if is_folder and (empty := empty_folders(root)):
         print(
             f'warning: empty, which mmtsf train refuses: {shorten(map(str, empty))}; put videos in, or remove them',
@@ -67,21 +72,23 @@ def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespac
     check_decoder(args.decoder)
     file = listed.with_name('checked.tsv')
     paths = [within(root, name) for name in names]
-    stamps = {name: stamp(path, state, args) for name, path, state in zip(names, paths, states_of(paths))}
+    files = [location(shard_of_name(str(path)) or path) for path in paths]
+    states = dict(zip(dict.fromkeys(files), states_of(dict.fromkeys(files))))
+    stamps = {name: stamp(path, states[file], args) for name, path, file in zip(names, paths, files)}
     known = dict(read_known(file))
     reasons = {name: known[name, stamps[name]] for name in names if (name, stamps[name]) in known}
     left = [name for name in names if name not in reasons]
     with (
         stoppable(len(left), 'videos', 'the same command goes on from here') as is_done,
         growing_file(listed) as add,
-        file.open('a', encoding='utf-8', errors='surrogateescape') as kept,
+        kept_lines(file) as keep,
         closing(results(left, root, args)) as found,
     ):
         add(bad_lines(reasons))
         for name, reason in found:
             reasons[name] = reason
             if '\t' not in name:
-                print(f'{name}\t{stamps[name]}\t{reason}', file=kept, flush=True)
+                keep(f'{name}\t{stamps[name]}\t{reason}')
             if reason:
                 add(bad_lines({name: reason}))
                 print(f'bad: {name}: {reason}', file=sys.stderr)
@@ -140,12 +147,14 @@ def read_known(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def check(path: Any, decoder: str, full: bool, limits: Limits) -> None:
-    """Decode frames of a video with the decoder that training uses.
+    """Decode frames of a video with the decoder that training uses, or compare a shard with its index.
 
     Raises:
         BrokenVideoError: If it cannot be read, or more of it is missing than there; with ``full``, if any is missing.
     """
     with blamed_on(str(path)):
+        if check_whole(str(path)):
+            return
         reader = open_video(str(path), decoder, limits)
         last = reader.num_frames - 1
         if full:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
+from mmtsf.datasets.shards import names_in_shards, shard_of_name
 from mmtsf.utils.locations import is_address, location, within
 from mmtsf.utils.media import SUFFIXES, is_frame, is_video
 from mmtsf.utils.text import shorten
@@ -18,11 +19,13 @@ LOOKED_UP = 10
 
 def list_folder(folder: Any) -> list[str]:
     """List the files below a folder, on the disk or at an address, that have a video's suffix; hidden files and images
-    are left out.
+    are left out. Of a folder of shards it lists the videos in them.
 
     Links to folders are followed. What cannot be is named in a warning: folders that hold themselves by a link or that
     cannot be listed, names with a line break, which no list can hold, and files with other suffixes.
     """
+    if names := names_in_shards(location(folder)):
+        return names
     below = _below(folder) if is_address(folder) else _walk(str(folder), [])
     paths = sorted(path if is_address(folder) else os.path.relpath(path, folder) for path in below)
     others = [path for path in paths if not is_video(path)]
@@ -145,7 +148,10 @@ def known_videos(source: Any, root: Any, allow_outside: bool) -> list[str]:
     videos = list(_listed_videos(source, root, allow_outside))
     if not videos:
         raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
-    if not any(location(video).exists() for video in (videos[:LOOKED_UP] if is_address(videos[0]) else videos)):
+    if not any(
+        shard_of_name(video) or location(video).exists()
+        for video in (videos[:LOOKED_UP] if is_address(videos[0]) else videos)
+    ):
         raise FileNotFoundError(
             f'none of the {len(videos)} videos of {source} exists, the first is {videos[0]}; give the folder that the '
             'list starts from with --root'

@@ -23,7 +23,7 @@ from mmtsf.config import load_config, resolve, settle
 from mmtsf.config.data_source import check_source
 from mmtsf.datasets import SeededSampler, VideoFolderDataset, VideoShardsDataset
 from mmtsf.datasets.loading import VideoLoader
-from mmtsf.datasets.shards import ShardError, read_index, video_in_shard
+from mmtsf.datasets.shards import ShardError, read_index, video_by_name, video_in_shard
 from mmtsf.preparation import shards as writer
 from mmtsf.utils.arguments import mistakes_of
 
@@ -489,3 +489,33 @@ def test_a_cache_that_would_fetch_again_and_again_or_other_bytes_is_refused(chan
         dataset_of(root, cache='cache', cache_bytes=9, window=1)
     with pytest.raises(ShardError, match='000000.tar has .* bytes with the checksum .*, and its index says'):
         dataset_of(root, cache=str(tmp_path / 'cache'), window=1)[0]
+
+
+# Commands
+
+
+def run(*words: object) -> int:
+    command, parser = new_command(str(words[0]))
+    args = parser.parse_args([*map(str, words[1:])])
+    with mistakes_of(parser):
+        command.check(args)
+    return command.run(args)
+
+
+def test_commands_list_and_open_the_videos_of_shards_by_name(changed, folder, tiny_checkpoint, tmp_path, refused):
+    root = changed(lambda line: None)
+    names = {f'{shard.name}/{video.name}' for shard in read_index(root).shards for video in shard.videos}
+    assert run('check', root, '--workers', 2) == 0
+    good = (tmp_path / 'train.checked/good.txt').read_text().splitlines()
+    assert {line.strip('"') for line in good} == names
+    words = 'configs/timesformer_tiny_motion.py', tiny_checkpoint
+    assert run('predict', tmp_path, *words, '--json', tmp_path / 'found.json') == 0
+    found = json.loads((tmp_path / 'found.json').read_text())
+    assert {row['video'].removeprefix(f'{root}/') for row in found} == names
+    whole = root / '000000.tar'
+    whole.write_bytes(whole.read_bytes()[:-1] + b'x')
+    video_by_name.__globals__['_videos'].cache_clear()
+    assert run('check', root, '--workers', 2) == 1
+    assert '000000.tar\tShardError: ' in (tmp_path / 'train.checked/bad.txt').read_text()
+    with refused('holds shards; give the videos that they were made of'):
+        transcode(root, tmp_path / 'more')

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, BinaryIO
 
+from mmtsf.datasets.shards import video_by_name
 from mmtsf.utils.locations import is_address, location
 from mmtsf.utils.media import is_video
 
@@ -98,13 +99,14 @@ def open_video(
         decoder (str): Name of the decoder. Defaults to ``'pyav'``.
         limits (Limits): Sizes above which a video is refused. Defaults to generous ones.
         file (Callable, optional): Returns a new file object with the video's bytes, whose name the path then is.
-            Defaults to None: they are at the path.
+            Defaults to None: they are at the path, or in the shard that it names.
         more: Other arguments of the decoder: ``check_time`` of those here, which ends the reading by raising, and
             ``device`` of torchcodec.
 
     Raises:
         BrokenVideoError: If the path does not exist, the decoder cannot open it, or it is larger than the limits.
     """
+    file = file or video_by_name(path)
     if file is None and is_folder(path):
         return FrameFolderReader(path, limits)
     try:

@@ -1,11 +1,14 @@
 """Find videos in shards by names such as ``shards/000003.tar/run/a.mp4``, which commands list and open like files."""
 
+import tempfile
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from mmtsf.utils.data_root import SHARD_INDEX, shard_folders
-from mmtsf.utils.locations import location
+from mmtsf.utils.data_root import shard_folders
+from mmtsf.utils.locations import is_address, location
 
+from .shard_cache import COPY, check_shard, fetch
 from .shard_index import Shard, ShardVideo, read_index
 from .video_in_shard import VideoInShard
 
@@ -41,13 +44,41 @@ def video_by_name(path: str) -> VideoInShard | None:
     return None if found is None else VideoInShard(*found)
 
 
+def check_whole(path: str) -> bool:
+    """Compare all bytes of a shard with its index; return False for any other path.
+
+    Raises:
+        OSError: If it cannot be read.
+        ShardError: If it has others.
+    """
+    file: Any = location(path)
+    listed = _listed(file.parent).values() if path.endswith(COPY) else ()
+    shards = {shard.name: shard for shard, _ in listed}
+    if file.name not in shards:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        if is_address(path):
+            fetch(file, shards[file.name], Path(folder, file.name))
+        else:
+            check_shard(file, shards[file.name], path)
+    return True
+
+
 def _found(path: str) -> tuple[Any, Shard, ShardVideo] | None:
     shard, tar, name = path.partition('.tar/')
-    folder = location(f'{shard}.tar').parent if tar else None
-    if folder is None or not (folder / SHARD_INDEX).is_file():
+    if not tar:
         return None
-    found = _videos(str(folder)).get((f'{location(shard).name}.tar', name))
-    return found and (folder, *found)
+    file: Any = location(f'{shard}.tar')
+    found = _listed(file.parent).get((file.name, name))
+    return found and (file.parent, *found)
+
+
+def _listed(folder: Any) -> dict[tuple[str, str], tuple[Shard, ShardVideo]]:
+    """Videos by the names of shards and theirs; none where no index is."""
+    try:
+        return _videos(str(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
 @lru_cache(maxsize=8)  # processes that are forked from one that has listed a folder share it
