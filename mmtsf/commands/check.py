@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('source', type=place, help='folder of videos, or annotation list ("path label" lines or csv)')
     parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
-    parser.add_argument('--out', type=Path, help='folder to write to (default: SOURCE.checked; of an address here)')
+    words = 'folder to write to, here or at an address (default: SOURCE.checked; of an address here)'
+    parser.add_argument('--out', type=place, help=words)
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_check_arguments(parser)
 

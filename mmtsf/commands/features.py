@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('list', type=place, help='annotation list, folder of videos, or video')
     add_model(parser)
-    parser.add_argument('out', type=Path, help=f'file to write: {" ".join(FORMATS)}')
+    parser.add_argument('out', type=place, help=f'file to write, here or at an address: {" ".join(FORMATS)}')
     parser.add_argument('--level', choices=LEVELS, default='video', help='what a feature is of (default: video)')
     parser.add_argument('--root', type=place, help="folder of a list's videos (default: that of the list)")
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
@@ -76,7 +76,8 @@ def check(args: argparse.Namespace) -> None:
     for suffix in ('.broken.txt', '.txt')[: 2 if args.out.suffix == '.npy' else 1]:
         check_target(args.out.with_suffix(suffix), 'the file beside OUT', read)
     if not is_folder:
-        args.parts = args.out.with_name(f'{args.out.name}.parts')
+        parts = f'{args.out.name}.parts'  # of an address, in this folder
+        args.parts = args.out.with_name(parts) if isinstance(args.out, Path) else Path(parts)
         check_target(args.parts, 'the folder beside OUT', is_folder=True)
     check_model(args)
 

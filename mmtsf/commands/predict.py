@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument('--topk', type=positive(int), default=5, help='classes named (default: 5)')
     parser.add_argument(
-        '--json', type=Path, metavar='FILE', help='write the predictions to this file; one a line for .jsonl'
+        '--json', type=place, metavar='FILE', help='write the predictions to this file; one a line for .jsonl'
     )
-    parser.add_argument('--csv', type=Path, metavar='FILE', help='the same, a line for each class')
+    parser.add_argument('--csv', type=place, metavar='FILE', help='the same, a line for each class')
     parser.add_argument('--timeline', type=Path, metavar='DIR', help='scores over time: VIDEO.csv and VIDEO.png')
     parser.add_argument('--save-video', type=Path, metavar='OUT.mp4', help='the video, with names on its frames')
     parser.add_argument('--live', action='store_true', help='play a file at its own rate, like a camera')
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--allow-outside', action='store_true', help='let paths of a list lead out of that folder')
     add_engine(parser, '300')
     words = 'write the predictions to this folder of Parquet files, with --engine ray'
-    parser.add_argument('--parquet', type=Path, metavar='DIR.parquet', help=words)
+    parser.add_argument('--parquet', type=place, metavar='DIR.parquet', help=words)
     add_device(parser)
     add_options(parser)
 

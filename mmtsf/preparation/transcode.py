@@ -24,7 +24,7 @@ from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_str
 from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
 from mmtsf.datasets.decoders.held_file import HeldFile, hold
 from mmtsf.datasets.decoders.orientation import orientation, upright
-from mmtsf.utils.files import write_text
+from mmtsf.utils.files import make_folder, write_text, written_whole
 from mmtsf.utils.locations import sizes_of, within
 from mmtsf.utils.media import SUFFIXES
 from mmtsf.utils.results import stoppable
@@ -55,7 +55,8 @@ def write_transcoded(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.source} holds no videos; give a folder or a list of files {SUFFIXES}')
     settings = {name: getattr(args, name) for name in SETTINGS}
     begin(args.out, settings)
-    left = [name for name in targets if not (args.out / targets[name]).exists()]
+    there = sizes_of(args.out / target for target in targets.values())
+    left = [name for name, found in zip(targets, there) if not found]
     broken = report(transcode_all(Transcode(root, args), left, args), len(left), args.out)
     if args.source.is_file():
         write_list(args.out / args.source.name, videos, targets, broken)
@@ -99,7 +100,7 @@ def begin(out: Path, settings: dict[str, int]) -> None:
     if not file.exists():
         if out.exists() and any(out.iterdir()):
             raise ValueError(f'{out} is not empty and was not written by this tool; give another folder')
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         write_text(file, json.dumps(settings))
     if (begun := json.loads(file.read_text())) != settings:
         raise ValueError(f'{out} was begun with {begun}, not {settings}; give the same ones or another folder')
@@ -151,9 +152,19 @@ class Transcode(Job):
         target = self.out / target_of(video)
         return target.with_name(f'{target.name}.part')
 
+    def remove_part(self, video: str) -> None:
+        """Remove what a process that was ended has left; at an address that is nothing."""
+        if isinstance(self.out, Path):
+            self.part_of(video).unlink(missing_ok=True)
+
     def prepare(self, video: str) -> None:
-        """Rewrite a video to a temporary file, and rename it when it is complete."""
-        transcode_whole(within(self.root, video), self.part_of(video), self.out / target_of(video), self.settings)
+        """Rewrite a video to a temporary file, and rename it when it is complete, or put it at its address."""
+        source, target = within(self.root, video), self.out / target_of(video)
+        if isinstance(target, Path):
+            transcode_whole(source, self.part_of(video), target, self.settings)
+            return
+        with written_whole(target) as part:
+            transcode(source, part, **self.settings)
 
 
 def transcode_all(job: Transcode, names: list[str], args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
@@ -164,11 +175,11 @@ def transcode_all(job: Transcode, names: list[str], args: argparse.Namespace) ->
             for result in done:
                 name = names[result.place]
                 left.discard(name)
-                job.part_of(name).unlink(missing_ok=True)
+                job.remove_part(name)
                 yield name, result.reason
     finally:
         for name in left:
-            job.part_of(name).unlink(missing_ok=True)
+            job.remove_part(name)
 
 
 def transcode_whole(source: Any, part: Path, target: Path, settings: dict[str, Any]) -> None:

@@ -1,0 +1,84 @@
+"""Commands write to addresses what they write to a folder, whole at any moment, or say that they do not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import ROOT, TINY
+
+from mmtsf.commands import main
+from mmtsf.utils import results
+from mmtsf.utils.locations import location
+
+CONFIG = str(ROOT / TINY)
+
+
+def run(*words: str | Path) -> int:
+    """Run a command in this process; its exit code."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return left.value.code or 0
+
+
+def puts(s3) -> list[str]:
+    return [asked.path for asked in s3.server.asked if asked.method == 'PUT']
+
+
+def test_a_folder_of_videos_is_checked_and_rewritten(s3, motion):
+    videos = motion / 'test/left'
+    for _ in range(2):  # the second time nothing is done again
+        s3.server.asked.clear()
+        assert run('check', videos, '--out', f'{s3.url}/checked', '--workers', 1) == 0
+    assert len(location(f'{s3.url}/checked/good.txt').read_text().split()) == 3
+    assert len(puts(s3)) <= 6
+    for _ in range(2):
+        s3.server.asked.clear()
+        assert run('transcode', videos, f'{s3.url}/small', '--short-side', 56, '--workers', 1) == 0
+    written = sorted(path.name for path in location(f'{s3.url}/small').iterdir())
+    assert written == [*sorted(path.name for path in videos.iterdir()), 'transcode.json']
+    assert not any(name.endswith('.mp4') for name in puts(s3))
+
+
+def test_lists_of_a_data_set_are_prepared(s3, motion, tmp_path):
+    names = {f'video_{path.stem}_': path for path in sorted((motion / 'test/left').iterdir())}
+    lines = [f'{label},{name},0,10,test' for label, name in zip(('left', 'right', 'left'), names)]
+    annotations = s3.put('official/test.csv', '\n'.join(['label,youtube_id,time_start,time_end,split', *lines]))
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    for name, path in names.items():
+        (videos / f'{name}_000000_000010.mp4').symlink_to(path)
+    words = ['--videos', videos, '--annotations', annotations, '--out', f'{s3.url}/lists', '--no-check']
+    assert run('prepare', 'kinetics400', *words) == 0
+    assert len(location(f'{s3.url}/lists/test_list.txt').read_text().splitlines()) == 3
+
+
+def test_predictions_and_features_are_written(s3, motion, tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results, 'SECONDS', 100)
+    model = [motion / 'test/left', CONFIG, s3.put('tiny.pth', tiny_checkpoint)]
+    assert run('predict', *model, '--json', f'{s3.url}/p.jsonl', '--csv', f'{s3.url}/p.csv', '--device', 'cpu') == 0
+    rows = [json.loads(line) for line in location(f'{s3.url}/p.jsonl').read_text().splitlines()]
+    assert [Path(row['video']).name for row in rows] == ['0000.mp4', '0001.mp4', '0002.mp4']
+    assert sum('p.jsonl' in name for name in puts(s3)) <= 2
+    assert run('features', *model, f'{s3.url}/f.npy', '--device', 'cpu') == 0
+    with location(f'{s3.url}/f.npy').open('rb') as file:
+        assert np.load(file).shape[0] == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('command', ['attention', 'quickstart', 'predict'])
+def test_what_takes_a_local_path_alone_says_so(command, s3, motion, tiny_checkpoint, capfd):
+    video, out = motion / 'test/left/0000.mp4', f'{s3.url}/out.png'
+    words = dict(attention=[video, CONFIG, tiny_checkpoint, out], quickstart=['--out', out])
+    words['predict'] = [video, CONFIG, tiny_checkpoint, '--timeline', out]
+    assert run(command, *words[command]) == 2
+    assert f'{out}, an address; it must be a local path' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(('status', 'reason'), [(403, 'no rights to it'), (404, 'there is no such bucket')])
+def test_what_cannot_be_written_is_said_before_the_work(status, reason, s3, motion, capfd):
+    s3.server.only = lambda asked: asked.method == 'PUT'
+    s3.server.always = status
+    assert run('check', motion / 'test/left', '--out', f'{s3.url}/checked') == 2
+    assert reason in capfd.readouterr().err
