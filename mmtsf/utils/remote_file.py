@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from .remote_cache import open_cached
 from .remote_path import RemotePath, attempt, clear
 from .text import without_secrets
 
@@ -21,7 +23,8 @@ class RemoteFile:
     """The bytes of a file at an address, fetched when they are first read, and kept as long as this object.
 
     A file of up to a block takes one request. Of a larger one, whose blocks are fetched as they are read, all must be
-    of the same version. A server without ranges is asked for all at once.
+    of the same version. A server without ranges is asked for all at once. With a cache (:mod:`.remote_cache`) a file is
+    fetched whole, and read from the disk as long as its version stays.
 
     Args:
         path (RemotePath): Its address.
@@ -47,6 +50,10 @@ class RemoteFile:
         self._blocks: set[int] = {0}
         self._remote: Any = None
         self._tag: str | None = None
+        cached = open_cached(path, self._fetch_to, check_size)
+        if cached is not None:
+            self._keep(cached)
+            return
         first = self._tried(_first, path)
         self._kept.write(first)
         self.size = len(first)
@@ -98,6 +105,20 @@ class RemoteFile:
 
     def _fetch_all(self) -> None:
         """Fetch the whole file, of a server that knows no ranges."""
+        with tempfile.NamedTemporaryFile() as file:
+            self._fetch_to(Path(file.name))
+            self._keep(Path(file.name).open('rb'))  # noqa: SIM115  # which keeps it when its name is gone
+        if self._tag and self._tag != self._tried(self.path.fs.info, self.path.path).get('ETag'):
+            raise OSError(f'{without_secrets(str(self.path))} has changed while it was read; read it again')
+
+    def _keep(self, file: BinaryIO) -> None:
+        """Read from a local file with all bytes from now on."""
+        self._kept = file
+        self.size = file.seek(0, io.SEEK_END)
+        self._blocks = set(range(self.size // BLOCK + 1))
+
+    def _fetch_to(self, file: Path) -> None:
+        """Write all bytes to a local file, by one request."""
         from fsspec.callbacks import Callback
 
         class Bounded(Callback):
@@ -107,13 +128,7 @@ class RemoteFile:
                 whole.check_time()
 
         whole = self
-        with tempfile.NamedTemporaryFile() as file:
-            self._tried(lambda: self.path.fs.get_file(self.path.path, file.name, callback=Bounded()))
-            self._kept = open(file.name, 'rb')  # noqa: SIM115  # which keeps it when its name is gone
-        if self._tag and self._tag != self._tried(self.path.fs.info, self.path.path).get('ETag'):
-            raise OSError(f'{without_secrets(str(self.path))} has changed while it was read; read it again')
-        self.size = self._kept.seek(0, io.SEEK_END)
-        self._blocks.update(range(self.size // BLOCK + 1))
+        self._tried(lambda: self.path.fs.get_file(self.path.path, str(file), callback=Bounded()))
 
 
 class _NoRangesError(Exception):

@@ -136,8 +136,8 @@ def test_the_commands_take_addresses(s3, web, folder, tiny_checkpoint, tmp_path)
 def test_training_from_object_storage_is_that_from_the_disk(s3, motion, tmp_path) -> None:
     address = s3.put_folder(motion, 'motion')
     weights = []
-    for root in (str(motion), address):
+    for name, root in (('local', str(motion)), ('remote', address)):
         changes = [word.replace(str(motion), root) for word in options(motion, max_epochs=1)]
-        run_tool('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *changes)
-        weights.append(torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)['state_dict'])
+        run_tool('tools/train.py', TINY, '--work-dir', tmp_path / name, *changes)
+        weights.append(torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict'])
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
