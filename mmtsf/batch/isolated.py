@@ -5,9 +5,11 @@ import io
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -44,10 +46,7 @@ class IsolatedCalls:
         self, prepare: Callable[[str], Any], workers: int, time_limit: float | None = None, alone: bool = False
     ) -> None:
         self.prepare, self.workers, self.time_limit, self.alone = prepare, workers, time_limit, alone
-        self.pool = self._new_pool(workers)
-
-    def _new_pool(self, workers: int) -> ProcessPool:
-        return ProcessPool(workers, int(self.alone), initializer=_begin, initargs=(self.prepare,))
+        self.pool = _Pool(prepare, workers, alone)
 
     def run(self, videos: Iterable[str], in_order: bool = False) -> Generator[Result, None, None]:
         """Yield results with what the function has returned, as they come or in order; few at a time are kept.
@@ -57,6 +56,9 @@ class IsolatedCalls:
         """
         left, pending = iter(enumerate(videos)), dict[Future, tuple[int, str]]()
         while True:
+            if not self.pool.active:  # a process that had nothing to do was killed: pebble ends with it
+                self.close()
+                self.pool = _Pool(self.prepare, self.workers, self.alone)
             for place, video in islice(left, self.workers * AHEAD - len(pending)):
                 pending[self.pool.schedule(_call, [video], timeout=self.time_limit)] = place, video
             if not pending:
@@ -67,7 +69,7 @@ class IsolatedCalls:
 
     def close(self) -> None:
         """End the processes, whatever they do."""
-        _end(self.pool)
+        self.pool.end()
 
     def _outcome(self, video: str, future: Future, is_alone: bool = False) -> tuple[Any, str]:
         """Return what the function has returned, and why the video is broken, if it is."""
@@ -75,32 +77,51 @@ class IsolatedCalls:
             answer = future.result()
         except TimeoutError:
             return None, f'it could not be read within {self.time_limit:g} s'
-        except ProcessExpired as error:
+        except (ProcessExpired, BrokenProcessPool) as error:
             if not is_alone:
                 return self._once_more(video)
-            return None, _fate(error.exitcode)
+            return None, _fate(getattr(error, 'exitcode', None))
         if isinstance(answer, _Failure):
             print(answer.trace, file=sys.stderr)
             raise RuntimeError(f'the work on {video} failed, see above: {answer.line}')
         return (None, answer) if isinstance(answer, str) else (pickle.loads(answer), '')
 
     def _once_more(self, video: str) -> tuple[Any, str]:
-        pool = self._new_pool(1)
+        pool = _Pool(self.prepare, 1)
         try:
             return self._outcome(video, pool.schedule(_call, [video], timeout=self.time_limit), is_alone=True)
         finally:
-            _end(pool)
+            pool.end()
 
 
-def _end(pool: ProcessPool) -> None:
-    pool.stop()
-    pool.join()
+class _Pool(ProcessPool):
+    """Processes that are begun by a thread of their own, which lasts as long as they.
+
+    The kernel ends them with that thread, and of any other thread they would inherit what it has to do at its end.
+    """
+
+    def __init__(self, prepare: Callable[[str], Any], workers: int, alone: bool = False) -> None:
+        super().__init__(workers, int(alone), initializer=_begin, initargs=(prepare,))
+        self.begun, self.ended = threading.Event(), threading.Event()
+        threading.Thread(target=self._keep, daemon=True).start()
+        self.begun.wait()
+
+    def _keep(self) -> None:
+        self.is_active = self.active  # asked for it, pebble begins them
+        self.begun.set()
+        self.ended.wait()
+
+    def end(self) -> None:
+        """End the processes, whatever they do."""
+        self.stop()
+        self.join()
+        self.ended.set()
 
 
 def _fate(code: int | None) -> str:
-    code = code or 0
-    what = f'was killed by signal {-code}' if code < 0 else f'ended with code {code}'
-    return f'the process that read it {what}'
+    if code is None:
+        return 'the process that read it has died'
+    return f'the process that read it {f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"}'
 
 
 # In the processes
