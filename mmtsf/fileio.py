@@ -207,4 +207,10 @@ def _is_free(prefix: str) -> bool:
     return owner is None or (owner is PetrelBackend and not has_petrel)
 
 
-register(NAME if NAME not in backends else f'mmtsf.{NAME}', FsspecBackend, True, list(filter(_is_free, PREFIXES)))
+def register_where_free() -> None:
+    """Add the backend by its name and by the prefixes that nobody else opens."""
+    name = NAME if backends.get(NAME, FsspecBackend) is FsspecBackend else f'mmtsf.{NAME}'
+    register(name, FsspecBackend, force=True, prefixes=list(filter(_is_free, PREFIXES)))
+
+
+register_where_free()
