@@ -161,8 +161,8 @@ class Store:
 
     def put_folder(self, folder: Path, under: str = '') -> str:
         """Store what a folder holds; return the address of the folder."""
-        for file in sorted(folder.rglob('*')):
-            if file.is_file():
+        for place, _, names in os.walk(folder, followlinks=True):
+            for file in (Path(place, name) for name in sorted(names)):
                 self.put(f'{under}/{file.relative_to(folder)}'.lstrip('/'), file)
         return f'{self.url}/{under}'.rstrip('/')
 

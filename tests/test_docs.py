@@ -18,6 +18,7 @@ import pytest
 import torch
 import warm
 import yaml
+from object_store import KEYS
 from runs import ROOT, TINY, free_port, write_json
 
 from mmtsf.commands import COMMANDS, new_command
@@ -46,6 +47,7 @@ UNTRIED = {
     'bash tools/install.sh demo': 'the same',
     'bash tools/install.sh analysis': 'the same',
     'bash tools/install.sh export': 'the same',
+    'python projects/ray_train/train.py configs/timesformer_tiny_motion.py --processes 2': 'a test of its own runs it',
     'pip install --no-deps -e ./projects/example': 'it changes the environment; the guide has it in PYTHONPATH',
 }
 #: Changes that make a training of days one of seconds
@@ -176,9 +178,14 @@ def warm_environment(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     'document', [path for path in DOCS if run_here(path)], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_every_command_of_a_document_runs(document, workshop, motion):
+def test_every_command_of_a_document_runs(document, workshop, motion, request):
     environment = warm_environment(workshop)
+    bucket = request.getfixturevalue('s3') if any('s3://' in command for command in run_here(document)) else None
+    if bucket:
+        bucket.put_folder(workshop / 'videos', 'videos')
+        environment |= {name: os.environ[name] for name in (*KEYS, 'AWS_ENDPOINT_URL')}
     for command in run_here(document):
+        command = command.replace('s3://bucket', bucket.url) if bucket else command
         if command.startswith('export '):
             name, _, value = command.removeprefix('export ').partition('=')
             environment[name] = value
