@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.fileio.backends import BaseStorageBackend, LocalBackend, PetrelBackend, backends, prefix_to_backends
 from mmengine.fileio.backends import register_backend as register
 
-from .utils.files import download, make_folder, upload, written_whole
+from .utils.files import download, is_inner, make_folder, upload, written_whole
 from .utils.locations import location
 from .utils.remote_path import attempt
 
@@ -127,7 +127,7 @@ class FsspecBackend(BaseStorageBackend):
             FileExistsError: If it exists.
         """
         Path(dst).mkdir(parents=True)
-        for name in self.list_dir_or_file(src, list_dir=False, recursive=True):
+        for name in filter(is_inner, self.list_dir_or_file(src, list_dir=False, recursive=True)):
             self.copyfile_to_local(self.join_path(src, name), Path(dst, name))
         return str(dst)
 

@@ -184,6 +184,11 @@ def download(path: Path | RemotePath, file: Path) -> None:
         attempt(path, path.fs.get_file, path.path, str(part))
 
 
+def is_inner(name: str) -> bool:
+    """Return whether the rest of a key, which may be any text, names a file below a folder."""
+    return '\\' not in name and not {'', '.', '..'} & set(name.split('/'))
+
+
 @contextmanager
 def folder_here(path: Path | RemotePath, suffixes: tuple[str, ...]) -> Iterator[Path]:
     """Give a local folder as it is, and of one at an address a copy of the files that end so, which is removed then.
@@ -202,7 +207,7 @@ def folder_here(path: Path | RemotePath, suffixes: tuple[str, ...]) -> Iterator[
     with tempfile.TemporaryDirectory() as above:
         folder = Path(above, path.name or 'folder')
         for name in names:
-            if name.endswith(suffixes) and '..' not in name.split('/'):
+            if name.endswith(suffixes) and is_inner(name):
                 make_folder((folder / name).parent)
                 download(path.joinpath(name), folder / name)
         yield folder

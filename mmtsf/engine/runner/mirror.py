@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import datetime
 from logging import Logger
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from mmtsf.utils.files import PART, check_folder, download, upload
+from mmtsf.utils.files import PART, check_folder, download, is_inner, upload
 from mmtsf.utils.locations import is_address, location, scheme_of
 from mmtsf.utils.remote_path import RemotePath, UnreachableError, attempt
 from mmtsf.utils.screen import ON_SCREEN
@@ -92,6 +93,7 @@ class Mirror:
         self.failure: str | None = None
         self._passes = False  # whether the reason may pass
         self._there: dict[str, tuple[int, int] | None] = {}  # what is at the address, as it was here when it was put
+        self._has_looked = False
         self._gone: set[str] = set()  # what is to be removed there
         self._hurry = threading.Event()
         self._next: Future | None = None
@@ -158,6 +160,9 @@ class Mirror:
 
     def _put_new(self) -> None:
         """Put files that are new or have changed: small ones, then checkpoints as they came, then what names one."""
+        if not self._has_looked:
+            with suppress(PermissionError):  # who may not list puts all that is here
+                self.look()
         last = self.folder / LAST
         named = Path(last.read_text()).name if last.is_file() else None
         states = {name: state for name in self._local() if (state := self._state(name))}
@@ -230,11 +235,12 @@ class Mirror:
         found = attempt(self.address, self.address.fs.find, self.address.path, detail=True)
         names = {key.removeprefix(root): entry for key, entry in found.items() if key.startswith(root)}
         there = {name: Entry(int(entry.get('size') or 0), _time(entry)) for name, entry in names.items()}
-        there = {name: entry for name, entry in there.items() if '..' not in PurePosixPath(name).parts}
+        there = {name: entry for name, entry in there.items() if is_inner(name)}
         for name, entry in there.items():
             state = self._state(name)
             is_same = state and not _is_log(name, state[1]) and entry.size == state[1] and entry.time >= state[0] / 1e9
             self._there[name] = state if is_same else None
+        self._has_looked = True
         return there
 
     def refuse_used(self, files: CheckpointFiles) -> None:

@@ -1,7 +1,9 @@
 """A work dir at an address holds what the run's folder holds, and a run goes on from it on an empty disk."""
 
 import logging
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,34 @@ def test_the_best_checkpoint_takes_the_place_of_the_one_before_it_at_the_address
     shutil.rmtree('work_dirs')
     trained(f'{s3.url}/run', resume=True, hook=dict(save_best='top'), scores=dict(top=[0.3, 0.2]))
     assert [name for name in keys(s3) if 'best' in name] == ['run/best_top_epoch_3.pth']
+
+
+class Preempt(Hook):
+    """Asks the training to leave after its fifth iteration."""
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if runner.iter == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_preempted_run_has_its_last_checkpoint_at_the_address_when_it_leaves(s3):
+    preemption = dict(type='PreemptionHook')
+    checkpoint, same = dict(type='CheckpointHook', interval=1), dict(type='CheckpointFormatHook')
+    hooks = dict(checkpoint=checkpoint, format=same, preemption=preemption)
+    with pytest.raises(SystemExit, match='75'):
+        toy_runner(f'{s3.url}/run', default_hooks=hooks, custom_hooks=[Preempt()], max_epochs=4).train()
+    assert keys(s3)['run/last_checkpoint'] == f'{s3.url}/run/iter_5.pth'.encode()
+    assert 'run/iter_5.pth' in keys(s3)
+
+
+def test_names_at_an_address_do_not_lead_out_of_the_folder(s3, tmp_path):
+    with pytest.raises(Stop):
+        trained(f'{s3.url}/run', stop=10)
+    shutil.rmtree('work_dirs')
+    for name in ('../../out.txt', f'/{tmp_path}/out.txt', '..\\out.txt'):
+        s3.put(f'run/{name}', 'out')
+    trained(f'{s3.url}/run', resume=True)
+    assert not list(tmp_path.rglob('*out.txt'))
 
 
 def test_a_folder_of_checkpoints_at_an_address_is_refused_with_the_work_dir_to_give(s3, tmp_path):
