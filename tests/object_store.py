@@ -170,9 +170,8 @@ class Store:
 @pytest.fixture(scope='session')
 def s3_server() -> Iterator[Counted]:
     """A server of S3."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
     import fsspec
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     fsspec.get_filesystem_class('s3').clear_instance_cache()  # which found no credentials yet
     with serving(DomainDispatcherApplication(create_backend_app)) as server:
