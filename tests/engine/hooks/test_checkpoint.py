@@ -299,6 +299,16 @@ def test_an_object_store_gets_no_weights_that_are_not_finite_and_the_last_good_c
     assert 'cannot be written' in capfd.readouterr().out
 
 
+def test_what_a_store_raises_of_its_own_is_told_and_its_checkpoints_are_no_riddle_to_a_resume(tmp_path, monkeypatch):
+    hook = dict(interval=1, out_dir='store://bucket', backend_args=dict(backend='store'))
+    trained(tmp_path / 'run', hook=hook)
+    with pytest.raises(ValueError, match='cannot resume: store://bucket/run/epoch_2.pth was written through a backend'):
+        trained(tmp_path / 'run', hook=hook, resume=True)
+    monkeypatch.setattr(Store, 'put', lambda *_: {}['a key'])
+    with pytest.raises(RuntimeError, match="training is at its end, but .* cannot be written: KeyError: 'a key'"):
+        trained(tmp_path / 'other', hook=hook)
+
+
 # The last good checkpoint
 
 
