@@ -59,3 +59,15 @@ def _plain(value: object) -> object:
     if isinstance(value, torch.Tensor):
         return value.tolist()
     return {str(key): _plain(item) for key, item in value.items()} if isinstance(value, dict) else str(value)
+
+
+@pytest.mark.long
+def test_of_a_store_that_refuses_the_last_checkpoint_all_processes_tell_and_end(s3, motion, tmp_path):
+    s3.server.only = lambda asked: asked.method == 'PUT' and asked.path.endswith('epoch_2.pth')
+    s3.server.always = 403
+    run = begin(tmp_path / 'run', f'{s3.url}/run', 2, *options(motion))
+    assert run.wait(300) == 2
+    said = (tmp_path / 'run/log').read_text()
+    assert 'the work dir cannot be copied: ' in said
+    assert f'the work is done, but {s3.url}/run lacks a part of it: ' in said
+    assert exists(f'{s3.url}/run/epoch_1.pth')
