@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from mmtsf.registry import DATASETS
 from mmtsf.utils.class_folders import SPLITS, find_classes, find_splits, find_videos
-from mmtsf.utils.locations import location
+from mmtsf.utils.locations import listings_kept, location
 from mmtsf.utils.media import SUFFIXES
 
 from .video_list import VideoListDataset
@@ -59,8 +59,9 @@ class VideoFolderDataset(VideoListDataset):
         self.split = split
         self.split_shares = split_shares
         self.split_seed = split_seed
-        classes = find_classes(data_root)
-        super().__init__('', pipeline, num_classes, data_root=data_root, classes=classes, **base)
+        with listings_kept():
+            classes = find_classes(data_root)
+            super().__init__('', pipeline, num_classes, data_root=data_root, classes=classes, **base)
 
     def load_data_list(self) -> list[dict]:
         """Find the videos of the split.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from .locations import entries, is_address, location, relative_to
+from .locations import entries, is_address, listings_kept, location, relative_to
 from .media import IMAGES, SUFFIXES, is_frame, is_video
 from .text import shorten
 
@@ -81,6 +81,7 @@ def find_splits(root: Any) -> dict[str, Any]:
     return {split: found[0] for split, found in of_split.items()}
 
 
+@listings_kept()
 def find_classes(data_root: Any) -> list[str]:
     """Find the names of the class folders, in alphabetical order.
 

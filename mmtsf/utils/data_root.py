@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .class_folders import SPLITS, find_classes, has_classes, has_several_classes
-from .locations import location, within
+from .locations import listings_kept, location, within
 
 #: Lists of the shipped configs
 LISTS = ('train_list.txt', 'val_list.txt')
@@ -81,6 +81,7 @@ def _holds_classes(root: Any) -> bool:
         return False
 
 
+@listings_kept()
 def check_root(root: str | Path, names: Iterable[str] = LISTS) -> None:
     """Refuse a folder that holds neither lists nor class folders nor shards.
 

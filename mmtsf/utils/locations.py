@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
@@ -146,9 +148,29 @@ def entries(folder: str | Path | RemotePath) -> Iterator[os.DirEntry | RemoteEnt
     folder."""
     try:
         if is_address(folder):
-            yield from location(folder).entries()  # type: ignore[union-attr]
+            yield from _listing(str(folder))
             return
         with os.scandir(folder) as found:
             yield from found
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+_listings: ContextVar[dict[str, list[RemoteEntry]] | None] = ContextVar('listings', default=None)
+
+
+@contextmanager
+def listings_kept() -> Iterator[None]:
+    """Ask inside for what a folder at an address holds once, however often it is looked through."""
+    before = _listings.set({} if _listings.get() is None else _listings.get())
+    try:
+        yield
+    finally:
+        _listings.reset(before)
+
+
+def _listing(address: str) -> list[RemoteEntry]:
+    kept: dict = {} if (found := _listings.get()) is None else found
+    if address not in kept:
+        kept[address] = list(location(address).entries())  # type: ignore[union-attr]
+    return kept[address]

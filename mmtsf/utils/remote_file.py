@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .locations import OF_WEB
 from .remote_cache import open_cached
 from .remote_path import RemotePath, attempt, clear
 from .text import without_secrets
@@ -135,14 +136,10 @@ class _NoRangesError(Exception):
     """A server gives a file from its beginning alone."""
 
 
-def _is_web(path: RemotePath) -> bool:
-    return path.protocol in ('http', 'https')
-
-
 def _first(path: RemotePath) -> bytes:
     """The first block, by one request; of a smaller file all."""
     try:
-        if _is_web(path):  # which reads no further, also where the server knows no ranges
+        if path.protocol in OF_WEB:  # which reads no further, also where the server knows no ranges
             with path.fs.open(path.path, size=BLOCK, block_size=BLOCK, cache_type='none') as file:
                 return file.read(BLOCK)
         return path.fs.cat_file(path.path, start=0, end=BLOCK)
@@ -161,7 +158,7 @@ def _is_empty(path: RemotePath, error: Exception) -> bool:
 def _opened(path: RemotePath) -> tuple[Any, int | None, str | None]:
     """A file of fsspec's that makes a request for each reading and holds to one version, its size, and on the web its
     version; None for what is not told."""
-    if not _is_web(path):
+    if path.protocol not in OF_WEB:
         file = path.fs.open(path.path, cache_type='none')
         return file, file.size, None
     info = path.fs.info(path.path)

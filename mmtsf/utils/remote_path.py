@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -16,7 +18,7 @@ import tenacity
 from upath import UPath
 from upath.extensions import ProxyUPath
 
-from .locations import check_chain, scheme_of
+from .locations import OF_WEB, check_chain, scheme_of
 from .text import without_secrets
 
 T = TypeVar('T')
@@ -46,6 +48,8 @@ OF_CREDENTIALS = {
 }
 #: Numbers of system errors that may pass, as s3fs tells of 500 and 503
 PASSING_NUMBERS = {errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, getattr(errno, 'EREMOTEIO', errno.EIO)}
+#: Bytes of a page of links
+MOST_OF_A_PAGE = 2**26
 #: Answers of servers that may pass
 PASSING_ANSWERS = {408, 425, 429, 500, 502, 503, 504}
 #: Whose keys the libraries find, and where
@@ -188,11 +192,36 @@ def _options(scheme: str) -> dict[str, Any]:
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
         identity = {'Accept-Encoding': 'identity'}  # ranges are of the file, not of what it is packed into
-        return dict(client_kwargs=dict(timeout=timeout, headers=identity))
+        return dict(client_kwargs=dict(timeout=timeout, headers=identity, response_class=_bounded_answer()))
     if scheme in ('s3', 's3a'):
         timeouts = dict(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
         return dict(config_kwargs=dict(timeouts, retries=dict(total_max_attempts=1)), use_listings_cache=False)
     return dict(use_listings_cache=False)
+
+
+@cache
+def _bounded_answer() -> type:
+    """An answer of aiohttp's that is no longer than what was asked for, whatever the server sends."""
+    import aiohttp
+
+    class Bounded(aiohttp.ClientResponse):
+        async def read(self) -> bytes:
+            asked = re.fullmatch(r'bytes=(\d+)-(\d+)', self.request_info.headers.get('Range', ''))
+            most = int(asked[2]) - int(asked[1]) + 1 if asked else MOST_OF_A_PAGE
+            if (self.content_length or 0) > most:
+                raise OSError(f'the server sends {self.content_length} bytes, and {most} were expected')
+            if not asked and self.content_length is not None:
+                return await super().read()
+            pieces, count = [], 0
+            async for piece in self.content.iter_chunked(2**16):
+                pieces.append(piece)
+                count += len(piece)
+                if count > most:
+                    self.close()
+                    raise OSError(f'the server sends more than the {most} bytes that were expected')
+            return b''.join(pieces)
+
+    return Bounded
 
 
 class RemotePath(ProxyUPath):
@@ -238,13 +267,13 @@ class RemotePath(ProxyUPath):
     @property
     def name(self) -> str:
         """The last part, without what it is quoted by on the web."""
-        return unquote(super().name) if self.protocol in ('http', 'https') else super().name
+        return unquote(super().name) if _is_web(self) else super().name
 
     def __truediv__(self, other: str | RemotePath) -> RemotePath:
         """Return the path of what a folder holds; a name on the web is written with its ``%``, ``?`` and ``#``."""
         if '::' in str(other):
             raise ValueError(f"{str(other)!r} holds '::', by which one address wraps another; rename the file")
-        return super().__truediv__(quote(str(other)) if self.protocol in ('http', 'https') else other)
+        return super().__truediv__(quote(str(other)) if _is_web(self) else other)
 
     def look_up(self) -> dict[str, Any] | None:
         """Return what the server tells of it, at least ``type`` and ``size``; None if it is not there.
@@ -285,13 +314,18 @@ class RemotePath(ProxyUPath):
 
     def is_dir(self) -> bool:
         """Return whether it is a folder: keys begin with it, or on the web it ends in a slash or is a page."""
-        found = self.look_up() or {}
-        is_page = found.get('mimetype') == 'text/html' and not self.suffix
-        return found.get('type') == 'directory' or (is_page or str(self).endswith('/')) and 'mimetype' in found
+        return self._kind() == 'directory'
 
     def is_file(self) -> bool:
         """Return whether it is a file."""
-        return (self.look_up() or {}).get('type') == 'file' and not self.is_dir()
+        return self._kind() == 'file'
+
+    def _kind(self) -> str | None:
+        found = self.look_up()
+        if found is None or not _is_web(self):
+            return found['type'] if found else None
+        is_page = found.get('mimetype') == 'text/html' and not self.suffix
+        return 'directory' if is_page or str(self).endswith('/') else 'file'
 
     def open(self, mode: str = 'r', buffering: int = -1, *text: Any, **more: Any) -> IO[Any]:  # type: ignore[override]
         """Open it; in reading its bytes are fetched by ranges, see :class:`.RemoteFile`."""
@@ -318,7 +352,7 @@ class RemotePath(ProxyUPath):
         for found in attempt(self, self.fs.find, self.path):
             if found.startswith(folder):
                 name = found.removeprefix(folder)
-                yield unquote(name) if self.protocol in ('http', 'https') else name
+                yield unquote(name) if _is_web(self) else name
 
     def entries(self) -> Iterator[RemoteEntry]:
         """Yield what a folder holds, by one listing.
@@ -326,7 +360,7 @@ class RemotePath(ProxyUPath):
         Raises:
             FileNotFoundError: If it is not there.
         """
-        is_web = self.protocol in ('http', 'https')
+        is_web = _is_web(self)
         for found in attempt(self, self.fs.ls, self.path, detail=True):
             outer, _, name = found['name'].rstrip('/').rpartition('/')
             is_page = is_web and (set(name) & set('?#') or outer != self.path.rstrip('/'))  # that links elsewhere
@@ -361,6 +395,10 @@ class RemoteEntry(NamedTuple):
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether it is a file."""
         return not self.of_folder
+
+
+def _is_web(path: RemotePath) -> bool:
+    return path.protocol in OF_WEB
 
 
 def _of_this_process(path: RemotePath) -> UPath:

@@ -120,6 +120,7 @@ def test_no_credentials_is_one_line(s3, monkeypatch, capfd) -> None:
     assert 'no credentials for it were found, or they are not valid; set AWS_ACCESS_KEY_ID' in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_the_commands_take_addresses(s3, web, folder, tiny_checkpoint, tmp_path) -> None:
     address = s3.put_folder(folder, 'data')
     run_tool('tools/data/check_videos.py', f'{address}/train_list.csv', '--out', tmp_path / 'checked')

@@ -92,6 +92,22 @@ def _without_ranges(app):
     return answer
 
 
+@pytest.mark.parametrize('has_length', [True, False])
+def test_a_server_that_does_not_end_is_refused(web, has_length, monkeypatch) -> None:
+    monkeypatch.setattr(remote_file, 'BLOCK', 2**16)
+
+    def endless(environ, start_response):
+        length = [('Content-Length', str(10**12))] if has_length else []
+        start_response('206 Partial Content', [('Content-Range', f'bytes 0-{10**12 - 1}/{10**12}'), *length])
+        for _ in range(1000):
+            yield bytes(2**20)
+
+    web.server.app = endless
+    with few_attempts(1), pytest.raises(BrokenVideoError, match=r'the server sends .* bytes'):
+        open_video(f'{web.url}/a.mp4')
+    assert web.server.sent < 2**27
+
+
 def test_limits_hold_before_all_is_fetched(web, films, small_blocks) -> None:
     address = web.put('fast.mp4', films['fast.mp4'])
     for limits, words in ((Limits(file_bytes=100_000), 'limits.file_bytes'), (Limits(frame_pixels=10), 'frame_pixels')):
