@@ -185,6 +185,15 @@ def test_a_preempted_run_has_its_last_checkpoint_at_the_address_when_it_leaves(s
     assert 'run/iter_5.pth' in keys(s3)
 
 
+def test_a_machine_that_lacks_the_checkpoint_of_the_first_one_fetches_it(s3, tmp_path):
+    runner = trained(f'{s3.url}/run')
+    other = tmp_path / 'other/epoch_4.pth'
+    other.parent.mkdir()
+    for _ in range(2):
+        mirrors.Mirror(other.parent, location(f'{s3.url}/run'), runner.logger).bring(other)
+    assert other.read_bytes() == keys(s3)['run/epoch_4.pth']
+
+
 def test_names_at_an_address_do_not_lead_out_of_the_folder(s3, tmp_path):
     with pytest.raises(Stop):
         trained(f'{s3.url}/run', stop=10)
