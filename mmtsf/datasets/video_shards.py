@@ -6,10 +6,11 @@ from typing import Any
 from mmtsf.registry import DATASETS
 from mmtsf.utils.class_folders import SPLITS
 from mmtsf.utils.data_root import SHARD_INDEX, shard_folder
-from mmtsf.utils.locations import location
+from mmtsf.utils.locations import is_address, location
+from mmtsf.utils.remote_cache import settings
 
 from .decoders import BrokenVideoError
-from .shards import ShardCache, ShardIndex, ShardVideo, VideoInShard, read_index
+from .shards import ShardIndex, ShardVideo, VideoInShard, read_index
 from .video_folder import SHARES, part_of_class
 from .video_list import VideoListDataset
 
@@ -21,7 +22,8 @@ class VideoShardsDataset(VideoListDataset):
     A sample is read as a range of bytes of its shard, on the disk or at an address: any sample at any time, whatever
     the number of processes and workers. ``data_root`` holds ``index.jsonl``, or ``train/``, ``val/`` or ``test/`` with
     one each (of the latter two, one serves for both if the other is missing). One index in ``data_root`` itself is
-    split by ``split_seed``, as the folder of classes is that it was made of.
+    split by ``split_seed``, as the folder of classes is that it was made of. Shards at an address are fetched whole
+    where there is a cache (:mod:`mmtsf.utils.remote_cache`).
 
     A shard that does not fit its index ends the run; a video that cannot be decoded costs its sample, as one of a list.
 
@@ -37,9 +39,6 @@ class VideoShardsDataset(VideoListDataset):
         split_seed (int): Seed of the split. Defaults to 0.
         window (int, optional): How many shards :class:`SeededSampler` reads at a time where it shuffles. Defaults to
             None: samples come in any order.
-        cache (str, optional): Folder on a local disk for copies of whole shards, which all processes of a machine
-            share; with it, shuffling needs a ``window``. Defaults to None: clips are read one by one.
-        cache_bytes (int): Bytes of the copies together. Defaults to 2**36.
         base: Other arguments of :class:`VideoListDataset` that are not about lists: ``default_classes``,
             ``multi_class``, ``test_mode``, ``skip_broken``, ``time_limit``, ``indices``, ``metainfo``, and those of its
             base.
@@ -55,8 +54,6 @@ class VideoShardsDataset(VideoListDataset):
         split_shares: tuple[float, float] = SHARES,
         split_seed: int = 0,
         window: int | None = None,
-        cache: str | None = None,
-        cache_bytes: int = 2**36,
         **base: Any,
     ) -> None:
         if split not in SPLITS:
@@ -70,29 +67,24 @@ class VideoShardsDataset(VideoListDataset):
         if index.classes and classes:
             raise ValueError(f'{self.folder / SHARD_INDEX} has the names of the classes; leave data.classes out')
         self.shards = [shard._replace(videos=[]) for shard in index.shards]
-        self.cache = ShardCache(cache, cache_bytes) if cache else None
         self._check_cache(bool(base.get('test_mode')))
         self._index: ShardIndex | None = index
         super().__init__('', pipeline, num_classes, data_root=data_root, classes=index.classes or classes, **base)
 
     def _check_cache(self, is_test: bool) -> None:
-        """Refuse a cache that would fetch shards again and again.
+        """Refuse a cache of shards that would fetch them again and again.
 
         Raises:
-            ValueError: If shards come in any order, or those that are read at a time take more than it holds.
+            ValueError: If those that are read at a time take more than it holds.
         """
-        if self.cache is None:
+        if not is_address(self.folder) or (found := settings()) is None:
             return
-        if self.window is None and not is_test:
+        at_once = len(self.shards) if self.window is None and not is_test else (self.window or 1) + 2
+        size = sum(sorted(shard.size for shard in self.shards)[-at_once:])
+        if size > found[1]:
             raise ValueError(
-                'data.cache keeps whole shards, but data.window is None: in any order each would be fetched many '
-                'times; set data.window to how many are read at a time, e.g. 8, or leave data.cache out'
-            )
-        at_once = sum(sorted(shard.size for shard in self.shards)[-(self.window or 1) - 2 :])
-        if at_once > self.cache.most_bytes:
-            raise ValueError(
-                f'data.cache_bytes is {self.cache.most_bytes}, but the shards that are read at a time have {at_once}; '
-                f'set data.cache_bytes={at_once} or more, or a smaller data.window'
+                f'MMTSF_CACHE_SIZE holds {found[1]} bytes, but the shards that are read at a time have {size}, and '
+                'would be fetched again and again; set data.window to a few shards, a larger size, or unset MMTSF_CACHE'
             )
 
     def load_data_list(self) -> list[dict]:
@@ -151,7 +143,7 @@ class VideoShardsDataset(VideoListDataset):
         """
         number, member, offset, size = info['place']
         try:
-            file = VideoInShard(self.folder, self.shards[number], ShardVideo(member, offset, size, [], ''), self.cache)
+            file = VideoInShard(self.folder, self.shards[number], ShardVideo(member, offset, size, [], ''))
         except OSError as error:
             raise BrokenVideoError(info['filename'], f'its shard cannot be read: {error}') from error
         return dict(info, file=file)

@@ -455,19 +455,19 @@ def test_a_clip_at_an_address_is_one_request_of_its_bytes(store, shards, request
     assert store.server.sent == sizes
 
 
-def test_a_cache_fetches_each_shard_once_for_all_workers_and_keeps_to_its_size(shards, web, tmp_path):
+def test_a_cache_fetches_each_shard_once_for_all_workers_and_keeps_to_its_size(shards, web, tmp_path, monkeypatch):
     address = web.put_folder(shards, 'sets/train').removesuffix('/train')
     largest = max(shard.size for shard in read_index(shards).shards)
-    how = dict(window=2, cache=str(tmp_path / 'cache'), cache_bytes=4 * largest)
-    dataset = VideoShardsDataset(clip_pipeline(start='random'), 'train', None, address, **how)
+    dataset = VideoShardsDataset(clip_pipeline(start='random'), 'train', None, address, window=2)
+    monkeypatch.setenv('MMTSF_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setenv('MMTSF_CACHE_SIZE', str(4 * largest))
     web.server.clear()
     assert read_all(dataset) == read(shards, 0)
     fetched = Counter(asked.path for asked in web.server.asked if asked.method == 'GET')
     assert set(fetched.values()) == {1}
     assert len(fetched) == 5
-    copies = [file for file in (tmp_path / 'cache').iterdir() if file.suffix == '.tar']
-    assert sum(file.stat().st_size for file in copies) <= 4 * largest
-    assert not list((tmp_path / 'cache').glob('*.part'))
+    assert sum(file.stat().st_size for file in (tmp_path / 'cache').glob('??/*')) <= 4 * largest
+    assert not list((tmp_path / 'cache').rglob('*.part'))
 
 
 def read_all(dataset: VideoShardsDataset) -> list[tuple]:
@@ -481,14 +481,15 @@ def read_all(dataset: VideoShardsDataset) -> list[tuple]:
     ]
 
 
-def test_a_cache_that_would_fetch_again_and_again_or_other_bytes_is_refused(changed, tmp_path):
-    root = changed(lambda line: line.update(sha256='0' * 64))
-    with pytest.raises(ValueError, match='data.cache keeps whole shards, but data.window is None'):
-        dataset_of(root, cache='cache')
-    with pytest.raises(ValueError, match='data.cache_bytes is 9, but the shards that are read at a time have'):
-        dataset_of(root, cache='cache', cache_bytes=9, window=1)
+def test_a_cache_that_would_fetch_again_and_again_or_other_bytes_is_refused(changed, web, tmp_path, monkeypatch):
+    address = web.put_folder(changed(lambda line: line.update(sha256='0' * 64)), 'train').removesuffix('/train')
+    monkeypatch.setenv('MMTSF_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setenv('MMTSF_CACHE_SIZE', '100K')
+    with pytest.raises(ValueError, match='MMTSF_CACHE_SIZE holds 102400 bytes, but the shards that are read at a time'):
+        VideoShardsDataset([], 'train', None, address)
+    dataset = VideoShardsDataset([], 'train', None, address, window=1)
     with pytest.raises(ShardError, match='000000.tar has .* bytes with the checksum .*, and its index says'):
-        dataset_of(root, cache=str(tmp_path / 'cache'), window=1)[0]
+        dataset[0]
 
 
 # Commands

@@ -23,8 +23,7 @@ def test_runs_that_are_killed_at_random_moments_end_bit_for_bit_like_one_that_wa
 
 def test_so_do_those_that_read_shards(motion, tmp_path):
     run_tool('tools/data/transcode.py', motion, tmp_path / 'shards', '--shards', 5, '--copy')
-    cache = dict(cache=str(tmp_path / 'cache'), cache_bytes=2**20)
-    check(compare(3, tmp_path, tmp_path / 'shards', window=2, **cache))
+    check(compare(3, tmp_path, tmp_path / 'shards', window=2))
 
 
 def check(figures: dict) -> None:

@@ -27,8 +27,6 @@ data = dict(
     split_seed=0,
     # source='shards': how many of them are read at a time in training; None: samples come in any order
     window=None,
-    cache=None,  # folder on a local disk for copies of whole shards
-    cache_bytes=2**36,  # of them together
 )
 
 _train = dict(
@@ -55,8 +53,6 @@ _shards = dict(
     classes='${data.classes}',
     multi_class='${data.multi_class}',
     window='${data.window}',
-    cache='${data.cache}',
-    cache_bytes='${data.cache_bytes}',
 )
 sources = dict(
     list=dict(

@@ -8,7 +8,7 @@ from typing import Any
 from mmtsf.utils.data_root import shard_folders
 from mmtsf.utils.locations import is_address, location
 
-from .shard_cache import COPY, check_shard, fetch
+from .shard_cache import check_shard, fetch
 from .shard_index import Shard, ShardVideo, read_index
 from .video_in_shard import VideoInShard
 
@@ -52,7 +52,7 @@ def check_whole(path: str) -> bool:
         ShardError: If it has others.
     """
     file: Any = location(path)
-    listed = _listed(file.parent).values() if path.endswith(COPY) else ()
+    listed = _listed(file.parent).values() if path.endswith('.tar') else ()
     shards = {shard.name: shard for shard, _ in listed}
     if file.name not in shards:
         return False

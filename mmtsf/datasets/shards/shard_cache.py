@@ -1,89 +1,75 @@
-"""Keep copies of shards on a local disk: fetched whole, once, for all processes of a machine."""
+"""Compare shards with their index, and keep copies of those at addresses in the cache of what is fetched."""
+
+from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock
 
-from mmtsf.utils.locations import is_address
+from mmtsf.utils.files import PART
 
 from .shard_index import REMEDY, Shard, ShardError
 
-#: How the copies' names end
-COPY = '.tar'
+if TYPE_CHECKING:
+    from mmtsf.utils.remote_path import RemotePath
+
 #: Bytes that are read at once
 BLOCK = 2**20
 
 
-class ShardCache:
-    """A folder of copies of shards, called by their checksums; those that were not used for longest make room.
+def open_copy(path: RemotePath, shard: Shard) -> BinaryIO | None:
+    """Open the copy of a shard in the cache (:mod:`mmtsf.utils.remote_cache`), where its checksum is its name.
 
-    Each is fetched by one process, one request and from its beginning to its end, while others that want it wait. It
-    may be of several data sets, and outlives a run.
+    It is fetched by one process of the machine, from its beginning to its end, while others that want it wait. No
+    server is asked of one that is there.
 
     Args:
-        folder (str): The folder.
-        most_bytes (int): Bytes of all copies together, beside those that are being fetched.
+        path (RemotePath): The shard.
+        shard (Shard): What the index says of it.
+
+    Returns:
+        BinaryIO | None: The file; None if there is no cache, or it cannot hold the shard.
+
+    Raises:
+        OSError: If it cannot be fetched, or the folder cannot be written.
+        ShardError: If it does not fit its index.
     """
+    from mmtsf.utils.remote_cache import make_room, settings
 
-    def __init__(self, folder: str, most_bytes: int) -> None:
-        self.folder, self.most_bytes = Path(folder), most_bytes
-
-    def open(self, path: Any, shard: Shard) -> BinaryIO:
-        """Open the copy of a shard, which is fetched if it is not there.
-
-        Args:
-            path (Path): The shard, on another disk or at an address.
-            shard (Shard): What the index says of it.
-
-        Raises:
-            OSError: If it cannot be fetched, or the folder cannot be written.
-            ShardError: If it does not fit its index.
-        """
-        copy = self.folder / f'{shard.sha256}{COPY}'
-        while True:
-            with suppress(FileNotFoundError):
-                file = copy.open('rb')
-                os.utime(copy)
-                return file
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(copy.with_suffix('.lock')):
-                if not copy.exists():
-                    self._make_room(shard.size)
-                    fetch(path, shard, copy)
-
-    def _make_room(self, size: int) -> None:
-        """Remove the copies that were not used for longest; who reads one of them goes on reading."""
-        with FileLock(self.folder / 'room.lock'):
-            found = sorted(
-                ((copy.stat(), copy) for copy in self.folder.glob(f'*{COPY}')), key=lambda item: item[0].st_mtime
-            )
-            total = size + sum(state.st_size for state, _ in found)
-            for state, copy in found:
-                if total > self.most_bytes:
-                    copy.unlink(missing_ok=True)
-                    total -= state.st_size
+    found = settings()
+    if found is None or shard.size > found[1]:
+        return None
+    folder, most = found
+    copy = folder / shard.sha256[:2] / shard.sha256
+    (folder / 'locks').mkdir(parents=True, exist_ok=True)
+    while True:
+        with suppress(FileNotFoundError):
+            os.utime(copy)  # used now
+            return copy.open('rb')
+        with FileLock(folder / 'locks' / shard.sha256):
+            if not copy.exists():
+                make_room(folder, most, shard.size)
+                fetch(path, shard, copy)
 
 
-def fetch(path: Any, shard: Shard, copy: Path) -> None:
-    """Copy a shard, and give it its name when it is whole and the one that the index tells.
+def fetch(path: RemotePath, shard: Shard, copy: Path) -> None:
+    """Fetch a shard, and give it its name when it is whole and the one that the index tells.
 
     Raises:
         OSError: If it cannot be read or written.
         ShardError: If it does not fit its index.
     """
-    part = copy.with_suffix('.part')
-    try:
-        if is_address(path):
-            from mmtsf.utils.remote_path import attempt
+    from mmtsf.utils.remote_path import attempt
 
-            attempt(path, path.fs.get_file, path.path, str(part))
-        else:
-            shutil.copyfile(path, part)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = copy.with_name(f'{copy.name}.{uuid.uuid4().hex[:8]}{PART}')
+    try:
+        attempt(path, path.fs.get_file, path.path, str(part))
         check_shard(part, shard, str(path))
         part.replace(copy)
     finally:

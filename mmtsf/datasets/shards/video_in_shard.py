@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from mmtsf.utils.locations import is_address
 
-from .shard_cache import ShardCache
+from .shard_cache import open_copy
 from .shard_index import BLOCK, REMEDY, Shard, ShardError, ShardVideo
 
 #: Bytes of a video up to which it is read at once; parts of a larger one are read as its decoder asks for them
@@ -17,19 +17,20 @@ AT_ONCE = 2**25
 class VideoInShard:
     """The bytes of a video in a shard; called, it gives a new file of them.
 
+    Of a shard at an address they are one request, or read from its copy where there is a cache.
+
     Args:
         folder (Path): Folder of the shard, on the disk or at an address.
         shard (Shard): The shard, of which the list of videos is not asked for.
         video (ShardVideo): The video.
-        cache (ShardCache, optional): Where a copy of the shard is read. Defaults to None: the shard itself is.
 
     Raises:
         OSError: If it cannot be read.
         ShardError: If the shard does not fit its index.
     """
 
-    def __init__(self, folder: Any, shard: Shard, video: ShardVideo, cache: ShardCache | None = None) -> None:
-        self._path, self._shard, self._video, self._cache = folder / shard.name, shard, video, cache
+    def __init__(self, folder: Any, shard: Shard, video: ShardVideo) -> None:
+        self._path, self._shard, self._video = folder / shard.name, shard, video
         self._data = self._read(video.offset - BLOCK, BLOCK + (video.size if video.size <= AT_ONCE else 0))
         self._check_header(self._data[:BLOCK])
 
@@ -40,21 +41,22 @@ class VideoInShard:
         return io.BufferedReader(_Range(self._open(), self._video.offset, self._video.size), 2**20)
 
     def _open(self) -> BinaryIO:
-        return self._cache.open(self._path, self._shard) if self._cache else self._path.open('rb')
+        return (is_address(self._path) and open_copy(self._path, self._shard)) or self._path.open('rb')
 
     def _read(self, start: int, size: int) -> bytes:
-        """Read bytes of the shard: of one at an address by one request.
+        """Read bytes of the shard.
 
         Raises:
             OSError: If they cannot be read.
             ShardError: If the shard has another size than its index says, or ends before.
         """
-        if is_address(self._path) and not self._cache:
+        local = open_copy(self._path, self._shard) if is_address(self._path) else self._path.open('rb')
+        if local is None:
             from mmtsf.utils.remote_path import attempt
 
             data = attempt(self._path, self._path.fs.cat_file, self._path.path, start=start, end=start + size)
         else:
-            with self._open() as file:
+            with local as file:
                 if (found := os.fstat(file.fileno()).st_size) != self._shard.size:
                     raise ShardError(f'{self._path} has {found} bytes, and {self._shard.size} in its index; {REMEDY}')
                 file.seek(start)
