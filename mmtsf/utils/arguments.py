@@ -106,7 +106,9 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that training and testing share."""
-    parser.add_argument('--work-dir', help='folder for logs and results (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument(
+        '--work-dir', help='folder, or its address, for logs and results (default: work_dirs/NAME_OF_CONFIG)'
+    )
     add_options(parser)
     parser.add_argument('--check', action='store_true', help=argparse.SUPPRESS)  # our shell scripts try it first
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help=argparse.SUPPRESS)

@@ -35,7 +35,7 @@ def fetch_stored(url: str) -> Path:
         ValueError: If it cannot be a checkpoint.
     """
     shown = without_secrets(url)
-    if '@' in url.partition('://')[2].partition('/')[0] or urllib.parse.urlsplit(url).query:
+    if re.match(r'[^/]*://[^/]*:[^/]*@', url) or urllib.parse.urlsplit(url).query:  # abfs://container@account is one
         raise ValueError(f'{shown} holds more than an address; keys come from the environment')
     found, name = _found(RemotePath.of(url), shown)
     folder = cache_of(url) / _version(found)
