@@ -48,6 +48,15 @@ UNTRIED = {
     'bash tools/install.sh analysis': 'the same',
     'bash tools/install.sh export': 'the same',
     'python projects/ray_train/train.py configs/timesformer_tiny_motion.py --processes 2': 'a test of its own runs it',
+    **dict.fromkeys(
+        (
+            'mmtsf features LIST CONFIG CHECKPOINT features.parquet --engine ray',
+            'mmtsf predict LIST CONFIG CHECKPOINT --engine ray --parquet predictions.parquet --json predictions.json',
+            'mmtsf check LIST --engine ray',
+            'mmtsf transcode LIST OUT --engine ray',
+        ),
+        'tests/batch/test_ray.py runs it on a cluster that all its tests share',
+    ),
     'pip install --no-deps -e ./projects/example': 'it changes the environment; the guide has it in PYTHONPATH',
 }
 #: Changes that make a training of days one of seconds

@@ -55,7 +55,7 @@ class ModelJob(Job):
 
     def settings(self) -> str:
         """Return all of the model that results depend on."""
-        return f'{identity(self.checkpoint)}\n{load_config(self.config, self.options).pretty_text}'
+        return f'{identity(self.checkpoint)}\n{load_config(self.config, self.options).to_dict()}'
 
 
 def identity(checkpoint: str) -> str:

@@ -23,6 +23,7 @@ os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
 
 import numpy as np
 import ray
+import torch
 from ray.data import ActorPoolStrategy, DataContext, from_items
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -164,12 +165,13 @@ def work(
     rows = [dict(part=number, videos=_encoded(videos[number * size : (number + 1) * size])) for number in left]
     if not rows:
         return
+    threads = int(os.environ.get('OMP_NUM_THREADS', 0))
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = DEATHS
     results = from_items(rows, override_num_blocks=len(rows)).map_batches(
         Worker,
-        fn_constructor_args=(job, workers or pool.cpus, os.getcwd(), parts),
+        fn_constructor_args=(job, workers or pool.cpus, threads or pool.cpus, os.getcwd(), parts),
         compute=ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
         batch_size=1,
         num_cpus=pool.cpus,
@@ -195,11 +197,13 @@ class Worker:
     Args:
         job (Job): What is done with each.
         workers (int): Processes that read videos.
+        threads (int): Threads of the model, on whose number the last bits of results depend.
         folder (str): Where the command was started, which paths start from.
         parts (Parts, optional): Where values are kept.
     """
 
-    def __init__(self, job: Job, workers: int, folder: str, parts: Parts | None) -> None:
+    def __init__(self, job: Job, workers: int, threads: int, folder: str, parts: Parts | None) -> None:
+        torch.set_num_threads(threads)
         self.job, self.workers, self.parts = job, workers, parts
         self.engine: LocalEngine | None = None
         with suppress(OSError):  # absolute paths need no such folder
