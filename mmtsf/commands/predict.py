@@ -118,6 +118,10 @@ def check_ray(args: argparse.Namespace) -> None:
         raise ValueError(f'--parquet is {args.parquet}, which --engine ray writes; give --engine ray, or --json')
     if args.engine == 'ray' and not (args.parquet and args.parquet.suffix == '.parquet'):
         raise ValueError('--engine ray writes a folder of Parquet files; give its name, --parquet NAME.parquet')
+    of_videos = [name for name in ('workers', 'time_limit') if getattr(args, name)]
+    if (args.live or args.timeline) and of_videos:
+        option = of_videos[0].replace('_', '-')
+        raise ValueError(f'--{option} is for whole videos, and has no meaning with --live or --timeline; leave it out')
     given = [name for name in ('live', 'timeline', 'save_video') if getattr(args, name)]
     if args.engine == 'ray' and given:
         raise ValueError(f'--{given[0].replace("_", "-")} is for --engine local; leave --engine ray out')
