@@ -6,7 +6,8 @@ python benchmarks/batch.py CLIPS --job check --rows 2000 20000 --repeats 1 --eng
 
 CLIPS is a folder of videos, which are repeated by links to so many rows. Each measurement is a command of its own; the
 engines take turns. Of two numbers of rows, the difference gives the time of a row, and what is left the start: Python's
-imports, the model and, with Ray, its processes. Memory is the peak of the proportional set sizes (PSS) of the command
+imports, the model and, with Ray, its processes. CPU seconds are those of all processes, and are of use where other
+programs take the cores. Memory is the peak of the proportional set sizes (PSS) of the command
 and all that it starts, with Ray's store, sampled twice a second.
 """
 
@@ -83,27 +84,29 @@ def command(args: argparse.Namespace, videos: Path, checkpoint: Path, out: Path)
 
 
 def measured(words: list[str], engine: str) -> dict[str, float]:
-    """Run a command; its seconds and the peak of its memory in MB, of itself and of all its processes."""
-    begin, own, whole = time.perf_counter(), 0.0, 0.0
+    """Run a command; its seconds, its CPU seconds, and the peak of its memory in MB, of itself and of all it starts."""
+    begin, own, whole, spent = time.perf_counter(), 0.0, 0.0, dict[int, float]()
     process = subprocess.Popen([*words, '--engine', engine], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     last = 0.0
     while process.poll() is None:
         if time.perf_counter() - last > 0.5:
-            last, sizes = time.perf_counter(), pss_of(process.pid)
+            last, sizes = time.perf_counter(), looked_at(process.pid, spent)
             own, whole = max(own, sizes.get(process.pid, 0)), max(whole, sum(sizes.values()))
         time.sleep(0.02)
     if process.returncode not in (0, 1):
         raise RuntimeError(f'{" ".join(words)} ended with {process.returncode}')
-    return dict(seconds=time.perf_counter() - begin, command_mb=own, all_mb=whole)
+    seconds = time.perf_counter() - begin
+    return dict(seconds=seconds, cpu_seconds=sum(spent.values()), command_mb=own, all_mb=whole)
 
 
-def pss_of(pid: int) -> dict[int, float]:
-    """Return the proportional set sizes of a process and its children in MB; shared memory counts among them."""
+def looked_at(pid: int, spent: dict[int, float]) -> dict[int, float]:
+    """Return the proportional set sizes of a process and its children in MB, and note the CPU seconds of each."""
     sizes = {}
     with suppress(psutil.NoSuchProcess):
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
             with suppress(psutil.Error, OSError):
                 sizes[process.pid] = process.memory_full_info().pss / 1e6
+                spent[process.pid] = sum(process.cpu_times()[:2])
     return sizes
 
 
@@ -112,17 +115,14 @@ def report(found: dict[tuple[str, int], list[dict]], args: argparse.Namespace) -
     rows = {
         key: {name: statistics.median(row[name] for row in group) for name in group[0]} for key, group in found.items()
     }
-    few, many = min(args.rows), max(args.rows)
-    print('| job | engine | rows | seconds | command, MB | all, MB |\n|---|---|---|---|---|---|')
+    print('| job | engine | rows | seconds | CPU seconds | command, MB | all, MB |\n|---|---|---|---|---|---|---|')
     for (engine, count), row in rows.items():
-        print(
-            f'| {args.job} | {engine} | {count} '
-            f'| {row["seconds"]:.1f} | {row["command_mb"]:.0f} | {row["all_mb"]:.0f} |'
-        )
-    for engine in args.engines if many > few else []:
-        each = (rows[engine, many]['seconds'] - rows[engine, few]['seconds']) / (many - few)
-        start = rows[engine, few]['seconds'] - few * each
-        print(f'{engine}: {1 / each:.1f} rows/s, start {start:.1f} s; {os.cpu_count()} CPUs')
+        print(f'| {args.job} | {engine} | {count} | {" | ".join(f"{value:.1f}" for value in row.values())} |')
+    few, many = min(args.rows), max(args.rows)
+    for engine, what in itertools.product(args.engines if many > few else [], ('seconds', 'cpu_seconds')):
+        each = (rows[engine, many][what] - rows[engine, few][what]) / (many - few)
+        start = rows[engine, few][what] - few * each
+        print(f'{engine}: {1 / each:.1f} rows in one of {what}, start {start:.1f}; {os.cpu_count()} CPUs')
 
 
 if __name__ == '__main__':

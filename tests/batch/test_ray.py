@@ -134,7 +134,7 @@ def test_what_is_killed_on_the_way_loses_no_video_and_does_none_twice(run, clust
     assert len(before) < 26
     (out / '.part-000001.parquet.half.part').write_bytes(b'half')
     machine = cluster.add_node(num_cpus=1, object_store_memory=10**8)
-    killer = Thread(target=kill_one_of_each, args=(cluster, machine, out, len(before)))
+    killer = Thread(target=kill_one_of_each, args=(cluster, machine, out, len(before)), daemon=True)
     killer.start()
     assert run('features', *words, out, *on_ray) == 1
     killer.join()
