@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from mmtsf.commands import new_command
 from mmtsf.config import load_config
 from mmtsf.datasets import SeededSampler
-from mmtsf.datasets.loading import VideoLoader
+from mmtsf.datasets.loading import SeededIndex, VideoLoader
 from mmtsf.datasets.shards import read_index
 from mmtsf.datasets.transforms import flat_collate
 from mmtsf.registry import DATASETS
@@ -188,6 +188,24 @@ def compare(ways: dict[str, Way], rounds: int, delay: Any, counts: Any) -> None:
         print(f'| {name} | {1 / median:.1f} | {ratio:.2f} | {requests:.2f} | {size / 1000:.1f} |', flush=True)
 
 
+def compare_cpu(ways: dict[str, Way], rounds: int, delay: Any, clips: int = 60) -> None:
+    """Print the processor's time that a clip takes in this process, which other work on the machine hardly changes."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            delay.value, order = way.delay, np.random.default_rng(0).permutation(len(way.loader.dataset))[:clips]
+            if way.cache:
+                os.environ['MMTSF_CACHE'] = str(way.cache)
+            start = time.process_time()
+            for index in order.tolist():
+                way.loader.dataset[SeededIndex(index, (0, index))]
+            times[name].append((time.process_time() - start) / clips)
+            os.environ.pop('MMTSF_CACHE', None)
+    print('| | ms of one core a clip |\n|---|---|')
+    for name, found in times.items():
+        print(f'| {name} | {1000 * statistics.median(found[1:]):.1f} |', flush=True)
+
+
 class Numbers:
     """Stands for a data set of shards."""
 
@@ -235,6 +253,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--size', type=int, default=50, help='videos a shard (default: 50)')
     parser.add_argument('--delays', type=float, nargs='+', default=[0, 20], help='milliseconds (default: 0 20)')
+    parser.add_argument('--cpu', action='store_true', help="the processor's time of a clip alone")
     parser.add_argument('--order', action='store_true', help='how mixed batches are')
     args = parser.parse_args()
     if args.order:
@@ -247,7 +266,10 @@ def main() -> None:
         num_classes = make_data(args.videos, Path(folder), args.size)
         sizes = [video.size for shard in read_index(Path(folder, 'shards/train')).shards for video in shard.videos]
         print(json.dumps(dict(videos=len(sizes), mean_kB=round(np.mean(sizes) / 1000, 1))))
-        compare(ways_of(Path(folder), address, num_classes, args.delays), args.rounds, delay, counts)
+        ways = ways_of(Path(folder), address, num_classes, args.delays)
+        compare_cpu(ways, args.rounds, delay)
+        if not args.cpu:
+            compare(ways, args.rounds, delay, counts)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from mmtsf.utils.remote_cache import settings
 
 from .decoders import BrokenVideoError
 from .shards import ShardIndex, ShardVideo, VideoInShard, read_index
+from .transforms.read_video import OPENERS
 from .video_folder import SHARES, part_of_class
 from .video_list import VideoListDataset
 
@@ -70,6 +71,9 @@ class VideoShardsDataset(VideoListDataset):
         self._check_cache(bool(base.get('test_mode')))
         self._index: ShardIndex | None = index
         super().__init__('', pipeline, num_classes, data_root=data_root, classes=index.classes or classes, **base)
+        others = set(OPENERS.values()) - {'OpenVideo'}
+        if found := others.intersection(type(transform).__name__ for transform in self.pipeline.transforms):
+            raise ValueError(f'{min(found)} opens files, not videos in shards; begin the pipeline with OpenVideo')
 
     def _check_cache(self, is_test: bool) -> None:
         """Refuse a cache of shards that would fetch them again and again.

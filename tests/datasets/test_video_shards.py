@@ -520,3 +520,8 @@ def test_commands_list_and_open_the_videos_of_shards_by_name(changed, folder, ti
     assert '000000.tar\tShardError: ' in (tmp_path / 'train.checked/bad.txt').read_text()
     with refused('holds shards; give the videos that they were made of'):
         transcode(root, tmp_path / 'more')
+
+
+def test_an_opener_that_reads_files_alone_is_refused(shards):
+    with pytest.raises(ValueError, match='DecordInit opens files, not videos in shards; begin the pipeline with OpenV'):
+        dataset_of(shards, pipeline=[dict(type='DecordInit'), dict(type='DecordDecode')])
