@@ -268,7 +268,7 @@ def private_names(kind: type) -> set[str]:
     """Protected names that a class uses on itself, or defines."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except OSError:  # it is compiled
+    except (OSError, TypeError):  # it is compiled, or a proxy
         return set()
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_own(node.value)}
     used |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -295,6 +295,7 @@ OF_PYTHON = {
     '_Unpickler',
     '_replace',
     '_asdict',
+    '_fields',
     '_compat_pickle',
     '_exit',
 }
