@@ -19,6 +19,7 @@ import torch
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from mmtsf.datasets.decoders import BrokenVideoError
+from mmtsf.utils.mistakes import mistake
 
 from .job import Result
 
@@ -82,6 +83,8 @@ class IsolatedCalls:
                 return self._once_more(video)
             return None, _fate(getattr(error, 'exitcode', None))
         if isinstance(answer, _Failure):
+            if not answer.trace:
+                raise RuntimeError(f'the work on {video} failed: {answer.line}')
             print(answer.trace, file=sys.stderr)
             raise RuntimeError(f'the work on {video} failed, see above: {answer.line}')
         return (None, answer) if isinstance(answer, str) else (pickle.loads(answer), '')
@@ -128,7 +131,7 @@ def _fate(code: int | None) -> str:
 
 
 class _Failure(NamedTuple):
-    """What is wrong with the work, not with the video."""
+    """What is wrong with the work, not with the video; without a trace if it is a mistake of the user's."""
 
     line: str
     trace: str
@@ -157,6 +160,8 @@ def _call(video: str) -> bytes | str | _Failure:
     except MemoryError:
         return 'it takes more memory than there is'
     except BaseException as error:
+        if (told := mistake(error)) is not None:
+            return _Failure(told, '')
         return _Failure(f'{type(error).__name__}: {error}', traceback.format_exc())
 
 

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmtsf.registry import DATASETS
 from mmtsf.utils.locations import is_address, location, relative_to, within
 from mmtsf.utils.media import is_video
+from mmtsf.utils.remote_cache import drop_damaged
 from mmtsf.utils.text import shorten
 
 from .annotation_lines import LABEL_HEADERS, is_number, number_of
@@ -301,8 +302,19 @@ class VideoListDataset(BaseActionDataset):
         video = info['filename']
         if video in self.left_out:
             raise BrokenVideoError(video, self.left_out[video])
+        begin_again = keep_random_state()
         with self.worker_table.hold(index):
+            try:
+                return self.pipeline(dict(self._begun(info), broken=broken))
+            except BrokenVideoError:
+                if not self._is_mended(info):
+                    raise
+            begin_again()
             return self.pipeline(dict(self._begun(info), broken=broken))
+
+    def _is_mended(self, info: dict) -> bool:
+        """Whether what was read of a broken video came from a cache, whose disk may have damaged it, and is gone."""
+        return is_address(info['filename']) and drop_damaged(info['filename'])
 
     def _begun(self, info: dict) -> dict:
         """What a sample begins with."""

@@ -1,5 +1,6 @@
 """Load the videos of WebDataset shards."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,12 @@ from mmtsf.registry import DATASETS
 from mmtsf.utils.class_folders import SPLITS
 from mmtsf.utils.data_root import SHARD_INDEX, shard_folder
 from mmtsf.utils.locations import is_address, location
-from mmtsf.utils.remote_cache import settings
+from mmtsf.utils.remote_cache import ready
 
-from .decoders import BrokenVideoError
-from .shards import ShardIndex, ShardVideo, VideoInShard, read_index
+from . import video_list
+from .loading.seeds import keep_random_state
+from .shards import ShardError, ShardIndex, ShardVideo, VideoInShard, read_index
+from .shards.shard_index import REMEDY
 from .transforms.read_video import OPENERS
 from .video_folder import SHARES, part_of_class
 from .video_list import VideoListDataset
@@ -26,7 +29,8 @@ class VideoShardsDataset(VideoListDataset):
     split by ``split_seed``, as the folder of classes is that it was made of. Shards at an address are fetched whole
     where there is a cache (:mod:`mmtsf.utils.remote_cache`).
 
-    A shard that does not fit its index ends the run; a video that cannot be decoded costs its sample, as one of a list.
+    A shard that is missing or does not fit its index ends the run; a video that cannot be decoded costs its sample, as
+    one of a list. For a server that is gone the run waits, as with a list.
 
     Args:
         pipeline (list): Transforms, beginning with :class:`OpenVideo`.
@@ -79,9 +83,10 @@ class VideoShardsDataset(VideoListDataset):
         """Refuse a cache of shards that would fetch them again and again.
 
         Raises:
+            CacheError: If it cannot be written.
             ValueError: If those that are read at a time take more than it holds.
         """
-        if not is_address(self.folder) or (found := settings()) is None:
+        if not is_address(self.folder) or (found := ready()) is None:
             return
         at_once = len(self.shards) if self.window is None and not is_test else (self.window or 1) + 2
         size = sum(sorted(shard.size for shard in self.shards)[-at_once:])
@@ -138,16 +143,46 @@ class VideoShardsDataset(VideoListDataset):
         """Number of the shard that a sample lies in."""
         return self.get_data_info(index)['place'][0]
 
-    def _begun(self, info: dict) -> dict:
-        """A sample with the bytes of its video.
+    def prepare_data(self, idx: int) -> Any:
+        """Read a sample as :meth:`VideoListDataset.prepare_data` does; an error of its shard is none of its video.
 
         Raises:
-            BrokenVideoError: If the shard cannot be read.
-            ShardError: If it does not fit the index.
+            ShardError: If the shard cannot be read, or does not fit the index.
+        """
+        begin_again, deadline = keep_random_state(), time.monotonic() + video_list.PATIENCE
+        while True:
+            try:
+                return super().prepare_data(idx)
+            except _UnreadError as error:
+                may_come = type(error.__cause__).__name__ == 'UnreachableError' and time.monotonic() < deadline
+                if not self._has_come_back(error.video) and not may_come:
+                    raise ShardError(f'{error}; copy it there again, or {REMEDY}') from error
+            begin_again()
+
+    def _is_mended(self, info: dict) -> bool:
+        return self._file(info).is_mended()
+
+    def _begun(self, info: dict) -> dict:
+        """A sample with the bytes of its video."""
+        return dict(info, file=self._file(info))
+
+    def _file(self, info: dict) -> VideoInShard:
+        """The bytes of a sample's video.
+
+        Raises:
+            ShardError: If the shard does not fit the index.
         """
         number, member, offset, size = info['place']
         try:
-            file = VideoInShard(self.folder, self.shards[number], ShardVideo(member, offset, size, [], ''))
+            return VideoInShard(self.folder, self.shards[number], ShardVideo(member, offset, size, [], ''))
         except OSError as error:
-            raise BrokenVideoError(info['filename'], f'its shard cannot be read: {error}') from error
-        return dict(info, file=file)
+            raise _UnreadError(info['filename'], f'{self.folder / self.shards[number].name}', error) from error
+
+
+class _UnreadError(Exception):
+    """A shard cannot be read."""
+
+    def __init__(self, video: str, shard: str, error: OSError) -> None:
+        said = error.strerror or str(error)
+        super().__init__(said if said.startswith(shard) else f'{shard} cannot be read: {said}')
+        self.video = video

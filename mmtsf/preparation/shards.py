@@ -3,12 +3,15 @@
 import argparse
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
 import sys
 import tarfile
 import tempfile
+import warnings
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,17 +28,26 @@ from mmtsf.datasets.annotation_list import Row, is_number
 from mmtsf.datasets.class_names import class_names
 from mmtsf.datasets.decoders import BrokenVideoError, Limits
 from mmtsf.datasets.shards.shard_cache import checksum
-from mmtsf.datasets.shards.shard_index import MOST_CLASSES, Shard, ShardVideo, head_line, inner_name, shard_of
-from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes
+from mmtsf.datasets.shards.shard_index import (
+    MOST_CLASSES,
+    MOST_NAME,
+    Shard,
+    ShardVideo,
+    head_line,
+    inner_name,
+    shard_of,
+)
+from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes, path_below
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
-from mmtsf.utils.files import PART, make_folder, write_text, written_whole
+from mmtsf.utils.files import PART, alone_in, make_folder, write_text, written_whole
 from mmtsf.utils.locations import within
 from mmtsf.utils.results import stoppable
+from mmtsf.utils.text import shorten
 
 from .check_videos import check
 from .transcode import SETTINGS, TIME_LIMIT, begin, transcode, write_broken
-from .video_paths import list_source
+from .video_paths import list_folder, list_source
 
 #: Of the order in which videos are dealt out to shards
 SEED = 0
@@ -50,21 +62,22 @@ class Video(NamedTuple):
         number (int): Its place in the source.
         path (str): Its path, relative to the source's folder.
         labels (list[int]): Its labels.
+        name (str): What the index calls it; no other video is called so.
     """
 
     number: int
     path: str
     labels: list[int]
+    name: str
 
     def entry(self) -> str:
         """Return it as a text, which goes to where it is read."""
-        return f'{self.number} {",".join(map(str, self.labels))} {self.path}'
+        return json.dumps(self)
 
     @classmethod
     def of(cls, entry: str) -> 'Video':
         """Return the video of such a text."""
-        number, labels, path = entry.split(' ', 2)
-        return cls(int(number), path, [int(label) for label in labels.split(',') if label])
+        return cls(*json.loads(entry))
 
 
 class Source(NamedTuple):
@@ -138,9 +151,31 @@ def write_shards(args: argparse.Namespace) -> int:
     settings: dict[str, Any] = {} if args.copy else {name: getattr(args, name) for name in SETTINGS}
     plan = hashlib.sha256(repr([[part, *source[1:]] for part, source in found.items()]).encode(errors='replace'))
     settings |= dict(shards=args.shards, videos=plan.hexdigest())
-    begin(args.out, settings)
-    broken = [write_set(args.out / part, source, args) for part, source in found.items()]
+    with alone_in(args.out):
+        begin(args.out, settings)
+        broken = [write_set(args.out / part, source, args) for part, source in found.items()]
     return 1 if any(broken) else 0
+
+
+def named(found: Iterable[tuple[str, list[int]]]) -> list[Video]:
+    """Return videos of their paths and labels, in order.
+
+    What is no part of a name in an index may be all that tells two paths apart, and a list may name a video twice: from
+    the second on they are called ``a (2).mp4``.
+    """
+    found = list(found)
+    names = [inner_name(path) for path, _ in found]
+    taken, last, videos = set(names), Counter[str](), []
+    for number, (name, (path, labels)) in enumerate(zip(names, found)):
+        last[name] += 1
+        own = name
+        while last[name] > 1 and own in taken:
+            stem, suffix = os.path.splitext(name)
+            own = f'{stem} ({last[name]}){suffix}'[-MOST_NAME:].lstrip('/')
+            last[name] += own in taken
+        taken.add(own)
+        videos.append(Video(number, path, labels, own))
+    return videos
 
 
 def sources(args: argparse.Namespace) -> dict[str, Source]:
@@ -148,24 +183,44 @@ def sources(args: argparse.Namespace) -> dict[str, Source]:
     folder or list.
 
     Raises:
-        ValueError: If there are no videos, or a label is no number and none of the class names.
+        ValueError: If there are no videos, or some lie in no class folder beside others that do, or a label is no
+            number and none of the class names.
     """
     if args.source.is_dir() and has_classes(args.source):
         classes = find_classes(args.source)
         splits = find_splits(args.source) or {'': args.source}
-        return {split: _of_classes(folder, args.source, classes) for split, folder in splits.items()}
+        found = {split: _of_classes(folder, args.source, classes) for split, folder in splits.items()}
+        _check_all(args.source, found.values())
+        return found
     root, listed = list_source(args.source, args.root)
     if not listed.rows:
         raise ValueError(f'{args.source} lists no videos; give a folder or a list of video files')
     names = class_names(str(args.classes.resolve()), '', None) if args.classes else None
     labels = _labels(args.source, root, listed.rows, names)
-    return {'': Source(root, [Video(n, row.path, labels[n]) for n, row in enumerate(listed.rows)], names)}
+    return {'': Source(root, named((row.path, labels[n]) for n, row in enumerate(listed.rows)), names)}
 
 
 def _of_classes(folder: Path, root: Path, classes: list[str]) -> Source:
-    found = [(str(video.relative_to(root)), label) for label, name in enumerate(classes) for video in
+    found = [(path_below(video, root), [label]) for label, name in enumerate(classes) for video in
              find_videos(folder / name, root)]  # fmt: skip
-    return Source(root, [Video(number, path, [label]) for number, (path, label) in enumerate(found)], classes)
+    return Source(root, named(found), classes)
+
+
+def _check_all(folder: Path, found: Iterable[Source]) -> None:
+    """Refuse a folder of class folders that holds videos elsewhere, too.
+
+    Raises:
+        ValueError: If it does.
+    """
+    packed = {video.path for source in found for video in source.videos}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of what has been said of the class folders
+        left = sorted(set(list_folder(folder)) - packed)
+    if left:
+        raise ValueError(
+            f'{len(left)} videos of {folder} lie in no class folder, and others do: {shorten(left)}; move them into '
+            'class folders, or give a list of all videos that are to be packed'
+        )
 
 
 def _labels(file: Path, root: Path, rows: list[Row], names: list[str] | None) -> list[list[int]]:
@@ -264,7 +319,7 @@ class ShardParts(Parts):
 def _sample(member: str, video: Video, data: bytes, classes: list[str] | None) -> dict[str, Any]:
     """A sample in the words of WebDataset."""
     key, _, suffix = member.rpartition('.')
-    more: dict[str, Any] = dict(name=inner_name(video.path), labels=video.labels)
+    more: dict[str, Any] = dict(name=video.name, labels=video.labels)
     if classes:
         more['classes'] = [classes[label] for label in video.labels]
     return {'__key__': key, suffix: data, 'json': more} | (dict(cls=video.labels[0]) if len(video.labels) == 1 else {})
@@ -280,7 +335,7 @@ def described(file: Path, name: str, videos: dict[str, Video]) -> Shard:
     """
     with tarfile.open(file, 'r:') as tar:
         places = {member.name: (member.offset_data, member.size) for member in tar}
-    found = [ShardVideo(key, *places[key], video.labels, inner_name(video.path)) for key, video in videos.items()]
+    found = [ShardVideo(key, *places[key], video.labels, video.name) for key, video in videos.items()]
     return Shard(name, file.stat().st_size, checksum(file), found)
 
 

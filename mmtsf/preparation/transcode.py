@@ -19,12 +19,12 @@ from rich.progress import track
 
 from mmtsf.batch.engine import run
 from mmtsf.batch.job import Job
-from mmtsf.datasets.annotation_list import write_list
+from mmtsf.datasets.annotation_list import AnnotationList, write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, file_url, open_stream
 from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
 from mmtsf.datasets.decoders.held_file import HeldFile, hold
 from mmtsf.datasets.decoders.orientation import orientation, upright
-from mmtsf.utils.files import make_folder, write_text, written_whole
+from mmtsf.utils.files import LOCK, alone_in, make_folder, write_text, written_whole
 from mmtsf.utils.locations import sizes_of, within
 from mmtsf.utils.media import SUFFIXES
 from mmtsf.utils.results import stoppable
@@ -54,7 +54,12 @@ def write_transcoded(args: argparse.Namespace) -> int:
     if not targets:
         raise ValueError(f'{args.source} holds no videos; give a folder or a list of files {SUFFIXES}')
     settings = {name: getattr(args, name) for name in SETTINGS}
-    begin(args.out, settings)
+    with alone_in(args.out):
+        begin(args.out, settings)
+        return _write(args, root, videos, targets)
+
+
+def _write(args: argparse.Namespace, root: Any, videos: AnnotationList, targets: dict[str, str]) -> int:
     there = sizes_of(args.out / target for target in targets.values())
     left = [name for name, found in zip(targets, there) if not found]
     broken = report(transcode_all(Transcode(root, args), left, args), len(left), args.out)
@@ -98,7 +103,7 @@ def begin(out: Path, settings: dict[str, int]) -> None:
     """
     file = out / 'transcode.json'
     if not file.exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(path.name != LOCK for path in out.iterdir()):
             raise ValueError(f'{out} is not empty and was not written by this tool; give another folder')
         make_folder(out)
         write_text(file, json.dumps(settings))

@@ -113,7 +113,7 @@ def find_classes(data_root: Any) -> list[str]:
             f'{SUFFIXES}',
             stacklevel=2,
         )
-    strays = [_relative(path, root) for place in {root, *splits.values()} for path in _strays(place)]
+    strays = [path_below(path, root) for place in {root, *splits.values()} for path in _strays(place)]
     if strays:
         warnings.warn(
             f'left out of {root}, as they lie in no class folder: {len(strays)} videos, {shorten(sorted(strays))}',
@@ -153,11 +153,11 @@ def find_videos(folder: Any, root: Any) -> list[Any]:
         if _is_sample(entry):
             videos.append(location(entry.path))
         elif not _is_folder(entry):
-            files.append(_relative(entry.path, root))
+            files.append(path_below(entry.path, root))
         elif (video := _deep(location(entry.path), DEPTH)) is not None:
             raise _too_deep(video, root)
         else:
-            folders.append(_relative(entry.path, root))
+            folders.append(path_below(entry.path, root))
     if files:
         warnings.warn(f'left out of {root}, as no suffix of a video: {shorten(sorted(files))}', stacklevel=2)
     if folders:
@@ -185,7 +185,7 @@ def _folders(folder: Any) -> Iterator[Any]:
     return (location(entry.path) for entry in _entries(folder) if _is_folder(entry))
 
 
-def _relative(path: Any, root: Any) -> str:
+def path_below(path: Any, root: Any) -> str:
     """Return a path from a folder on."""
     return relative_to(root, str(path)) if is_address(root) else os.path.relpath(path, root)
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: How the names of files end that are being written
 PART = '.part'
+#: File that is locked in a folder that a command writes to
+LOCK = '.lock'
+#: What a disk says that takes no more
+OF_FULL_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 #: Protocols by which nothing is written here
 READ_ONLY = ('http', 'https')
 
@@ -154,6 +158,10 @@ def written_whole(path: Path | RemotePath, synced: bool = True) -> Iterator[Path
             commit(part, path)
         else:
             part.replace(path)
+    except OSError as error:
+        if error.errno in OF_FULL_DISKS and error.filename is None:  # writing does not tell of which file
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -244,6 +252,34 @@ def folder_there(path: Path | RemotePath) -> Iterator[Path]:
         for file in sorted(folder.rglob('*')):
             if file.is_file():
                 upload(file, path.joinpath(file.relative_to(folder).as_posix()))
+
+
+@contextmanager
+def alone_in(folder: Path | RemotePath) -> Iterator[None]:
+    """Keep other commands out of a folder that is written to; where that can be told, which is not at an address.
+
+    Raises:
+        OSError: If another one is in it.
+    """
+    if not isinstance(folder, Path):
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OSError(f'another command writes to {folder}; wait for its end, or give another folder') from None
+    except (NotImplementedError, OSError):  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def write_text(path: Path | RemotePath, text: str) -> None:

@@ -71,6 +71,10 @@ class UnreachableError(ConnectionError):
     """A server that does not answer, or answers that it cannot at present, also after several tries."""
 
 
+class NoRangesError(OSError):
+    """A server that gives a whole file where a range of it was asked for."""
+
+
 @contextmanager
 def few_attempts(number: int = 2) -> Iterator[None]:
     """Try calls inside only so often, where a person waits for the answer."""
@@ -159,7 +163,7 @@ def clear(error: BaseException, address: object) -> BaseException:
         error (BaseException): What a library has raised.
         address (object): What it was about.
     """
-    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError, UnreachableError)):
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError, UnreachableError, NoRangesError)):
         return error
     shown, scheme = without_secrets(str(address)), scheme_of(str(address)) or ''
     *_, first = causes = list(_causes(error))
@@ -207,7 +211,9 @@ def _bounded_answer() -> type:
     class Bounded(aiohttp.ClientResponse):
         async def read(self) -> bytes:
             asked = re.fullmatch(r'bytes=(\d+)-(\d+)', self.request_info.headers.get('Range', ''))
-            most = int(asked[2]) - int(asked[1]) + 1 if asked else MOST_OF_A_PAGE
+            if asked and self.status == 200 and (int(asked[1]) or (self.content_length or 0) > int(asked[2]) + 1):
+                raise NoRangesError('the server gives no ranges of files')
+            most = int(asked[2]) - int(asked[1]) + 1 if asked and self.status < 400 else MOST_OF_A_PAGE
             if (self.content_length or 0) > most:
                 raise OSError(f'the server sends {self.content_length} bytes, and {most} were expected')
             if not asked and self.content_length is not None:

@@ -65,12 +65,12 @@ def check_whole(path: str) -> bool:
 
 
 def _found(path: str) -> tuple[Any, Shard, ShardVideo] | None:
-    shard, tar, name = path.partition('.tar/')
-    if not tar:
-        return None
-    file: Any = location(f'{shard}.tar')
-    found = _listed(file.parent).get((file.name, name))
-    return found and (file.parent, *found)
+    end = len(path)
+    while (end := path.rfind('.tar/', 0, end)) >= 0:  # folders and videos may be called so, too
+        file: Any = location(path[: end + 4])
+        if found := _listed(file.parent).get((file.name, path[end + 5 :])):
+            return file.parent, *found
+    return None
 
 
 def _listed(folder: Any) -> dict[tuple[str, str], tuple[Shard, ShardVideo]]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock
-
-from mmtsf.utils.files import PART
 
 from .shard_index import REMEDY, Shard, ShardError
 
@@ -36,29 +31,55 @@ def open_copy(path: RemotePath, shard: Shard) -> BinaryIO | None:
         BinaryIO | None: The file; None if there is no cache, or it cannot hold the shard.
 
     Raises:
-        OSError: If it cannot be fetched, or the folder cannot be written.
+        CacheError: If the cache cannot be written.
+        OSError: If it cannot be fetched.
         ShardError: If it does not fit its index.
     """
-    from mmtsf.utils.remote_cache import make_room, settings
+    from mmtsf.utils.remote_cache import keep, of_cache, open_kept, ready
 
-    found = settings()
+    found = ready()
     if found is None or shard.size > found[1]:
         return None
     folder, most = found
-    copy = folder / shard.sha256[:2] / shard.sha256
-    (folder / 'locks').mkdir(parents=True, exist_ok=True)
-    while True:
-        with suppress(FileNotFoundError):
-            os.utime(copy)  # used now
-            return copy.open('rb')
-        with FileLock(folder / 'locks' / shard.sha256):
-            if not copy.exists():
-                make_room(folder, most, shard.size)
-                fetch(path, shard, copy)
+    copy = _copy_of(folder, shard)
+    if (opened := open_kept(folder, copy, shard.size)) is not None:
+        return opened
+    lock = FileLock(folder / 'locks' / shard.sha256)
+    with of_cache(folder):
+        (folder / 'locks').mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        opened = open_kept(folder, copy, shard.size)
+        return opened or keep(folder, most, copy, shard.size, lambda part: fetch(path, shard, part))
+    finally:
+        lock.release()
 
 
-def fetch(path: RemotePath, shard: Shard, copy: Path) -> None:
-    """Fetch a shard, and give it its name when it is whole and the one that the index tells.
+def drop_copy(shard: Shard) -> bool:
+    """Drop the copy of a shard in the cache if the disk has damaged it; return whether it was."""
+    from mmtsf.utils.remote_cache import drop, of_cache, ready
+
+    found = ready()
+    if found is None or not (copy := _copy_of(found[0], shard)).is_file() or shard.sha256 in _whole:
+        return False
+    with of_cache(found[0]):
+        if checksum(copy) == shard.sha256:
+            _whole.add(shard.sha256)  # so that each broken video does not read all of it
+            return False
+        drop(copy)
+    return True
+
+
+#: Checksums of copies that this process has found whole
+_whole: set[str] = set()
+
+
+def _copy_of(folder: Path, shard: Shard) -> Path:
+    return folder / shard.sha256[:2] / shard.sha256
+
+
+def fetch(path: RemotePath, shard: Shard, part: Path) -> None:
+    """Fetch a shard, and compare it with its index.
 
     Raises:
         OSError: If it cannot be read or written.
@@ -66,14 +87,19 @@ def fetch(path: RemotePath, shard: Shard, copy: Path) -> None:
     """
     from mmtsf.utils.remote_path import attempt
 
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    part = copy.with_name(f'{copy.name}.{uuid.uuid4().hex[:8]}{PART}')
-    try:
-        attempt(path, path.fs.get_file, path.path, str(part))
-        check_shard(part, shard, str(path))
-        part.replace(copy)
-    finally:
-        part.unlink(missing_ok=True)
+    attempt(path, path.fs.get_file, path.path, str(part))
+    check_shard(part, shard, str(path))
+
+
+def open_shard(path: Path) -> BinaryIO:
+    """Open a local shard, and nothing that has no end, as a pipe.
+
+    Raises:
+        OSError: If it is not there, or no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f'{path} is no regular file')
+    return path.open('rb')
 
 
 def check_shard(file: Path, shard: Shard, named: str) -> None:
@@ -94,7 +120,7 @@ def check_shard(file: Path, shard: Shard, named: str) -> None:
 def checksum(file: Path) -> str:
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
-    with file.open('rb') as data:
+    with open_shard(file) as data:
         while block := data.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from mmtsf.utils.data_root import SHARD_INDEX
+from mmtsf.utils.locations import is_address
 from mmtsf.utils.media import VIDEOS
 from mmtsf.utils.names import is_name
 from mmtsf.utils.text import shorten
@@ -100,6 +102,19 @@ def read_index(folder: Any) -> ShardIndex:
         ShardError: If it is not whole, or has something that :func:`mmtsf.preparation.shards.write_shards` does not
             write.
     """
+    try:
+        return _read_index(folder)
+    except ShardError:
+        if not is_address(folder):
+            raise
+        from mmtsf.utils.remote_cache import drop_damaged
+
+        if not drop_damaged(folder / SHARD_INDEX):
+            raise
+    return _read_index(folder)
+
+
+def _read_index(folder: Any) -> ShardIndex:
     with open_index(folder) as file:
         classes, num_shards, num_videos = _head(folder, file)
         shards = list(_shards(folder, file, MOST_CLASSES if classes is None else len(classes)))
@@ -111,6 +126,9 @@ def read_index(folder: Any) -> ShardIndex:
         )
     if len({shard.name for shard in shards}) < len(shards):
         raise ShardError(f'{folder / SHARD_INDEX} lists a shard twice; {REMEDY}')
+    names = Counter(video.name for shard in shards for video in shard.videos)
+    if len(names) < num_videos:
+        raise ShardError(f'{folder / SHARD_INDEX} lists {names.most_common(1)[0][0]!r} twice; {REMEDY}')
     return ShardIndex(classes, shards)
 
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from mmtsf.utils.locations import is_address
 
-from .shard_cache import open_copy
+from .shard_cache import drop_copy, open_copy, open_shard
 from .shard_index import BLOCK, REMEDY, Shard, ShardError, ShardVideo
 
 #: Bytes of a video up to which it is read at once; parts of a larger one are read as its decoder asks for them
@@ -17,7 +17,8 @@ AT_ONCE = 2**25
 class VideoInShard:
     """The bytes of a video in a shard; called, it gives a new file of them.
 
-    Of a shard at an address they are one request, or read from its copy where there is a cache.
+    Of a shard at an address they are one request, or read from its copy where there is a cache. A copy that the disk
+    has damaged is fetched anew.
 
     Args:
         folder (Path): Folder of the shard, on the disk or at an address.
@@ -31,8 +32,22 @@ class VideoInShard:
 
     def __init__(self, folder: Any, shard: Shard, video: ShardVideo) -> None:
         self._path, self._shard, self._video = folder / shard.name, shard, video
-        self._data = self._read(video.offset - BLOCK, BLOCK + (video.size if video.size <= AT_ONCE else 0))
-        self._check_header(self._data[:BLOCK])
+        self._begin()
+
+    def _begin(self) -> None:
+        offset, size = self._video.offset, self._video.size
+        self._data = self._read(offset - BLOCK, BLOCK + (size if size <= AT_ONCE else 0))
+        try:
+            self._check_header(self._data[:BLOCK])
+        except ShardError:
+            if not self.is_mended():
+                raise
+            self._begin()
+
+    def is_mended(self) -> bool:
+        """Return whether the bytes, which are none of a video, came from a copy that the disk had damaged, and now come
+        from the address anew."""
+        return is_address(self._path) and drop_copy(self._shard)
 
     def __call__(self) -> BinaryIO:
         """Open it anew."""
@@ -41,7 +56,9 @@ class VideoInShard:
         return io.BufferedReader(_Range(self._open(), self._video.offset, self._video.size), 2**20)
 
     def _open(self) -> BinaryIO:
-        return (is_address(self._path) and open_copy(self._path, self._shard)) or self._path.open('rb')
+        if not is_address(self._path):
+            return open_shard(self._path)
+        return open_copy(self._path, self._shard) or self._path.open('rb')
 
     def _read(self, start: int, size: int) -> bytes:
         """Read bytes of the shard.
@@ -50,11 +67,9 @@ class VideoInShard:
             OSError: If they cannot be read.
             ShardError: If the shard has another size than its index says, or ends before.
         """
-        local = open_copy(self._path, self._shard) if is_address(self._path) else self._path.open('rb')
+        local = open_copy(self._path, self._shard) if is_address(self._path) else open_shard(self._path)
         if local is None:
-            from mmtsf.utils.remote_path import attempt
-
-            data = attempt(self._path, self._path.fs.cat_file, self._path.path, start=start, end=start + size)
+            data = self._range(start, size)
         else:
             with local as file:
                 if (found := os.fstat(file.fileno()).st_size) != self._shard.size:
@@ -64,6 +79,23 @@ class VideoInShard:
         if len(data) != size:
             raise ShardError(f'{self._path} gave {len(data)} bytes from {start} on, expected {size}; {REMEDY}')
         return data
+
+    def _range(self, start: int, size: int) -> bytes:
+        """Ask for a range.
+
+        Raises:
+            OSError: If it does not come.
+            ShardError: If the server gives no ranges.
+        """
+        from mmtsf.utils.remote_path import NoRangesError, attempt
+
+        try:
+            return attempt(self._path, self._path.fs.cat_file, self._path.path, start=start, end=start + size)
+        except NoRangesError:
+            raise ShardError(
+                f'{self._path}: the server gives no ranges of files, by which the videos of shards are read; set '
+                'MMTSF_CACHE to a folder for whole shards, or take another server'
+            ) from None
 
     def _check_header(self, header: bytes) -> None:
         """Compare the header in the tar file with the index.

@@ -17,14 +17,16 @@ from mmtsf.datasets.decoders import (
     open_video,
 )
 from mmtsf.registry import TRANSFORMS
+from mmtsf.utils.remote_cache import CacheError
 
 
 @contextmanager
 def blamed_on(video: str | None) -> Iterator[None]:
-    """Whatever a decoder raises at a file, however strange, is that file's fault and costs a sample alone."""
+    """Whatever a decoder raises at a file, however strange, is that file's fault and costs a sample alone; a cache
+    that cannot be written is not."""
     try:
         yield
-    except BrokenVideoError:
+    except (BrokenVideoError, CacheError):
         raise
     except Exception as error:
         raise BrokenVideoError(str(video), f'{type(error).__name__}: {error}') from error
