@@ -28,7 +28,7 @@ AUTO = 'auto'
 
 
 def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return what ``data.source`` and ``data.num_classes`` stand for.
+    """Return what ``data.source``, ``data.num_classes`` and ``data.test_list`` stand for.
 
     ``data.source='auto'`` is ``'list'`` where ``data`` has words for lists alone; else ``'shards'`` where ``data.root``
     holds their index; else ``'list'`` where it holds the training list; else ``'folder'`` where it holds class folders,
@@ -48,10 +48,12 @@ def found_data(values: dict, lineage: list[tuple[Path, dict]], options: tuple[st
         dict[str, Any]: Changes of ``data``; none where nothing is to be found out.
     """
     data = values.get('data')
-    if not isinstance(data, dict) or data.get('source') not in (AUTO, 'folder', 'shards'):
+    if not isinstance(data, dict) or data.get('source') not in (AUTO, 'list', 'folder', 'shards'):
         return {}
     source = data['source'] if data['source'] != AUTO else chosen(data) or _there(data)
     changes = {} if source == data['source'] else dict(source=source)
+    if source == 'list' and 'test_list' in data and data['test_list'] is None:
+        changes['test_list'] = data.get('val_list')
     root = data.get('root')
     if not isinstance(root, str) or source == 'list':
         return changes
@@ -120,11 +122,16 @@ def check_source(config: Config) -> None:
     except (KeyError, ValueError, RecursionError):
         return  # what is wrong is said where the config is resolved
     if 'data.source' in resolver.named:  # else the data sets are others
-        check_root(data['root'], [data[name] for name in LISTS])
+        check_root(data['root'], _lists(data))
 
 
 def _there(data: dict) -> str:
-    return source_of(location(str(data.get('root'))), [str(data.get(name)) for name in LISTS]) or 'list'
+    return source_of(location(str(data.get('root'))), _lists(data)) or 'list'
+
+
+def _lists(data: dict) -> list[str]:
+    """The names of the lists; None stands for another one."""
+    return [str(data[name]) for name in LISTS if data.get(name) is not None]
 
 
 def _usual(lineage: list[tuple[Path, dict]]) -> dict:
@@ -143,7 +150,7 @@ def taken_lists(config: Config) -> str | None:
     data = config.get('data') or {}
     if data.get('source') != 'list' or not all(isinstance(data.get(name), str) for name in ('root', *LISTS)):
         return None
-    return lists_beside_classes(data['root'], [data[name] for name in LISTS])
+    return lists_beside_classes(data['root'], _lists(data))
 
 
 def settle(config: Config, options: tuple[str, ...] = ()) -> Config:

@@ -123,6 +123,12 @@ def test_class_folders_are_taken_where_a_list_of_others_than_training_is(folder)
     assert taken_lists(config) is None
 
 
+def test_the_list_to_test_on_is_that_to_validate_with_unless_it_is_given(folder):
+    options = {'data.root': str(folder), 'data.val_list': 'mine.txt'}  # what is printed after a training works so
+    assert load_config(K400, options).test_dataloader.dataset.ann_file == 'mine.txt'
+    assert load_config(K400, options | {'data.test_list': 'b.txt'}).test_dataloader.dataset.ann_file == 'b.txt'
+
+
 def put_list(folder: Path) -> None:
     (folder / 'val_list.txt').write_text('run/0.mp4 0\n')
 
