@@ -61,7 +61,7 @@ def check(args: argparse.Namespace) -> None:
     if args.step and args.out.suffix != PICTURE:
         raise ValueError(f'--step is drawn as a picture, but OUT is {args.out}; give a name that ends in .png')
     check_model(args)
-    for target in {args.out, args.out.with_suffix('.mp4')} if args.out.suffix == PICTURE else {args.out}:
+    for target in (args.out, args.out.with_suffix('.mp4')) if args.out.suffix == PICTURE else (args.out,):
         check_target(target, 'OUT', [Path(args.video), Path(args.config), Path(args.checkpoint)])
 
 
