@@ -1,16 +1,19 @@
 """Work through videos on a cluster of machines, or on this one, by Ray Data.
 
 Each actor of a pool has a whole local engine, with its model and the processes that decode for it: frames stay where
-they are decoded, and only names and reasons pass through Ray. Ray starts actors anew that were killed, and gives their
-videos to them again; it holds back what the actors cannot take yet.
+they are decoded, and only names, reasons and short values pass through Ray. Ray starts actors anew that were killed,
+and gives their videos to them again; it holds back what the actors cannot take yet.
 """
 
 import argparse
 import logging
 import os
+import pickle
 import signal
+import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +30,8 @@ import torch
 from ray.data import ActorPoolStrategy, DataContext, from_items
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mmtsf import __version__
+from mmtsf import __version__, compat
+from mmtsf.utils.arguments import cluster_address
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.locations import is_address
 from mmtsf.utils.mistakes import mistake
@@ -38,12 +42,19 @@ from .parts import MOST, Parts
 
 #: CPUs of an actor, at most: a model gains little from more
 CPUS = 8
-#: Bytes of Ray's store on one machine, through which only names and reasons pass
+#: Share of all CPUs that actors use, at least: larger ones may leave some
+USED = 0.9
+#: Bytes of Ray's store on one machine, through which only names, reasons and short values pass
 STORE = 256 * 2**20
 #: Parts that each actor gets, at least, so that all end at the same time
 SHARE = 8
 #: Actors in a row that may die while they start, as machines that go take them along
 DEATHS = 10
+#: Seconds in which a cluster answers, and in which another job gives back what it held
+PATIENCE = 5
+#: How HTTP/2 begins, with a frame of settings, whose type is the fourth byte
+HTTP2 = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0'
+REMEDY = 'begin one with ray start --head, join it on this machine with ray start --address=HOST:6379, or leave --address out'
 #: In the place of a result: the work has failed, by a mistake of the user's or by a fault
 MISTAKE, FAULT = -1, -2
 
@@ -68,8 +79,8 @@ class Pool(NamedTuple):
 
 
 def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Generator[Result, None, None]:
-    """Yield what becomes of each video, see :func:`mmtsf.batch.engine.run`; without values, which stay where they are
-    made."""
+    """Yield what becomes of each video, see :func:`mmtsf.batch.engine.run`; its value passes through Ray, and must be
+    short."""
     with joined(args.address):
         pool = pool_for(job, args.device if job.has_model else 'cpu')
         yield from work(job, videos, pool, args.workers, pool.part_size(len(videos), job))
@@ -77,10 +88,11 @@ def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Gen
 
 @contextmanager
 def joined(address: str | None) -> Iterator[None]:
-    """Join a cluster inside, or start Ray on this machine alone.
+    """Join a cluster inside, or start Ray on this machine alone, whatever else runs here.
 
     Args:
-        address (str, optional): ``HOST`` or ``HOST:PORT``, or ``auto`` for the cluster that this machine is in.
+        address (str, optional): ``HOST`` or ``HOST:PORT``; ``auto`` for the cluster that this machine is in; ``local``
+            or None for one of its own.
 
     Raises:
         OSError: If there is no such cluster.
@@ -89,24 +101,44 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     logging.getLogger('ray.data').setLevel(logging.ERROR)
-    where: dict[str, Any] = dict(num_cpus=num_cores(), object_store_memory=STORE, include_dashboard=False)
-    if address:
-        where = dict(address=address if ':' in address or address == 'auto' else f'{address}:6379')
+    where: dict[str, Any] = dict(address=cluster_address(address))
+    if where['address'] == 'local':
+        where |= dict(num_cpus=num_cores(), object_store_memory=STORE, include_dashboard=False)
+    elif where['address'] != 'auto':
+        _ask(where['address'])
     before = signal.getsignal(signal.SIGTERM)
     try:
         with _without_stderr():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConnectionError(
-            f'no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}; begin one with ray start '
-            '--head, join it on this machine with ray start --address=HOST:6379, or leave --address out'
+            f'no Ray cluster can be joined at {where["address"]}: {str(error).splitlines()[0]}; {REMEDY}'
         ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
     try:
-        yield
+        with compat.without_lines_of_ray():
+            yield
     finally:
         ray.shutdown()
+
+
+def _ask(address: str) -> None:
+    """Check that something answers as a Ray cluster does, by HTTP/2: Ray itself would try it for minutes.
+
+    Raises:
+        ConnectionError: If nothing does.
+    """
+    host, _, port = address.rpartition(':')
+    try:
+        with socket.create_connection((host.strip('[]'), int(port)), PATIENCE) as asked:
+            asked.sendall(HTTP2)
+            if asked.recv(9)[3:4] == HTTP2[-6:-5]:
+                return
+            found = 'what answers there is no Ray cluster'
+    except OSError as error:
+        found = str(error)
+    raise ConnectionError(f'no Ray cluster can be joined at {address}: {found}; {REMEDY}')
 
 
 @contextmanager
@@ -125,24 +157,57 @@ def _without_stderr() -> Iterator[None]:
 
 def pool_for(job: Job, device: str | None) -> Pool:
     """Return the actors that a cluster has room for: one a GPU where there are any for a job with a model, else one for
-    up to :data:`CPUS` CPUs.
+    up to :data:`CPUS` CPUs; of equal size, so that as few GPUs or CPUs as can be have nothing to do.
 
     Raises:
-        ValueError: If there are no CPUs.
+        ValueError: If there is none that has CPUs.
     """
     nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
-    with_gpus = [(int(node['GPU']), int(node.get('CPU', 0))) for node in nodes if node.get('GPU', 0) >= 1]
-    if job.has_model and device != 'cpu' and with_gpus:
-        return Pool(sum(gpus for gpus, _ in with_gpus), max(min(cpus // gpus for gpus, cpus in with_gpus), 1), 1)
-    cpus = [count for node in nodes if (count := int(node.get('CPU', 0)))]
-    if not cpus:
-        raise ValueError('the Ray cluster has no CPUs; start its machines with --num-cpus of at least 1')
-    each = min(*cpus, CPUS)
-    return Pool(sum(count // each for count in cpus), each, 0)
+    room = [(int(node.get('CPU', 0)), int(node.get('GPU', 0))) for node in nodes]
+    if job.has_model and device != 'cpu' and any(gpus for _, gpus in room):
+
+        def actors(each: int) -> int:
+            return sum(min(gpus, cpus // each) for cpus, gpus in room)
+
+        if idle := sum(gpus for _, gpus in room) - actors(1):
+            told = f'{idle} GPUs of the Ray cluster have no CPU, of which each needs one'
+            remedy = 'start their machines with --num-cpus of at least the number of their GPUs'
+            if not actors(1):
+                raise ValueError(f'{told}; {remedy}, or give --device cpu')
+            print(f'{told}, and stay idle; {remedy}', file=sys.stderr, flush=True)
+        each = max(each for each in range(1, max(cpus for cpus, _ in room) + 1) if actors(each) == actors(1))
+        return Pool(actors(each), each, 1)
+    count = sum(cpus for cpus, _ in room)
+    if not count:
+        raise ValueError('the Ray cluster has no whole CPU; start its machines with --num-cpus of at least 1')
+    used = {each: sum(cpus // each for cpus, _ in room) for each in range(1, CPUS + 1)}
+    each = max(each for each, actors in used.items() if actors * each >= USED * count)
+    return Pool(used[each], each, 0)
+
+
+def _say_if_it_waits(pool: Pool) -> None:
+    """Say once that other jobs of the cluster hold what the first actor needs."""
+    needs, end = dict(CPU=pool.cpus, GPU=pool.gpus), time.monotonic() + PATIENCE
+    while missing := [name for name, number in needs.items() if ray.available_resources().get(name, 0) < number]:
+        if time.monotonic() > end:
+            print(
+                f'waiting for {needs[missing[0]]} {missing[0]} that other jobs of the Ray cluster hold; ray status '
+                'tells what is in use',
+                file=sys.stderr,
+                flush=True,
+            )
+            return
+        time.sleep(0.2)
 
 
 def work(
-    job: Job, videos: Sequence[str], pool: Pool, workers: int | None, size: int, parts: Parts | None = None
+    job: Job,
+    videos: Sequence[str],
+    pool: Pool,
+    workers: int | None,
+    size: int,
+    parts: Parts | None = None,
+    left: dict[int, list[int]] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield what becomes of each video.
 
@@ -154,17 +219,27 @@ def work(
         size (int): Videos that an actor is given at once.
         parts (Parts, optional): Where values are kept. Parts that are there are not done again. Defaults to None:
             nowhere.
+        left (dict[int, list[int]], optional): What is left to do, see :meth:`Parts.left`. Defaults to None: that is
+            found out.
 
     Raises:
         RuntimeError: If the work has failed on a machine.
         ValueError: If that tells of a user's mistake.
     """
     check_machines([*job.paths(), *([str(parts.folder)] if parts else [])])
-    there = parts.there() if parts else set()
-    left = [number for number in range(-(-len(videos) // size)) if number not in there]
-    rows = [dict(part=number, videos=_encoded(videos[number * size : (number + 1) * size])) for number in left]
+    if left is None:
+        left = (
+            parts.left(videos)
+            if parts
+            else {first // size: list(range(min(size, len(videos) - first))) for first in range(0, len(videos), size)}
+        )
+    rows = [
+        dict(part=number, places=places, videos=_encoded(videos[number * size : (number + 1) * size]))
+        for number, places in left.items()
+    ]
     if not rows:
         return
+    _say_if_it_waits(pool)
     threads = int(os.environ.get('OMP_NUM_THREADS', 0))
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -178,13 +253,13 @@ def work(
         num_gpus=pool.gpus,
     )
     for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
-        for part, place, reason in zip(batch['part'], batch['place'], batch['reason']):
+        for part, place, value, reason in zip(*(batch[name] for name in ('part', 'place', 'value', 'reason'))):
             told = os.fsdecode(reason)
             if place == MISTAKE:
                 raise ValueError(told)
             if place == FAULT:
                 raise RuntimeError(f'the work has failed on a machine of the cluster:\n{told}')
-            yield Result(int(part) * size + int(place), None, told)
+            yield Result(int(part) * size + int(place), pickle.loads(value), told)
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:
@@ -211,16 +286,22 @@ class Worker:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         """Return places and reasons of a part's videos; the line of a failure, as Ray would wrap the error."""
-        part, videos = int(batch['part'][0]), [os.fsdecode(name) for name in batch['videos'][0]]
+        part, places = int(batch['part'][0]), batch['places'][0].tolist()
+        videos = [os.fsdecode(name) for name in batch['videos'][0]]
         try:
             self.engine = self.engine or LocalEngine(self.job, self.workers)
-            results = self.engine.run(videos)
-            found = list(self.parts.write(part, videos, results, self.job) if self.parts else results)
+            done = self.engine.run(videos[place] for place in places)
+            results = (result._replace(place=places[result.place]) for result in done)
+            if self.parts:
+                write = self.parts.write if len(places) == len(videos) else self.parts.mend
+                results = write(part, videos, results, self.job)
+            found = list(results)
         except Exception as error:
             told = mistake(error)
             found = [Result(FAULT if told is None else MISTAKE, None, told or traceback.format_exc())]
         reasons = _encoded([result.reason for result in found])
-        return dict(part=[part] * len(found), place=[result.place for result in found], reason=reasons)
+        values = [pickle.dumps(result.value) for result in found]
+        return dict(part=[part] * len(found), place=[result.place for result in found], value=values, reason=reasons)
 
 
 def check_machines(paths: Sequence[str]) -> None:

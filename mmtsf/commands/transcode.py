@@ -5,7 +5,9 @@ mmtsf transcode LIST OUT --root SOURCE --short-side 256
 mmtsf transcode SOURCE OUT --shards
 
 Frames keep their number and order. With --shards, OUT holds WebDataset shards, tar files of many videos, and an index
-of them, which is written last; --copy packs videos as they are. The same command goes on where it was interrupted.
+of them, which is written last; --copy packs videos as they are. The same command goes on where it was interrupted, and
+without --shards does anew what has changed since, as make does. Paths of a list must lie in its folder, or in --root:
+OUT has the same ones, so there is no --allow-outside.
 """
 
 import argparse

@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from mmtsf.batch.engine import run
 from mmtsf.batch.job import Job
 from mmtsf.datasets.annotation_list import write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
+from mmtsf.datasets.decoders.held_file import without_name
 from mmtsf.datasets.shards import check_whole, shard_of_name
 from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.arguments import NUM_FRAMES
 from mmtsf.utils.class_folders import empty_folders
 from mmtsf.utils.files import make_folder, write_text
-from mmtsf.utils.locations import is_address, location, states_of, within
+from mmtsf.utils.locations import fact_of, facts_of, is_address, location, within
 from mmtsf.utils.results import growing_file, kept_lines, stoppable
 from mmtsf.utils.text import counted, shorten
 
@@ -40,7 +42,7 @@ def write_checked(args: argparse.Namespace) -> int:
     root, videos = list_source(args.source, args.root, args.allow_outside)
     make_folder(args.out)
     names = list(dict.fromkeys(row.path for row in videos.rows))
-    inner = (name for name in names if shard_of_name(str(within(root, name))))
+    inner = (name for name in names if _shard_of(root, name))
     shards = dict.fromkeys(f'{name.partition(".tar/")[0]}.tar' for name in inner)
     reasons = check_all([*shards, *names], root, args.out / 'bad.txt', args)
     bad = {name: reason for name, reason in reasons.items() if reason}
@@ -63,7 +65,8 @@ def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespac
         names (list[str]): Paths of the videos, relative to ``root``.
         root (Path): Folder of the videos.
         listed (Path): List of the bad ones with their reasons. In ``checked.tsv`` beside it results are kept: what it
-            holds of files that have not changed since is not done again.
+            holds of files that have not changed since is not done again. What stood between us and a file (rights, a
+            network, a disk, time, memory) is not kept: the same command tries again.
         args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_check_arguments`.
 
     Returns:
@@ -71,12 +74,7 @@ def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespac
     """
     check_decoder(args.decoder)
     file = listed.with_name('checked.tsv')
-    paths = [within(root, name) for name in names]
-    files = [location(shard_of_name(str(path)) or path) for path in paths]
-    states = dict(zip(dict.fromkeys(files), states_of(dict.fromkeys(files))))
-    stamps = {name: stamp(path, states[file], args) for name, path, file in zip(names, paths, files)}
-    known = dict(read_known(file))
-    reasons = {name: known[name, stamps[name]] for name in names if (name, stamps[name]) in known}
+    reasons = known_reasons(names, root, file, args)
     left = [name for name in names if name not in reasons]
     with (
         stoppable(len(left), 'videos', 'the same command goes on from here') as is_done,
@@ -85,10 +83,10 @@ def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespac
         closing(results(left, root, args)) as found,
     ):
         add(bad_lines(reasons))
-        for name, reason in found:
+        for name, reason, state in found:
             reasons[name] = reason
-            if '\t' not in name:
-                keep(f'{name}\t{stamps[name]}\t{reason}')
+            if state and '\t' not in name:
+                keep(f'{name}\t{stamp(within(root, name), state, args)}\t{reason}')
             if reason:
                 add(bad_lines({name: reason}))
                 print(f'bad: {name}: {reason}', file=sys.stderr)
@@ -103,11 +101,35 @@ def bad_lines(reasons: dict[str, str]) -> str:
     return ''.join(f'{name}\t{reason}\n' for name, reason in reasons.items() if reason)
 
 
-def results(names: list[str], root: Any, args: argparse.Namespace) -> Generator[tuple[str, str], None, None]:
-    """Check videos, and draw a progress bar: names with reasons, empty for a good video, as they come."""
+def known_reasons(names: list[str], root: Any, file: Any, args: argparse.Namespace) -> dict[str, str]:
+    """Return what earlier runs have found that still holds, asking about the files of these results alone."""
+    known = dict(read_known(file))
+    before = {name for name, _ in known}
+    names = [name for name in names if name in before]
+    files = {name: _file_of(root, name) for name in names}
+    asked = list(dict.fromkeys(files.values()))
+    states = {path: found.state for path, found in zip(asked, facts_of(asked, root)) if found}
+    stamps = {name: stamp(within(root, name), states[files[name]], args) for name in names if files[name] in states}
+    return {name: known[name, found] for name, found in stamps.items() if (name, found) in known}
+
+
+def _shard_of(root: Any, name: str) -> str | None:
+    """The shard that holds a video; None if none does, or that cannot be told, as reading the video will tell."""
+    if '.tar/' in name:
+        with suppress(OSError, ValueError):
+            return shard_of_name(str(within(root, name)))
+    return None
+
+
+def _file_of(root: Any, name: str) -> Any:
+    return location(_shard_of(root, name) or within(root, name))
+
+
+def results(names: list[str], root: Any, args: argparse.Namespace) -> Generator[tuple[str, str, str], None, None]:
+    """Check videos, and draw a progress bar: names with what :meth:`Check.prepare` returns, as they come."""
     with closing(run(Check(root, args), names, args)) as found:
         for result in track(found, 'checking', len(names), disable=not sys.stdout.isatty()):
-            yield names[result.place], result.reason
+            yield names[result.place], *(result.value or (result.reason, ''))
 
 
 class Check(Job):
@@ -126,12 +148,51 @@ class Check(Job):
         """Check that there is the decoder."""
         check_decoder(self.decoder)
 
-    def prepare(self, video: str) -> None:
-        """Check a video."""
-        check(within(self.root, video), self.decoder, self.full, self.limits)
+    def prepare(self, video: str) -> tuple[str, str]:
+        """Check a video; return why it is bad, empty for a good one, and the state of the file for which that holds,
+        empty where it is not the file's fault."""
+        state = ''
+        try:
+            with blamed_on(video):
+                path = within(self.root, video)
+                state = _state(str(_file_of(self.root, video)))
+                check(path, self.decoder, self.full, self.limits)
+        except BrokenVideoError as error:
+            is_of_file = state and not error.is_of_access and _can_be_read(path)
+            return error.reason, state if is_of_file else ''
+        return '', state
 
 
-def stamp(path: Any, state: str | int, args: argparse.Namespace) -> str:
+@lru_cache(maxsize=8)  # of the shard that neighbours lie in; an older state than that which is read is found out
+def _state(file: str) -> str:
+    """The state of a file; of a local one that cannot be told, reading it will tell why.
+
+    Raises:
+        BrokenVideoError: If it cannot be told.
+    """
+    path = location(file)
+    try:
+        return fact_of(path).state
+    except OSError as error:
+        if is_address(path):
+            raise BrokenVideoError(file, without_name(file, error)) from error
+        return ''
+
+
+def _can_be_read(path: Any) -> bool:
+    """Whether the disk gives all bytes of a file, which decoders take for its end where it does not."""
+    if is_address(path) or not path.is_file():
+        return True
+    try:
+        with path.open('rb', 0) as file:
+            while file.read(2**20):
+                pass
+    except OSError:
+        return False
+    return True
+
+
+def stamp(path: Any, state: str, args: argparse.Namespace) -> str:
     """Identify a file's state and the kind of check, for which a stored result is valid."""
     limits = ''.join(f' {name}={value}' for name, value in sorted(args.limits.items()))
     name = path if is_address(path) else os.path.realpath(path)

@@ -25,7 +25,7 @@ from mmtsf.datasets.decoders.frame_index import decode_all, num_lost
 from mmtsf.datasets.decoders.held_file import HeldFile, hold
 from mmtsf.datasets.decoders.orientation import orientation, upright
 from mmtsf.utils.files import LOCK, alone_in, make_folder, write_text, written_whole
-from mmtsf.utils.locations import sizes_of, within
+from mmtsf.utils.locations import facts_of, within
 from mmtsf.utils.media import SUFFIXES
 from mmtsf.utils.results import stoppable
 
@@ -38,7 +38,7 @@ TIME_LIMIT = 3600
 
 
 def write_transcoded(args: argparse.Namespace) -> int:
-    """Rewrite the videos of a folder or a list that are not there yet.
+    """Rewrite the videos of a folder or a list that are not there yet, or were changed since.
 
     Args:
         args (argparse.Namespace): Arguments of :mod:`mmtsf.commands.transcode`.
@@ -60,20 +60,38 @@ def write_transcoded(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace, root: Any, videos: AnnotationList, targets: dict[str, str]) -> int:
-    there = sizes_of(args.out / target for target in targets.values())
-    left = [name for name, found in zip(targets, there) if not found]
+    left = outdated(targets, root, args.out)
     broken = report(transcode_all(Transcode(root, args), left, args), len(left), args.out)
     if args.source.is_file():
         write_list(args.out / args.source.name, videos, targets, broken)
     whole = [name for name in targets if name not in broken]
-    before, after = size(within(root, name) for name in whole), size(args.out / targets[name] for name in whole)
+    before, after = size(sources(whole, root), root), size([args.out / targets[name] for name in whole], args.out)
     counts = f'{len(left) - len(broken)} videos done, {len(targets) - len(left)} skipped, {len(broken)} broken'
     print(f'{counts}; {before} before, {after} after')
     return 1 if broken else 0
 
 
-def size(files: Iterable[Any]) -> str:
-    return decimal(sum(sizes_of(list(files))))
+def outdated(targets: dict[str, str], root: Any, out: Any) -> list[str]:
+    """Return the names of videos whose target is not there, or was written before the video was changed last, as far as
+    that is told; what cannot be asked about is left to the work."""
+    made = dict(zip(targets, facts_of([out / target for target in targets.values()], out)))
+    there = [name for name, facts in made.items() if facts and facts.size]
+    begun = dict(zip(there, facts_of(sources(there, root), root)))
+    slack = 0 if isinstance(root, Path) and isinstance(out, Path) else 1  # servers tell whole seconds
+    old = set[str]()
+    for name, source in begun.items():
+        target = made[name]
+        if source and target and source.time and target.time and source.time > target.time + slack:
+            old.add(name)
+    return [name for name in targets if name not in begun or name in old]
+
+
+def sources(names: Iterable[str], root: Any) -> list[Any]:
+    return [within(root, name) for name in names]
+
+
+def size(files: list[Any], folder: Any) -> str:
+    return decimal(sum(facts.size for facts in facts_of(files, folder) if facts))
 
 
 def match_targets(names: list[str]) -> dict[str, str]:
@@ -114,8 +132,8 @@ def begin(out: Path, settings: dict[str, int]) -> None:
 def report(jobs: Generator[tuple[str, str], None, None], total: int, out: Path) -> dict[str, str]:
     """Draw a progress bar, and list the broken videos with their reasons as they are found."""
     file = out / 'broken.txt'
-    lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else []
-    known = dict(line.split('\t', 1) for line in lines)  # of another list or an earlier run: they stay
+    text = file.read_text(encoding='utf-8', errors='surrogateescape') if file.exists() else ''
+    known = dict(line.split('\t', 1) for line in text.split('\n')[:-1])  # of another list or an earlier run: they stay
     results = {}
     with stoppable(total, 'videos', 'the same command goes on from here') as is_done, closing(jobs):
         for name, reason in track(jobs, 'transcoding', total, disable=not sys.stdout.isatty()):

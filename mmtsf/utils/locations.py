@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar('T')
 #: Answers of servers that are waited for at a time
 AT_A_TIME = 32
+#: Files of which a folder's listing tells sooner than a request each
+LISTED = 100
 #: How an address begins; a letter before a colon is a drive of Windows
 SCHEME = re.compile(r'([a-z][a-z0-9+.-]+)(://|::)', re.IGNORECASE)
 #: The local disk in fsspec's words
@@ -99,32 +101,63 @@ def relative_to(folder: str | Path | RemotePath, path: str) -> str:
     return unquote(inner) if scheme_of(str(folder)) in OF_WEB else inner
 
 
-def states_of(paths: Iterable[Any]) -> list[str | int]:
-    """Return for each file what changes when it does: the time of its last change, at an address its version; 0 where
-    there is none."""
+class Facts(NamedTuple):
+    """What is told of a file without reading it.
 
-    def state(path: Any) -> str | int:
-        return path.version() if is_address(path) else path.stat().st_mtime_ns if path.exists() else 0
+    Attributes:
+        state (str): What changes when it does: the time of its last change, at an address its version; ``'0'`` where
+            there is none.
+        size (int): Number of its bytes, 0 where there is none.
+        time (float | None): When it was changed last, in seconds; None if no server tells it.
+    """
 
-    return _for_each(state, paths)
+    state: str = '0'
+    size: int = 0
+    time: float | None = None
 
 
-def sizes_of(paths: Iterable[Any]) -> list[int]:
-    """Return the number of bytes of each file, 0 where there is none."""
+def facts_of(paths: Iterable[Any], root: Any = None) -> list[Facts | None]:
+    """Return what is told of each file, of many below a folder at an address by one listing of it; None of one that
+    cannot be asked about, e.g. for want of rights.
 
-    def size(path: Any) -> int:
-        found = path.look_up() if is_address(path) else None
-        if found is not None:
-            return found['size'] or 0
-        return path.stat().st_size if not is_address(path) and path.exists() else 0
+    Args:
+        paths (Iterable[Path | RemotePath]): The files.
+        root (Path | RemotePath, optional): The folder of most of them. Defaults to None: each is asked about.
+    """
+    paths = list(paths)
+    listed: dict[str, Facts] = {}
+    if root is not None and is_address(root) and scheme_of(str(root)) not in OF_WEB and len(paths) >= LISTED:
+        with suppress(OSError):  # where it cannot be listed
+            listed = root.facts_below()
 
-    return _for_each(size, paths)
+    def facts(path: Any) -> Facts | None:
+        try:
+            return listed.get(str(path)) or fact_of(path)
+        except (OSError, ValueError):
+            return None
+
+    return _for_each(facts, paths)
+
+
+def fact_of(path: Any) -> Facts:
+    """Return what is told of a file.
+
+    Raises:
+        OSError: If it cannot be asked about.
+    """
+    if is_address(path):
+        return path.facts()
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return Facts()
+    return Facts(str(found.st_mtime_ns), found.st_size, found.st_mtime)
 
 
 def _for_each(call: Callable[[Any], T], paths: Iterable[Any]) -> list[T]:
     """Call for each path, at addresses for several at a time: an answer takes its time."""
     paths = list(paths)
-    if not any(map(is_address, paths[:1])):
+    if not any(map(is_address, paths)):
         return list(map(call, paths))
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         return list(threads.map(call, paths))

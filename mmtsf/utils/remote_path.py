@@ -8,8 +8,10 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
@@ -18,7 +20,7 @@ import tenacity
 from upath import UPath
 from upath.extensions import ProxyUPath
 
-from .locations import OF_WEB, check_chain, scheme_of
+from .locations import OF_WEB, Facts, check_chain, scheme_of
 from .text import without_secrets
 
 T = TypeVar('T')
@@ -295,13 +297,23 @@ class RemotePath(ProxyUPath):
     def version(self) -> str:
         """Return what the server tells of a file that changes when it does: ETag or the like, and the size; ``'0'`` if
         it is not there."""
+        return self.facts().state
+
+    def facts(self) -> Facts:
+        """Return what the server tells of a file.
+
+        Raises:
+            OSError: If that cannot be told.
+        """
         found = self.look_up()
-        if found is None:
-            return '0'
-        known = (found.get(key) for key in ('ETag', 'etag', 'md5Hash', 'content_md5', 'blob_id', 'Last-Modified'))
-        times = (found.get(key) for key in ('LastModified', 'last_modified', 'mtime', 'updated'))
-        told = next((str(value) for value in (*known, *times) if value), '')
-        return f'{"".join(told.split())}-{found.get("size")}'
+        return Facts() if found is None else _facts(found)
+
+    def facts_below(self) -> dict[str, Facts]:
+        """Return what one listing tells of all files below a folder, by their addresses."""
+        folder = self.path.rstrip('/') + '/'
+        found = attempt(self, self.fs.find, self.path, detail=True)
+        start = f'{str(self).rstrip("/")}/'
+        return {start + key.removeprefix(folder): _facts(info) for key, info in found.items() if key.startswith(folder)}
 
     def is_reachable(self) -> bool:
         """Return whether its server answers, whatever it says."""
@@ -313,6 +325,10 @@ class RemotePath(ProxyUPath):
         except Exception:  # whatever it says, also that it does not tell
             return True
         return True
+
+    def resolve(self, strict: bool = False) -> RemotePath:
+        """Return it without ``.`` and ``..``; on the web as it is: no server is asked for what a name leads to."""
+        return self if _is_web(self) else super().resolve(strict)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether it is there; an error where that cannot be told."""
@@ -401,6 +417,23 @@ class RemoteEntry(NamedTuple):
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether it is a file."""
         return not self.of_folder
+
+
+def _facts(found: dict[str, Any]) -> Facts:
+    """What a server tells, in the words of the libraries."""
+    versions = (found.get(key) for key in ('ETag', 'etag', 'md5Hash', 'content_md5', 'blob_id'))
+    times = [found.get(key) for key in ('Last-Modified', 'LastModified', 'last_modified', 'mtime', 'updated')]
+    told = next((str(value) for value in (*versions, *times) if value), '').strip('"')
+    time = next((seconds for value in times if (seconds := _seconds(value)) is not None), None)
+    return Facts(f'{"".join(told.split())}-{found.get("size")}', found.get('size') or 0, time)
+
+
+def _seconds(value: Any) -> float | None:
+    """A time as servers write it, in seconds; None if it is none."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError, TypeError):
+            value = parse(value.replace('Z', '+00:00')) if isinstance(value, str) else value
+    return value.timestamp() if isinstance(value, datetime) else float(value) if isinstance(value, float) else None
 
 
 def _is_web(path: RemotePath) -> bool:

@@ -1,6 +1,8 @@
 """Commands write to addresses what they write to a folder, whole at any moment, or say that they do not."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from runs import ROOT, TINY
 
 from mmtsf.commands import main
-from mmtsf.utils import results
+from mmtsf.utils import locations, remote_path, results
+from mmtsf.utils.files import check_target
 from mmtsf.utils.locations import location
 
 CONFIG = str(ROOT / TINY)
@@ -38,6 +41,58 @@ def test_a_folder_of_videos_is_checked_and_rewritten(s3, motion):
     written = sorted(path.name for path in location(f'{s3.url}/small').iterdir())
     assert written == [*sorted(path.name for path in videos.iterdir()), 'transcode.json']
     assert not any(name.endswith('.mp4') for name in puts(s3))
+
+
+@pytest.mark.parametrize('status', [403, 503])
+def test_what_stands_before_a_video_costs_its_row_and_is_tried_again(status, s3, motion, tmp_path, monkeypatch):
+    for name in ('FIRST_WAIT', 'LONGEST_WAIT'):
+        monkeypatch.setattr(remote_path, name, 0.01)
+    monkeypatch.setattr(locations, 'LISTED', 2)
+    s3.put_folder(motion / 'test/left', 'v')
+    nowhere = 'http://127.0.0.1:1/a.mp4'
+    s3.put('v/list.txt', ''.join(f'{name} 0\n' for name in ('0000.mp4', '0001.mp4', '0002.mp4', nowhere)))
+    s3.server.only, s3.server.always = lambda asked: asked.path.endswith('0001.mp4'), status
+    words = ['check', f'{s3.url}/v/list.txt', '--out', tmp_path, '--workers', 1, '--allow-outside']
+    assert run(*words) == 1
+    bad = dict(line.split('\t') for line in (tmp_path / 'bad.txt').read_text().splitlines())
+    assert bad.pop(nowhere).startswith('cannot be reached; check the network')
+    assert bad.pop('0001.mp4').startswith(dict([(403, 'no rights to it'), (503, 'cannot be reached')])[status])
+    assert not bad
+    s3.server.clear()
+    assert run(*words) == 1
+    assert [line.split('\t')[0] for line in (tmp_path / 'bad.txt').read_text().splitlines()] == [nowhere]
+    asked = [asked.path for asked in s3.server.asked if asked.path.endswith('.mp4')]
+    assert {Path(path).name for path in asked} == {'0001.mp4'}  # one listing has told that the others are the same
+
+
+@pytest.mark.parametrize('there', ['source', 'out'])
+def test_a_video_that_was_replaced_since_is_transcoded_again(there, s3, motion, tmp_path, capfd):
+    (source := tmp_path / 'source').mkdir()
+    for name in ('0000.mp4', '0001.mp4'):
+        (source / name).write_bytes((motion / 'test/left' / name).read_bytes())
+    places = dict(source=source, out=tmp_path / 'out')
+    places[there] = location(f'{s3.url}/{there}')
+    if there == 'source':
+        s3.put_folder(source, there)
+    done = []
+    for _ in range(2):
+        assert run('transcode', *places.values(), '--short-side', 56, '--workers', 1) == 0
+        done.append(capfd.readouterr().out.split(' videos done')[0].split()[-1])
+    if there == 'out':
+        os.utime(source / '0001.mp4', (time.time() + 9,) * 2)
+    else:
+        for target in places['out'].glob('*.mp4'):
+            os.utime(target, (time.time() + 9 * (target.name == '0000.mp4') - 9,) * 2)
+    assert run('transcode', *places.values(), '--short-side', 56, '--workers', 1) == 0
+    assert [*done, capfd.readouterr().out.split(' videos done')[0].split()[-1]] == ['2', '0', '1']
+
+
+def test_names_are_compared_without_a_request(web):
+    video = location(web.put('a.mp4', b''))
+    web.server.clear()
+    with pytest.raises(ValueError, match='which is read and would be written over'):
+        check_target(video, '--json', [video])
+    assert not web.server.asked
 
 
 def test_lists_of_a_data_set_are_prepared(s3, motion, tmp_path):

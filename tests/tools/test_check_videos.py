@@ -1,5 +1,6 @@
 """Broken videos are found beforehand, and checking them survives what they do."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from runs import ROOT, run_tool
 from videos import write_greys
 
 from mmtsf.commands import run
+from mmtsf.datasets.decoders import BrokenVideoError
 
 TOOL = 'tools/data/check_videos.py'
 
@@ -159,6 +161,31 @@ def test_what_is_no_file_is_named_and_does_not_end_the_check(check_videos, sourc
         'x.mp4': 'it is no video but text, as playlists and scripts are, which are not opened',
         'zero.mp4': 'it is no regular file',
     }
+
+
+@pytest.mark.parametrize('number', [errno.EACCES, errno.EIO, errno.ENOENT])
+def test_what_the_disk_refuses_is_not_kept_of_a_file_that_has_not_changed(number, check_videos, source, monkeypatch):
+    out = source.parent / 'out'
+    with monkeypatch.context() as patch:
+
+        def refuse(path: object, *_: object) -> None:
+            raise BrokenVideoError(str(path), 'it cannot be opened') from OSError(number, os.strerror(number))
+
+        patch.setattr('mmtsf.preparation.check_videos.open_video', refuse)
+        assert check_videos(source, '--out', out) == 1
+    assert len((out / 'bad.txt').read_text().splitlines()) == 4
+    assert check_videos(source, '--out', out) == 1
+    assert [line.split('\t')[0] for line in (out / 'bad.txt').open()] == ['empty.mp4', 'text.webm']
+
+
+def test_what_decoders_take_for_the_end_of_a_file_is_read_to_tell_it_from_an_error_of_the_disk(
+    check_videos, source, monkeypatch
+):
+    out = source.parent / 'out'
+    with monkeypatch.context() as patch:
+        patch.setattr('mmtsf.preparation.check_videos._can_be_read', lambda path: False)
+        assert check_videos(source, '--out', out) == 1
+    assert [line.split('\t')[0] for line in (out / 'checked.tsv').open()] == ['a.mp4', 'two words/b 1.avi']
 
 
 @pytest.mark.parametrize('path', ['../outside/o.mp4', '{outside}/o.mp4'])

@@ -9,4 +9,17 @@ class BrokenVideoError(Exception):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f'{without_secrets(path) if is_address(path) else path}: {reason}')
-        self.reason = reason
+        self.reason = ' '.join(reason.split())
+
+    @property
+    def is_of_access(self) -> bool:
+        """Whether it was raised for rights, a disk, a network, memory or a missing package, which may change while the
+        file stays as it is."""
+        seen: list[BaseException] = []
+        cause: BaseException | None = self
+        while cause is not None and cause not in seen:
+            if isinstance(cause, (OSError, MemoryError, ImportError)) and not type(cause).__module__.startswith('av.'):
+                return True
+            seen.append(cause)
+            cause = cause.__cause__ or cause.__context__
+        return False
