@@ -106,7 +106,8 @@ class _Pool(ProcessPool):
     def __init__(self, prepare: Callable[[str], Any], workers: int, alone: bool = False) -> None:
         super().__init__(workers, int(alone), initializer=_begin, initargs=(prepare,))
         self.begun, self.ended = threading.Event(), threading.Event()
-        threading.Thread(target=self._keep, daemon=True).start()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
         self.begun.wait()
 
     def _keep(self) -> None:
@@ -119,6 +120,7 @@ class _Pool(ProcessPool):
         self.stop()
         self.join()
         self.ended.set()
+        self._keeper.join()  # at the end of the interpreter, it would abort the process
 
 
 def _fate(code: int | None) -> str:

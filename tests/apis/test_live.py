@@ -148,7 +148,7 @@ def test_a_file_that_is_there_wins_over_an_address(packer, asked, tmp_path, monk
 def test_an_address_is_asked(packer, asked):
     address, connections = asked
     with pytest.raises(ConnectionError, match='cannot be opened'):
-        LiveWindows(f'http://{address}/video.mp4', packer, SampleClips(4, 5, 'cover'))
+        LiveWindows(f'http://{address}/live', packer, SampleClips(4, 5, 'cover'))
     assert connections
 
 
