@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
 from mmtsf.datasets.shards import names_in_shards, shard_of_name
-from mmtsf.utils.locations import is_address, location, within
+from mmtsf.utils.locations import is_address, location, relative_to, within
 from mmtsf.utils.media import SUFFIXES, is_frame, is_video
 from mmtsf.utils.text import shorten
 
@@ -66,7 +66,7 @@ def _is_for_lists(path: str) -> bool:
     return is_line
 
 
-def videos_of(path: str) -> list[str]:
+def videos_of(path: Any) -> list[str]:
     """List the videos below a folder, or those that a pattern such as ``videos/**/*.mp4`` matches; the path itself, if
     it is a file or a folder of frames. All may be at addresses, in which ``*`` alone makes a pattern.
 
@@ -74,6 +74,8 @@ def videos_of(path: str) -> list[str]:
         FileNotFoundError: If a pattern matches none.
         ValueError: If it matches images, or is empty.
     """
+    folder = location(path) if is_address(path) or not isinstance(path, str) else None
+    path = str(path)
     if not path.strip():
         raise ValueError(f'a video is {path!r}, expected a path')
     if is_pattern(path):
@@ -86,7 +88,7 @@ def videos_of(path: str) -> list[str]:
                 f'({Path(found[0]).parent}) or a list of PIL images'
             )
         return found
-    folder = location(path)
+    folder = folder or location(path)
     is_folder = folder.is_dir() if not is_address(path) or not is_video(path) else False
     return ([str(within(folder, name)) for name in list_folder(folder)] if is_folder else []) or [path]
 
@@ -104,7 +106,9 @@ def _matches(path: str) -> Iterator[str]:
         return
     start, _, rest = path.partition('*')
     folder, _, name = start.rpartition('/')
-    yield from map(str, location(folder).glob(f'{name}*{rest}'))
+    root: Any = location(folder)
+    found = (relative_to(root, str(path)) for path in root.glob(f'{name}*{rest}'))
+    yield from (str(root / inner) for inner in root.inner(found))
 
 
 def list_source(source: Any, root: Any = None, allow_outside: bool = False) -> tuple[Any, AnnotationList]:
@@ -161,7 +165,7 @@ def known_videos(source: Any, root: Any, allow_outside: bool) -> list[str]:
 
 def _listed_videos(source: Any, root: Any, allow_outside: bool) -> Iterator[str]:
     if source.is_dir() or is_video(str(source)):
-        yield from videos_of(str(source))
+        yield from videos_of(source)
     else:
         folder, videos = list_source(source, root, allow_outside)
         yield from (str(within(folder, path)) for path in dict.fromkeys(row.path for row in videos.rows))

@@ -131,8 +131,13 @@ def empty_folders(root: Any) -> list[Any]:
         return []
     folders = [folder for place in splits.values() or [root] for folder in _folders(place)]
     names = {folder.name for folder in folders if _holds_samples(folder)}
-    empty = [folder for folder in folders if folder.name not in names and not any(_entries(folder))]
+    empty = [folder for folder in folders if folder.name not in names and _is_empty(folder)]
     return sorted(empty) if has_classes(root) else []
+
+
+def _is_empty(folder: Any) -> bool:
+    """Whether a folder holds nothing, nor keys that were left out."""
+    return not any(_entries(folder)) and not (is_address(folder) and folder.holds_odd_keys())
 
 
 def _strays(folder: Any) -> list[Any]:

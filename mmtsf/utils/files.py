@@ -187,9 +187,9 @@ def download(path: Path | RemotePath, file: Path) -> None:
         if isinstance(path, Path):
             shutil.copyfile(path, part)
             return
-        from .remote_path import attempt
+        from .remote_file import fetch
 
-        attempt(path, path.fs.get_file, path.path, str(part))
+        fetch(path, part)
 
 
 def is_inner(name: str) -> bool:

@@ -2,7 +2,10 @@
 
 import codecs
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .text import without_secrets
 
 #: How files in other encodings of Unicode begin
 MARKS = {
@@ -17,6 +20,53 @@ WIDE = ('UTF-32LE', 'UTF-32BE', 'UTF-16LE', 'UTF-16BE')
 CONTROL = {*range(32)} - {*b'\t\n\v\f\r\x1a\x1b'}
 
 
+#: Bytes up to which a text is read, here or at an address, which may never end
+MOST_OF_A_TEXT = 2**30
+
+
+def check_text_size(file: Any, size: int) -> None:
+    """Refuse a text that is larger than any list.
+
+    Args:
+        file (Path): The file, for the message.
+        size (int): Its bytes, or those that were read of it.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if size > MOST_OF_A_TEXT:
+        raise ValueError(
+            f'{without_secrets(str(file))} holds {size} bytes or more, expected a text of up to {MOST_OF_A_TEXT}; '
+            'correct the name, or split it'
+        )
+
+
+def open_text(file: Any) -> BinaryIO:
+    """Open the bytes of a text file.
+
+    Args:
+        file (Path): The file, on the disk or at an address.
+
+    Raises:
+        ValueError: If it is larger than any list.
+    """
+    if isinstance(file, Path):
+        check_text_size(file, file.stat().st_size)
+        return file.open('rb')
+    from .remote_file import RemoteFile
+
+    return RemoteFile(file, lambda size: check_text_size(file, size)).open()
+
+
+def _data(file: Any) -> bytes:
+    data = bytearray()
+    with open_text(file) as source:
+        while piece := source.read(2**20):  # of a device the size is not known before
+            data += piece
+            check_text_size(file, len(data))
+    return bytes(data)
+
+
 def read_text(file: Any) -> str:
     """Read a text file in UTF-8.
 
@@ -26,9 +76,10 @@ def read_text(file: Any) -> str:
         file (Path): The file, on the disk or at an address.
 
     Raises:
-        ValueError: If it is in another encoding; the message names the file, the line and the remedy.
+        ValueError: If it is in another encoding, in which case the message names the file, the line and the remedy, or
+            larger than any list.
     """
-    data = file.read_bytes()
+    data = _data(file)
     try:
         text = data.decode('utf-8')
         if '\0' not in text:

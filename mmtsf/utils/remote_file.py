@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+from fsspec.asyn import sync
 
 from .locations import OF_WEB
 from .remote_cache import open_cached
-from .remote_path import RemotePath, attempt, clear
-from .text import without_secrets
+from .remote_path import ChangedError, NoRangesError, RemotePath, attempt, clear
 
 #: Bytes of a request. A file that is smaller is fetched by one; of a larger one the time goes into the bytes, not into
 #: requests, see docs/guides/storage.md
 BLOCK = 2**23
 #: Bytes that are kept in memory; those of larger files lie in a temporary one
 IN_MEMORY = 2**25
+#: Part of what was asked for that a server must send at least: some send no more than so much at a time
+LEAST_PART = 128
+
+
+class Answer(NamedTuple):
+    """What a server answers to the question for a range.
+
+    Attributes:
+        data (bytes): The bytes from its beginning on, perhaps not all.
+        total (int): Bytes of the whole file.
+        version (str, optional): What changes when the file does; None if the server tells nothing of the kind.
+    """
+
+    data: bytes
+    total: int
+    version: str | None
 
 
 class RemoteFile:
     """The bytes of a file at an address, fetched when they are first read, and kept as long as this object.
 
     A file of up to a block takes one request. Of a larger one, whose blocks are fetched as they are read, all must be
-    of the same version. A server without ranges is asked for all at once. With a cache (:mod:`.remote_cache`) a file is
-    fetched whole, and read from the disk as long as its version stays.
+    of the version of the first. A server without ranges is asked for all at once. With a cache (:mod:`.remote_cache`)
+    a file is fetched whole, and read from the disk as long as its version stays.
 
     Args:
         path (RemotePath): Its address.
@@ -48,25 +66,14 @@ class RemoteFile:
     ) -> None:
         self.path, self.check_size, self.check_time = path, check_size, check_time
         self._kept: Any = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        self._blocks: set[int] = {0}
-        self._remote: Any = None
-        self._tag: str | None = None
+        self._blocks: set[int] = set()
+        self._first: Answer | None = None
         cached = open_cached(path, self._fetch_to, check_size)
         if cached is not None:
             self._keep(cached)
             return
-        first = self._tried(_first, path)
-        self._kept.write(first)
-        self.size = len(first)
-        if self.size >= BLOCK:
-            self._remote, size, self._tag = self._tried(_opened, path)
-            check_size(size or 0)
-            if size is None:
-                self._fetch_all()
-            else:
-                self.size = size
-                if size > IN_MEMORY:
-                    self._kept.rollover()
+        self.size = BLOCK  # as far as is known
+        self._fetch(0)
         check_size(self.size)
 
     def open(self) -> BinaryIO:
@@ -93,24 +100,50 @@ class RemoteFile:
         return attempt(self.path, call, *args)
 
     def _fetch(self, block: int) -> None:
+        """Fetch a block; of a server that sends less than that at a time, piece by piece."""
         start = block * BLOCK
-        count = min(BLOCK, self.size - start)
-        try:
-            found = self._tried(_range, self._remote, start, count)
-        except _NoRangesError:
-            self._fetch_all()
-        else:
+        while start < (end := min((block + 1) * BLOCK, self.size)):
+            version = self._first and self._first.version
+            try:
+                found = self._tried(_range, self.path, start, end - start, version)
+            except NoRangesError:
+                self._fetch_all()
+                return
+            self._check(found)
             self._kept.seek(start)
-            self._kept.write(found)
-            self._blocks.add(block)
+            self._kept.write(found.data)
+            start += len(found.data)
+        self._blocks.add(block)
+
+    def _check(self, found: Answer) -> None:
+        """Compare an answer with the first one, which tells the size.
+
+        Raises:
+            OSError: If the file was changed in between.
+        """
+        if self._first is None:
+            self._first = found
+            self.size = found.total
+            self.check_size(self.size)
+            if self.size > IN_MEMORY:
+                self._kept.rollover()
+        elif found[1:] != self._first[1:]:
+            raise ChangedError(self.path)
 
     def _fetch_all(self) -> None:
-        """Fetch the whole file, of a server that knows no ranges."""
+        """Fetch the whole file, of a server that knows no ranges.
+
+        Raises:
+            OSError: If what was fetched before is no part of it.
+        """
+        before, blocks = self._kept, sorted(self._blocks)
         with tempfile.NamedTemporaryFile() as file:
             self._fetch_to(Path(file.name))
             self._keep(Path(file.name).open('rb'))  # noqa: SIM115  # which keeps it when its name is gone
-        if self._tag and self._tag != self._tried(self.path.fs.info, self.path.path).get('ETag'):
-            raise OSError(f'{without_secrets(str(self.path))} has changed while it was read; read it again')
+        for block in blocks:
+            both = [(kept.seek(block * BLOCK), kept.read(BLOCK))[1] for kept in (before, self._kept)]
+            if both[0] != both[1] or self._first is None or self._first.total != self.size:
+                raise ChangedError(self.path)
 
     def _keep(self, file: BinaryIO) -> None:
         """Read from a local file with all bytes from now on."""
@@ -119,34 +152,65 @@ class RemoteFile:
         self._blocks = set(range(self.size // BLOCK + 1))
 
     def _fetch_to(self, file: Path) -> None:
-        """Write all bytes to a local file, by one request."""
-        from fsspec.callbacks import Callback
+        def check(count: int) -> None:
+            self.check_size(count)
+            self.check_time()
 
-        class Bounded(Callback):
-            def relative_update(self, inc: int = 1) -> None:
-                super().relative_update(inc)
-                whole.check_size(self.value)
-                whole.check_time()
-
-        whole = self
-        self._tried(lambda: self.path.fs.get_file(self.path.path, str(file), callback=Bounded()))
+        self.check_time()
+        fetch(self.path, file, check)
 
 
-class _NoRangesError(Exception):
-    """A server gives a file from its beginning alone."""
+def fetch(path: RemotePath, file: Path, check: Callable[[int], None] = lambda count: None) -> None:
+    """Write all bytes of an address to a local file.
+
+    Args:
+        path (RemotePath): The address.
+        file (Path): The file.
+        check (Callable): Called with the number of bytes that were fetched, again and again; ends it by raising.
+            Defaults to nothing.
+
+    Raises:
+        OSError: If it cannot be read, or is changed meanwhile.
+    """
+    if path.protocol in OF_WEB:
+        attempt(path, lambda: sync(path.fs.loop, _web_whole, path.fs, path.path, file, check))
+        return
+    from fsspec.callbacks import Callback
+
+    class Checked(Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            super().relative_update(inc)
+            check(self.value)
+
+    before = path.version()  # the libraries fetch large files by several requests
+    attempt(path, lambda: path.fs.get_file(path.path, str(file), callback=Checked()))
+    if path.version() != before:
+        raise ChangedError(path)
 
 
-def _first(path: RemotePath) -> bytes:
-    """The first block, by one request; of a smaller file all."""
-    try:
-        if path.protocol in OF_WEB:  # which reads no further, also where the server knows no ranges
-            with path.fs.open(path.path, size=BLOCK, block_size=BLOCK, cache_type='none') as file:
-                return file.read(BLOCK)
-        return path.fs.cat_file(path.path, start=0, end=BLOCK)
-    except Exception as error:
-        if _is_empty(path, error):
-            return b''
-        raise
+def _range(path: RemotePath, start: int, count: int, version: str | None) -> Answer:
+    """Ask for up to ``count`` bytes from ``start`` on, of a version if one is known.
+
+    Raises:
+        NoRangesError: If the server knows no ranges.
+        OSError: If they do not come, or are of another version.
+    """
+    if path.protocol in OF_WEB:
+        found = sync(path.fs.loop, _web_range, path.fs, path.path, start, count, version)
+    else:
+        ask = _s3_range if path.protocol in ('s3', 's3a') else _other_range
+        try:
+            found = ask(path, start, count, version)
+        except Exception as error:
+            if start or not _is_empty(path, error):
+                raise
+            return Answer(b'', 0, None)
+    left = min(count, found.total - start)
+    if len(found.data) > left:
+        raise OSError(f'the server sends {len(found.data)} bytes, and {left} were expected')
+    if len(found.data) < left and len(found.data) < count / LEAST_PART:
+        raise ConnectionError(f'{len(found.data)} bytes came instead of {left}')
+    return found
 
 
 def _is_empty(path: RemotePath, error: Exception) -> bool:
@@ -155,38 +219,92 @@ def _is_empty(path: RemotePath, error: Exception) -> bool:
     return type(told) is OSError and path.fs.info(path.path)['size'] == 0
 
 
-def _opened(path: RemotePath) -> tuple[Any, int | None, str | None]:
-    """A file of fsspec's that makes a request for each reading and holds to one version, its size, and on the web its
-    version; None for what is not told."""
-    if path.protocol not in OF_WEB:
-        file = path.fs.open(path.path, cache_type='none')
-        return file, file.size, None
-    info = path.fs.info(path.path)
-    tag = info.get('ETag', 'W/')
-    tag = None if tag.startswith('W/') else tag  # a weak one tells less
-    more = dict(headers={'If-Match': tag, 'If-Range': tag}) if tag else {}  # of which servers know one or both
-    if not info['size'] or not info.get('partial', True):
-        return None, None, tag
-    return path.fs.open(path.path, size=info['size'], block_size=BLOCK, cache_type='none', **more), info['size'], tag
-
-
-def _range(file: Any, start: int, count: int) -> bytes:
-    """Some bytes of a file.
+def _total(content_range: str, start: int, count: int) -> int | None:
+    """Bytes of the whole file, as a server tells them of a part of it; None if it does not.
 
     Raises:
-        _NoRangesError: If the server knows no ranges.
-        ConnectionError: If there were fewer.
+        OSError: If it is another part than was sent or asked for.
     """
-    file.seek(start)
+    found = re.fullmatch(r'bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)', content_range.strip())
+    if not found:
+        return None
+    if (int(found[1]), int(found[2]) - int(found[1]) + 1) != (start, count):
+        raise OSError(f'the server says {content_range[:80]!r} of {count} bytes from {start} on')
+    return None if found[3] == '*' else int(found[3])
+
+
+async def _web_range(fs: Any, url: str, start: int, count: int, version: str | None) -> Answer:
+    """The range of a file on the web; its version is a strong ETag, or else when it was changed."""
+    headers = {**fs.kwargs.get('headers', {}), 'Range': f'bytes={start}-{start + count - 1}'}
+    if version and version.startswith('"'):
+        headers.update({'If-Match': version, 'If-Range': version})  # of which servers know one or both
+    session = await fs.set_session()
+    async with session.get(fs.encode_url(url), **{**fs.kwargs, 'headers': headers}) as answer:
+        tag = answer.headers.get('ETag', '')
+        found = tag if tag.startswith('"') else answer.headers.get('Last-Modified')  # a weak one tells less
+        is_packed = answer.headers.get('Content-Encoding', 'identity') not in ('', 'identity')
+        if answer.status == 206 and not is_packed:
+            data = await answer.read()
+            if (total := _total(answer.headers.get('Content-Range', ''), start, len(data))) is not None:
+                return Answer(data, total, found)
+        if answer.status in (206, 416):  # of an empty file; of another one a plain request tells more
+            raise NoRangesError('the server gives no ranges of files')
+        answer.raise_for_status()
+        data = b''
+        while len(data) <= count and (piece := await answer.content.read(2**20)):
+            data += piece
+        if start or len(data) > count:
+            raise NoRangesError('the server gives no ranges of files')
+        return Answer(data, len(data), found)
+
+
+async def _web_whole(fs: Any, url: str, file: Path, check: Callable[[int], None]) -> None:
+    """Write a file of the web to a local one, by one request."""
+    session, count = await fs.set_session(), 0
+    async with session.get(fs.encode_url(url), **fs.kwargs) as answer:
+        answer.raise_for_status()
+        if answer.status not in (200, 203):
+            raise OSError(f'the server answers {answer.status} instead of 200, and so does not send the whole file')
+        with file.open('wb') as target:
+            while piece := await answer.content.read(2**20):
+                target.write(piece)
+                count += len(piece)
+                check(count)
+
+
+def _s3_range(path: RemotePath, start: int, count: int, version: str | None) -> Answer:
+    """The range of an object of S3."""
+    bucket, key, _ = path.fs.split_path(path.path)
+    more = dict(IfMatch=version) if version else {}
+    answer = path.fs.call_s3('get_object', Bucket=bucket, Key=key, Range=f'bytes={start}-{start + count - 1}', **more)
+    body, length = answer['Body'], answer.get('ContentLength')
     try:
-        found = file.read(count)
-    except ValueError as error:
-        if 'range requests' in str(error):
-            raise _NoRangesError from None
-        raise
-    if len(found) != count:
-        raise ConnectionError(f'{len(found)} bytes came instead of {count}')
-    return found
+        if length is None or length > count:  # not only what was asked for
+            raise NoRangesError('the server gives no ranges of files')
+        data = sync(path.fs.loop, body.read)
+    finally:
+        body.close()
+    total = _total(answer.get('ContentRange') or f'bytes 0-{length - 1}/{length}', start, len(data))
+    if total is None:
+        raise NoRangesError('the server gives no ranges of files')
+    return Answer(data, total, answer.get('ETag'))
+
+
+def _other_range(path: RemotePath, start: int, count: int, version: str | None) -> Answer:
+    """The range of a file in other storage, whose libraries tell no version of what they read: of a file of more than
+    a block it is asked for before and after."""
+    if version is None:
+        data = path.fs.cat_file(path.path, start=start, end=start + count)
+        if len(data) < count:
+            return Answer(data, len(data), None)
+        version = path.version()
+    data = path.fs.cat_file(path.path, start=start, end=start + count)
+    if path.version() != version:
+        raise ChangedError(path)
+    size = version.rpartition('-')[2]
+    if not size.isdecimal():
+        raise NoRangesError('the server gives no ranges of files')
+    return Answer(data, int(size), version)
 
 
 class _View(io.RawIOBase):

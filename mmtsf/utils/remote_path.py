@@ -7,7 +7,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -21,7 +21,8 @@ from upath import UPath
 from upath.extensions import ProxyUPath
 
 from .locations import OF_WEB, Facts, check_chain, scheme_of
-from .text import without_secrets
+from .read_text import open_text
+from .text import shorten, without_secrets
 
 T = TypeVar('T')
 #: How often a call is tried that fails for a reason that may pass, in all; the waits between double from the first
@@ -64,6 +65,13 @@ CREDENTIALS = {
     'abfs': 'AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING',
     'hf': 'HF_TOKEN',
 }
+#: What an address of a protocol begins with
+HOLDERS = {
+    **dict.fromkeys(('s3', 's3a', 'gs', 'gcs'), 'bucket'),
+    **dict.fromkeys(('az', 'abfs', 'abfss'), 'container'),
+    **dict.fromkeys(('http', 'https'), 'host'),
+    'hf': 'owner',
+}
 EXTRA = "pip install 'mmtsf[storage]'"
 
 _attempts: ContextVar[int] = ContextVar('attempts', default=ATTEMPTS)
@@ -75,6 +83,20 @@ class UnreachableError(ConnectionError):
 
 class NoRangesError(OSError):
     """A server that gives a whole file where a range of it was asked for."""
+
+
+class ChangedError(OSError):
+    """A file that is another one than when its reading began.
+
+    Args:
+        address (object): Where it is.
+    """
+
+    def __init__(self, address: object) -> None:
+        super().__init__(f'{without_secrets(str(address))} has changed while it was read; read it again')
+
+    def __reduce__(self) -> tuple:
+        return OSError, self.args
 
 
 @contextmanager
@@ -165,12 +187,14 @@ def clear(error: BaseException, address: object) -> BaseException:
         error (BaseException): What a library has raised.
         address (object): What it was about.
     """
-    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError, UnreachableError, NoRangesError)):
+    told = IsADirectoryError, NotADirectoryError, FileExistsError, UnreachableError, NoRangesError, ChangedError
+    if isinstance(error, told):
         return error
     shown, scheme = without_secrets(str(address)), scheme_of(str(address)) or ''
     *_, first = causes = list(_causes(error))
     names = set().union(*map(_names, causes))
     answer = next(filter(None, map(_answer, causes)), None)
+    of_web = any(type(cause).__module__.startswith('aiohttp') for cause in causes)
     said = f'({type(first).__name__}: {" ".join(without_secrets(str(first)).split())[:200]})'
     keys = f'; set {CREDENTIALS[scheme]}' if scheme in CREDENTIALS else '; correct the address'
     if isinstance(error, ImportError):
@@ -182,10 +206,12 @@ def clear(error: BaseException, address: object) -> BaseException:
     if may_pass(error):
         return UnreachableError(f'{shown} cannot be reached; check the network and the address {said}')
     if answer == 412:
-        return OSError(f'{shown} has changed while it was read; read it again')
-    if answer in (404, 410) or (isinstance(error, FileNotFoundError) and answer is None):
+        return ChangedError(address)
+    if 'TooManyRedirects' in names:
+        return OSError(f'{shown} is led on from one address to the next without an end; correct the address {said}')
+    if answer in (404, 410) or (isinstance(error, FileNotFoundError) and answer is None and not of_web):
         return FileNotFoundError(f'{shown} does not exist; correct the address')
-    if answer is not None or isinstance(error, OSError) or type(error).__module__.startswith(('aiohttp', 'botocore')):
+    if answer is not None or isinstance(error, OSError) or of_web or type(error).__module__.startswith('botocore'):
         return OSError(f'{shown} cannot be read or written {said}')
     return error
 
@@ -235,21 +261,29 @@ def _bounded_answer() -> type:
 class RemotePath(ProxyUPath):
     """A path in object storage or on the web: a :class:`upath.UPath` whose calls are made by :func:`attempt`.
 
-    It has the interface of :class:`pathlib.Path`, but is none. It may be sent to other processes.
+    It has the interface of :class:`pathlib.Path`, but is none. It may be sent to other processes. Where a key is a
+    file, and others begin with it and a slash, a slash at the end tells that the folder is meant.
     """
+
+    _is_folder = False  # as its user wrote it
 
     @classmethod
     def of(cls, text: str) -> RemotePath:
         """Make one of an address.
 
         Raises:
-            ValueError: If there is no such protocol, or its package is missing, or it holds ``::`` and is no wrapper.
+            ValueError: If there is no such protocol, or its package is missing, or it names no bucket, or it holds
+                ``::`` and is no wrapper.
         """
         check_chain(text)
         scheme = scheme_of(text) or ''
+        if scheme in HOLDERS and not re.match('://[^/]', text[len(scheme) :]):
+            raise ValueError(f'{text} names no {HOLDERS[scheme]}; expected {scheme}://{HOLDERS[scheme].upper()}/NAME')
         text = scheme + text[len(scheme) :]
         try:
-            return cls(text, **_options(scheme))
+            path = cls(text, **_options(scheme))
+            path._is_folder = text.endswith('/')
+            return path
         except ImportError as error:
             raise clear(error, text) from error
         except ValueError as error:
@@ -259,7 +293,7 @@ class RemotePath(ProxyUPath):
             ) from None
 
     def __reduce__(self) -> tuple:
-        return RemotePath.of, (str(self),)
+        return RemotePath.of, (f'{str(self).rstrip("/")}/' if self._is_folder else str(self),)
 
     def __fspath__(self) -> str:
         raise TypeError(f'{self} is an address, and no name of a local file')
@@ -290,9 +324,12 @@ class RemotePath(ProxyUPath):
             OSError: If that cannot be told.
         """
         try:
-            return attempt(self, self.fs.info, self.path)
+            found = attempt(self, self.fs.info, self.path)
         except FileNotFoundError:
             return None
+        if self._is_folder and found['type'] == 'file' and not _is_web(self) and any(self.entries()):
+            return dict(found, type='directory', size=0)
+        return found
 
     def version(self) -> str:
         """Return what the server tells of a file that changes when it does: ETag or the like, and the size; ``'0'`` if
@@ -350,13 +387,13 @@ class RemotePath(ProxyUPath):
         return 'directory' if is_page or str(self).endswith('/') else 'file'
 
     def open(self, mode: str = 'r', buffering: int = -1, *text: Any, **more: Any) -> IO[Any]:  # type: ignore[override]
-        """Open it; in reading its bytes are fetched by ranges, see :class:`.RemoteFile`."""
+        """Open it; in reading its bytes are fetched by ranges, see :class:`.RemoteFile`. A text is no larger than
+        :data:`.MOST_OF_A_TEXT`."""
         if set(mode) - {'r', 'b', 't'}:
             return attempt(self, _of_this_process(self).open, mode, buffering, *text, **more)
         from .remote_file import RemoteFile
 
-        file = RemoteFile(self).open()
-        return file if 'b' in mode else io.TextIOWrapper(file, *text, **more)
+        return RemoteFile(self).open() if 'b' in mode else io.TextIOWrapper(open_text(self), *text, **more)
 
     def read_bytes(self) -> bytes:
         """Return what the file holds."""
@@ -369,12 +406,23 @@ class RemotePath(ProxyUPath):
             return file.read()
 
     def below(self) -> Iterator[str]:
-        """Yield the names of all files below a folder, relative to it."""
-        folder = self.path.rstrip('/') + '/'
-        for found in attempt(self, self.fs.find, self.path):
-            if found.startswith(folder):
-                name = found.removeprefix(folder)
-                yield unquote(name) if _is_web(self) else name
+        """Yield the names of all files below a folder, relative to it; markers of folders are none."""
+        folder, shown = self.path.rstrip('/') + '/', unquote if _is_web(self) else str
+        found = (key for key in attempt(self, self.fs.find, self.path) if key.startswith(folder) and key[-1] != '/')
+        yield from self.inner(shown(key.removeprefix(folder)) for key in found)
+
+    def inner(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the names that a path can have in this folder; the others, which keys may have, are told in a
+        warning."""
+        odd = []
+        for name in names:
+            if _is_inner(name):
+                yield name
+            else:
+                odd.append(repr(name))
+        if odd:
+            reason = "nothing, '.', '..' and what holds '::' are no names of files and folders; give those keys others"
+            warnings.warn(f'left out of {self}: {shorten(odd)}, as {reason}', stacklevel=2)
 
     def entries(self) -> Iterator[RemoteEntry]:
         """Yield what a folder holds, by one listing.
@@ -382,17 +430,34 @@ class RemotePath(ProxyUPath):
         Raises:
             FileNotFoundError: If it is not there.
         """
-        is_web = _is_web(self)
+        found: dict[str, list[RemoteEntry]] = {}
+        for entry in self._listed():
+            found.setdefault(entry.name, []).append(entry)  # a file and a folder may have the same name
+        for name in self.inner(found):
+            yield from found[name]
+
+    def holds_odd_keys(self) -> bool:
+        """Return whether keys begin with this folder that no path can stand for."""
+        return not all(_is_inner(entry.name) for entry in self._listed())
+
+    def _listed(self) -> Iterator[RemoteEntry]:
+        """What a folder holds, also what no path can stand for."""
+        is_web, folder = _is_web(self), self.path.rstrip('/')
         for found in attempt(self, self.fs.ls, self.path, detail=True):
-            outer, _, name = found['name'].rstrip('/').rpartition('/')
-            is_page = is_web and (set(name) & set('?#') or outer != self.path.rstrip('/'))  # that links elsewhere
-            if not name or is_page or found['name'].rstrip('/') == self.path.rstrip('/'):
+            path, is_folder = found['name'].rstrip('/'), found['type'] == 'directory'
+            outer, _, last = path.rpartition('/')
+            if is_web and (not last or set(last) & set('?#') or outer != folder):  # a page that links elsewhere
                 continue
-            if '::' in name:
-                warnings.warn(f"left out of {self}, as its name holds '::': {name!r}", stacklevel=2)
+            if path == folder and not is_folder:  # its marker
                 continue
-            address = f'{str(self).rstrip("/")}/{name}'
-            yield RemoteEntry(unquote(name) if is_web else name, address, found['type'] == 'directory', found['size'])
+            name = unquote(last) if is_web else '' if path == folder else last
+            name = '' if '/' in name else name
+            yield RemoteEntry(name, f'{str(self).rstrip("/")}/{last}', is_folder, found['size'])
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a path can stand for the rest of a key, which may be any text."""
+    return '::' not in name and not {'', '.', '..'} & set(name.split('/'))
 
 
 class RemoteEntry(NamedTuple):

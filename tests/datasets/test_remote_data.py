@@ -80,6 +80,8 @@ def test_a_server_that_is_gone_is_waited_for(web, folder, monkeypatch) -> None:
         ('{web}/none.csv', None, 'does not exist'),
         ('{web}/list.csv', 401, 'no credentials'),
         ('http://127.0.0.1:9/list.csv', None, 'cannot be reached'),
+        *((f'{scheme}://', None, f'{scheme}:// names no') for scheme in ('s3', 'gs', 'hf', 'http')),
+        ('s3:///list.csv', None, 'names no bucket; expected s3://BUCKET/NAME'),
         ('s4://bucket/list.csv', None, 's4:// is no protocol that is known'),
         ('sftp://host/list.csv', None, 'needs a package'),
         ('s3://bucket/a::file:///etc/passwd', None, "holds '::'"),

@@ -53,7 +53,7 @@ def test_frames_of_the_local_file_and_each_byte_once(web, films, name, small_blo
     assert (reader.read(wanted) == local.read(wanted)).all()
     assert (reader.times == local.times).all()
     assert web.server.sent == size
-    assert len(web.server.asked) == -(-size // small_blocks) + 1  # HEAD
+    assert len(web.server.asked) == -(-size // small_blocks)
 
 
 @pytest.mark.parametrize('decoder', ['pyav', 'decord', 'auto', pytest.param('torchcodec', marks=needs_torchcodec)])
@@ -76,7 +76,9 @@ def test_a_folder_of_frames(s3, web, tmp_path) -> None:
         assert len(store.server.asked) == 2
 
 
-def test_a_server_without_ranges_is_asked_once_more(web, films, small_blocks) -> None:
+def test_a_server_without_ranges_is_asked_once_more(s3, web, films, small_blocks, monkeypatch) -> None:
+    monkeypatch.setattr(s3.server, 'app', _without_ranges(s3.server.app))
+    assert remote_file.RemotePath.of(s3.put('a.mp4', films['a.mp4'])).read_bytes() == films['a.mp4'].read_bytes()
     address = web.put('a.mp4', films['a.mp4'])
     web.server.app = _without_ranges(web.server.app)
     assert (open_video(address).read(np.arange(24)) == open_video(str(films['a.mp4'])).read(np.arange(24))).all()
@@ -124,18 +126,72 @@ def test_what_breaks_is_fetched_again_and_what_stays_broken_is_an_error(web, fil
     for name in FORMATS:
         address = web.put(name, films[name])
         web.server.clear()
-        web.server.faults[:] = [None] * 2
+        web.server.faults[:] = [None]
         web.server.always = 503
         with few_attempts(), pytest.raises(BrokenVideoError, match='cannot be reached'):
             open_video(address).read(np.arange(24))
 
 
-def test_a_file_that_changes_meanwhile(s3, web, films, small_blocks) -> None:
+@pytest.mark.parametrize('without', [(), ('ETag',), ('ETag', 'Last-Modified'), ('Content-Range',)])
+def test_a_file_that_changes_after_the_first_request(s3, web, films, small_blocks, without) -> None:
+    web.server.app = _answering(web.server.app, lambda asked, name, value: None if name in without else value)
     for store in (s3, web):
         file = remote_file.RemoteFile(remote_file.RemotePath.of(store.put('a.mp4', films['a.mp4'])))
+        if 'Content-Range' in without:  # whose server is asked for the whole at once
+            assert file.size == films['a.mp4'].stat().st_size
+            continue
         store.put('a.mp4', films['a.mp4'].read_bytes() + b'more')
         with pytest.raises(OSError, match='has changed while it was read'):
             file.read_at(2 * small_blocks, 10)
+
+
+def test_of_other_storage_no_two_versions_are_mixed(films, small_blocks) -> None:
+    path = remote_file.RemotePath.of('memory://films/a.mp4')
+    path.write_bytes(films['a.mp4'].read_bytes())
+    assert path.read_bytes() == films['a.mp4'].read_bytes()
+    file = remote_file.RemoteFile(path)
+    path.write_bytes(films['a.mp4'].read_bytes() + b'more')
+    with pytest.raises(OSError, match='has changed while it was read'):
+        file.read_at(2 * small_blocks, 10)
+
+
+@pytest.mark.parametrize(
+    ('most', 'total', 'words'),
+    [(2**13, None, None), (2**13, '*', None), (10, None, '10 bytes came'), (None, '7/8', 'the server says')],
+)
+def test_a_server_that_sends_less_than_it_is_asked_for(web, films, small_blocks, most, total, words) -> None:
+    address, content = web.put('a.mp4', films['a.mp4']), films['a.mp4'].read_bytes()
+    inner = web.server.app
+
+    def app(environ, start_response):
+        asked = environ.get('HTTP_RANGE', '').removeprefix('bytes=')
+        if asked and most:
+            start, end = map(int, asked.split('-'))
+            environ['HTTP_RANGE'] = f'bytes={start}-{min(end, start + most - 1)}'
+        told = total and {'*': lambda value: value.rpartition('/')[0] + '/*'}.get(total, lambda value: 'bytes 7-8/9')
+        change = lambda _, name, value: told(value) if total and name == 'Content-Range' else value  # noqa: E731
+        return _answering(inner, change)(environ, start_response)
+
+    web.server.app = app
+    path = remote_file.RemotePath.of(address)
+    if words is None:
+        assert path.read_bytes() == content
+        return
+    with few_attempts(1), pytest.raises(OSError, match=words):
+        path.read_bytes()
+
+
+def _answering(app, change):
+    """An application whose headers are others; those that are None are left out."""
+
+    def answer(environ, start_response):
+        def start(status, headers, *more):
+            found = [(name, change(environ, name, value)) for name, value in headers]
+            return start_response(status, [pair for pair in found if pair[1] is not None], *more)
+
+        return app(environ, start)
+
+    return answer
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mmtsf.preparation.video_paths import list_folder, videos_of
+from mmtsf.utils.class_folders import empty_folders, find_classes
 from mmtsf.utils.locations import is_address, location
+from mmtsf.utils.read_text import open_text, read_text
 from mmtsf.utils.remote_path import UnreachableError, few_attempts
 
 
@@ -52,6 +55,65 @@ def test_paths_of_a_bucket(s3) -> None:
     assert (root / 'videos/jump/d?x#y.mp4').read_text() == 'videos/jump/d?x#y.mp4'
     assert (root / 'list.txt').stat().st_size == 8
     assert not (root / 'none').exists()
+
+
+def test_keys_that_no_path_can_stand_for(s3) -> None:
+    good = ['run/a.mp4', 'run/sub/b.mp4', 'run', 'walk/c.mp4']
+    odd = ['run//d.mp4', 'run/../e.mp4', 'run/./f.mp4', 'run/x::y.mp4', 'empty//g.mp4']
+    markers = ['run/', 'run/sub/', 'only/']
+    for key in [*good, *odd, *markers]:
+        s3.put(key, b'' if key.endswith('/') else 'x')
+    root = location(s3.url)
+    with pytest.warns(UserWarning, match='left out of .* keys others') as told:
+        assert list_folder(root) == [name for name in sorted(good) if name != 'run']
+    assert not any('line break' in str(warning.message) for warning in told)
+    with pytest.warns(UserWarning, match='left out of .*/run: .* keys others'):
+        assert [entry.name for entry in location(f'{s3.url}/run').entries()] == ['a.mp4', 'sub']
+    with pytest.warns(UserWarning, match=r"'\.\./e.mp4'"):
+        assert videos_of(f'{s3.url}/run/**/*.mp4') == [f'{s3.url}/run/a.mp4', f'{s3.url}/run/sub/b.mp4']
+    with pytest.warns(UserWarning, match='left out of .*/empty: .* keys others'):
+        assert [folder.name for folder in empty_folders(root)] == ['only']
+    s3.put('only/h.mp4', 'x')
+    with pytest.warns(UserWarning, match='they hold no video: empty;'):
+        assert find_classes(root) == ['only', 'run', 'walk']
+    assert videos_of(f'{s3.url}/run') == [f'{s3.url}/run']
+    with pytest.warns(UserWarning, match='left out'):
+        assert videos_of(pickle.loads(pickle.dumps(location(f'{s3.url}/run/'))))[0] == f'{s3.url}/run/a.mp4'
+    assert list(location(f'{s3.url}/only/').entries())[0].name == 'h.mp4'
+
+
+def test_a_redirection_without_end_is_named(web) -> None:
+    def app(environ, start_response):
+        start_response('302 Found', [('Location', environ['PATH_INFO']), ('Content-Length', '0')])
+        return []
+
+    web.server.app = app
+    for call in (location(f'{web.url}/a.txt').read_text, location(f'{web.url}/a.txt').exists):
+        with pytest.raises(OSError, match='led on from one address to the next without an end'):
+            call()
+
+
+@pytest.mark.parametrize('kind', ['local', 'device', 's3', 'web', 'endless'])
+def test_a_text_is_no_larger_than_a_list(kind, tmp_path, monkeypatch, request) -> None:
+    monkeypatch.setattr('mmtsf.utils.read_text.MOST_OF_A_TEXT', 1000)
+    (tmp_path / 'a.txt').write_text('x' * 1001)
+    files = dict(local=tmp_path / 'a.txt', device=Path('/dev/zero'))
+    if kind in ('s3', 'web', 'endless'):
+        store = request.getfixturevalue('s3' if kind == 's3' else 'web')
+        file = files[kind] = location(store.put('a.txt', tmp_path / 'a.txt'))
+        if kind == 'endless':
+            store.server.app = _endless
+        with pytest.raises(ValueError, match='expected a text of up to 1000'):
+            file.read_text()
+    for read in (read_text, lambda file: open_text(file).read(1) and read_text(file)):
+        with pytest.raises(ValueError, match='a.txt holds .* expected a text of up to 1000|/dev/zero'):
+            read(files[kind])
+
+
+def _endless(environ, start_response):
+    start_response('200 OK', [])
+    for _ in range(2000):
+        yield bytes(2**16)
 
 
 def test_paths_after_a_fork(s3) -> None:

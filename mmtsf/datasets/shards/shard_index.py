@@ -11,6 +11,7 @@ from mmtsf.utils.data_root import SHARD_INDEX
 from mmtsf.utils.locations import is_address
 from mmtsf.utils.media import VIDEOS
 from mmtsf.utils.names import is_name
+from mmtsf.utils.read_text import open_text
 from mmtsf.utils.text import shorten
 
 #: What the first line says
@@ -140,7 +141,7 @@ def read_classes(folder: Any) -> list[str] | None:
 
 def open_index(folder: Any) -> IO[bytes]:
     """Open the index of a folder."""
-    return (folder / SHARD_INDEX).open('rb')
+    return open_text(folder / SHARD_INDEX)
 
 
 def _head(folder: Any, file: IO[bytes]) -> tuple[list[str] | None, int, int]:
