@@ -3,8 +3,11 @@
 import argparse
 import io
 import json
+import os
+import resource
 import shutil
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ import torch
 import webdataset
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
+from object_store import serving
 from torch.utils.data import DataLoader
 from videos import clip_pipeline, write_greys
 
@@ -23,9 +27,12 @@ from mmtsf.config import load_config, resolve, settle
 from mmtsf.config.data_source import check_source
 from mmtsf.datasets import SeededSampler, VideoFolderDataset, VideoShardsDataset
 from mmtsf.datasets.loading import VideoLoader
-from mmtsf.datasets.shards import ShardError, read_index, video_by_name, video_in_shard
+from mmtsf.datasets.loading.seeds import SeededIndex
+from mmtsf.datasets.shards import ShardError, names_in_shards, read_index, video_by_name, video_in_shard
 from mmtsf.preparation import shards as writer
 from mmtsf.utils.arguments import mistakes_of
+from mmtsf.utils.files import alone_in
+from mmtsf.utils.remote_cache import CacheError
 
 CLASSES = ['jump', 'run', 'sit']
 #: Of each class
@@ -147,6 +154,46 @@ def test_a_list_keeps_its_labels_and_the_names_that_are_given(folder, tmp_path):
         VideoShardsDataset([], 'train', 2, str(tmp_path / 'plain'))
 
 
+def test_videos_whose_names_would_be_one_are_told_apart(folder, tmp_path):
+    (tmp_path / 'videos').mkdir()
+    for place, name in enumerate(['a\x07.mp4', 'a\x08.mp4', 'b.mp4', 'b (2).mp4']):
+        shutil.copy(folder / f'run/{place} a.mp4', tmp_path / 'videos' / name)
+    shutil.copy(folder / 'run/5 a.mp4', tmp_path / 'b.mp4')
+    (tmp_path / 'list.txt').write_text('a\x07.mp4 0\na\x08.mp4 1\nb.mp4 0\nb.mp4 1\nb (2).mp4 0\n')
+    assert transcode(tmp_path / 'list.txt', tmp_path / 'out/train', '--shards', '--copy', '--root', tmp_path / 'videos') == 0
+    names = {'a\ufffd.mp4', 'a\ufffd (2).mp4', 'b.mp4', 'b (3).mp4', 'b (2).mp4'}
+    assert names_in(tmp_path / 'out/train') == Counter(names)
+    assert {name.split('/', 1)[1] for name in names_in_shards(tmp_path / 'out/train')} == names
+    dataset = VideoShardsDataset([], 'train', 2, str(tmp_path / 'out'))
+    assert len(dataset) == 5
+    paths = ['s3://b/x.mp4', 'b/x.mp4', '../b/x.mp4', 'y', '/y']
+    assert [video.name for video in writer.named((path, []) for path in paths)] == [
+        *('b/x.mp4', 'b/x (2).mp4', 'b/x (3).mp4'),
+        *('y', 'y (2)'),
+    ]
+
+
+@pytest.mark.parametrize('stray', ['loose.mp4', 'train/loose.mp4', 'train/run/a/b/c/d/e/f/deep.mp4'])
+def test_no_video_is_left_out_beside_class_folders(stray, folder, tmp_path):
+    source = tmp_path / ('source/train' if stray.startswith('train') else 'source')
+    shutil.copytree(folder, source)
+    (tmp_path / 'source' / stray).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / 'run/0 a.mp4', tmp_path / 'source' / stray)
+    with pytest.raises(
+        ValueError, match=f'{stray} lies beside the class|1 videos of .*source lie in no class .*{stray}'
+    ):
+        transcode(tmp_path / 'source', tmp_path / 'out', '--shards', '--copy')
+
+
+def test_two_commands_do_not_write_to_one_folder(folder, tmp_path):
+    with (
+        alone_in(tmp_path / 'out'),
+        pytest.raises(OSError, match='another command writes to .*out; wait for its end, or give another folder'),
+    ):
+        transcode(folder, tmp_path / 'out', '--shards', '--copy')
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
 def test_splits_in_folders_are_splits_of_shards_and_videos_are_encoded(folder, tmp_path, capsys):
     for split, number in (('train', 0), ('val', 1)):
         for name in CLASSES:
@@ -192,6 +239,10 @@ def test_splits_in_folders_are_splits_of_shards_and_videos_are_encoded(folder, t
         ),
         (lambda line: line['videos'][0].__setitem__(4, 'a\nb'), 'the name of a video is no path within a folder'),
         (lambda line: line['videos'].__setitem__(0, 7), 'a video is not'),
+        (
+            lambda line: line['videos'][0].__setitem__(4, line['videos'][1][4]),
+            r"index.jsonl lists '\w+/\d a.mp4' twice",
+        ),
     ],
 )
 def test_an_index_that_no_writer_has_written_is_refused_by_its_line(how, words, changed):
@@ -236,6 +287,9 @@ def rename_member(file: Path) -> None:
         (lambda file: file.write_bytes(file.read_bytes()[:-512]), r'000000.tar has \d+ bytes, and \d+ in its index'),
         (lambda file: file.write_bytes(bytes(file.stat().st_size)), '000000.tar has no header of'),
         (rename_member, "000000.tar holds 'other.mp4' of"),
+        (lambda file: file.unlink(), '000000.tar cannot be read: No such file or directory; copy it there again'),
+        (lambda file: (file.unlink(), file.mkdir()), '000000.tar is no regular file'),
+        (lambda file: (file.unlink(), os.mkfifo(file)), '000000.tar is no regular file'),
     ],
 )
 def test_a_shard_that_does_not_fit_its_index_is_an_error_that_names_it(how, words, changed):
@@ -492,7 +546,92 @@ def test_a_cache_that_would_fetch_again_and_again_or_other_bytes_is_refused(chan
         dataset[0]
 
 
+@pytest.fixture
+def cached(shards, web, tmp_path, monkeypatch) -> Callable[[], VideoShardsDataset]:
+    """Makes a data set of the shards at an address, with a cache."""
+    address = web.put_folder(shards, 'sets/train').removesuffix('/train')
+    monkeypatch.setenv('MMTSF_CACHE', str(tmp_path / 'cache'))
+    return lambda: VideoShardsDataset(clip_pipeline(start='random'), 'train', None, address)
+
+
+def damage(file: Path) -> None:
+    """Change bytes, and not their number."""
+    file.write_bytes(bytes(1024) + os.urandom(file.stat().st_size - 1024))
+
+
+@pytest.mark.parametrize('how', [damage, lambda f: f.write_bytes(b'x'), lambda f: (f.unlink(), f.mkdir())])
+def test_what_the_disk_of_a_cache_has_damaged_is_fetched_anew(how, cached, tmp_path):
+    clean = [cached()[SeededIndex(place, (0, place))]['inputs'] for place in range(0, 24, 5)]
+    files = sorted((tmp_path / 'cache').glob('??/*'))
+    assert len(files) == 6
+    for file in files:
+        how(file)
+    dataset = cached()
+    for place, expected in zip(range(0, 24, 5), clean):
+        assert torch.equal(dataset[SeededIndex(place, (0, place))]['inputs'], expected)
+
+
+def test_a_video_of_a_copy_that_the_disk_has_damaged_is_read_anew(cached, tmp_path):
+    dataset = cached()
+    clean = dataset[SeededIndex(2, (0, 2))]['inputs']
+    number, _, offset, size = dataset.get_data_info(2)['place']
+    (copy,) = (tmp_path / 'cache').glob(f'??/{dataset.shards[number].sha256}')
+    with copy.open('r+b') as file:
+        file.seek(offset)
+        file.write(bytes(size))
+    again = dataset[SeededIndex(2, (0, 2))]
+    assert again['data_samples'].broken == []
+    assert torch.equal(again['inputs'], clean)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_and_costs_no_video(cached, tmp_path):
+    words = 'MMTSF_CACHE is .*cache, which cannot be used: {}; make room there, choose another folder, or unset MMTSF'
+    (tmp_path / 'cache').write_text('a file')
+    with pytest.raises(CacheError, match=words.format('File exists')):
+        cached()
+    (tmp_path / 'cache').unlink()
+    dataset, (_, most) = cached(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, most))
+    try:
+        with pytest.raises(CacheError, match=words.format('File too large')):
+            dataset[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert not list((tmp_path / 'cache').rglob('*.part'))
+    assert dataset[0]['data_samples'].broken == []
+
+
+def test_a_shard_that_a_server_does_not_give_ends_the_run_and_one_that_is_gone_is_waited_for(shards, web, monkeypatch):
+    for name, value in dict(ATTEMPTS=1, FIRST_WAIT=0.01).items():
+        monkeypatch.setattr(f'mmtsf.utils.remote_path.{name}', value)
+    address = web.put_folder(shards, 'sets/train').removesuffix('/train')
+    dataset = VideoShardsDataset(clip_pipeline(), 'train', None, address)
+    web.server.always = 503
+    threading.Timer(0.5, setattr, [web.server, 'always', None]).start()
+    assert dataset[0]['data_samples'].broken == []
+    (web.root / 'sets/train/000000.tar').unlink()
+    with pytest.raises(ShardError, match='000000.tar does not exist; correct the address; copy it there again, or'):
+        dataset[0]
+
+    def without_ranges(environ: dict, start_response: Callable) -> object:
+        return web.server.app({k: v for k, v in environ.items() if k != 'HTTP_RANGE'}, start_response)
+
+    with serving(without_ranges) as server:
+        dataset = VideoShardsDataset(clip_pipeline(), 'train', None, f'http://127.0.0.1:{server.port}/sets')
+        with pytest.raises(ShardError, match='the server gives no ranges of files, .*; set MMTSF_CACHE to a folder'):
+            dataset[-1]
+
+
 # Commands
+
+
+def test_folders_of_shards_and_videos_may_be_called_as_shards_are(folder, tmp_path):
+    (tmp_path / 'source/b.tar').mkdir(parents=True)
+    shutil.copy(folder / 'run/0 a.mp4', tmp_path / 'source/b.tar/c.mp4')
+    assert transcode(tmp_path / 'source', tmp_path / 'x.tar', '--shards', '--copy') == 0
+    (name,) = names_in_shards(tmp_path / 'x.tar')
+    assert name == '000000.tar/b.tar/c.mp4'
+    assert video_by_name(str(tmp_path / 'x.tar' / name))().read() == (folder / 'run/0 a.mp4').read_bytes()
 
 
 def run(*words: object) -> int:

@@ -90,17 +90,23 @@ def test_each_test_video_counts_once_in_one_two_and_three_processes(videos, in_s
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('machines', [1, 2])
-def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_lost_none(machines, motion, tmp_path):
+@pytest.mark.parametrize(('machines', 'in_shards'), [(1, False), (2, False), (1, True)])
+def test_a_killed_process_restarts_all_and_the_weights_are_those_of_a_run_that_lost_none(
+    machines, in_shards, motion, tmp_path
+):
     changes = {**STEADY, 'model.backbone.drop_path_rate': 0.3, 'default_hooks.checkpoint.iterations': 2}
-    words = options(motion, max_epochs=3, **changes)
+    data = motion
+    if in_shards:
+        run_tool('tools/data/transcode.py', motion, tmp_path / 'shards', '--shards', 3, '--copy')
+        data, changes['data.window'] = tmp_path / 'shards', 2
+    words = options(data, max_epochs=3, **changes)
     train(2, tmp_path / 'whole', *words)
     shared = {'processes': 2 // machines, 'NNODES': machines, 'MAX_RESTARTS': 2, 'PORT': free_port()}
     runs = [start(tmp_path / 'killed', *words, NODE_RANK=rank, **shared) for rank in range(machines)]
     wait_for(tmp_path / 'killed/iter_6.pth', runs[0])
     os.kill(children(runs[-1].pid)[-1], signal.SIGKILL)
     assert [run.wait(240) for run in runs] == [0] * machines
-    assert 'resumed epoch: 1, iter: ' in (tmp_path / 'killed.log').read_text()
+    assert f'resuming from {tmp_path}/killed/iter_' in (tmp_path / 'killed.log').read_text()
     for part in ('state_dict', 'optimizer'):
         difference = apart(tmp_path / 'whole/epoch_3.pth', tmp_path / 'killed/epoch_3.pth', part)
         assert difference == 0 if machines == 1 else difference < 1e-5  # of other numbers of threads
