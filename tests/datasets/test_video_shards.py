@@ -160,7 +160,10 @@ def test_videos_whose_names_would_be_one_are_told_apart(folder, tmp_path):
         shutil.copy(folder / f'run/{place} a.mp4', tmp_path / 'videos' / name)
     shutil.copy(folder / 'run/5 a.mp4', tmp_path / 'b.mp4')
     (tmp_path / 'list.txt').write_text('a\x07.mp4 0\na\x08.mp4 1\nb.mp4 0\nb.mp4 1\nb (2).mp4 0\n')
-    assert transcode(tmp_path / 'list.txt', tmp_path / 'out/train', '--shards', '--copy', '--root', tmp_path / 'videos') == 0
+    assert (
+        transcode(tmp_path / 'list.txt', tmp_path / 'out/train', '--shards', '--copy', '--root', tmp_path / 'videos')
+        == 0
+    )
     names = {'a\ufffd.mp4', 'a\ufffd (2).mp4', 'b.mp4', 'b (3).mp4', 'b (2).mp4'}
     assert names_in(tmp_path / 'out/train') == Counter(names)
     assert {name.split('/', 1)[1] for name in names_in_shards(tmp_path / 'out/train')} == names
