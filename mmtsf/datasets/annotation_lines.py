@@ -172,7 +172,8 @@ def joined(path: str, labels: list[str]) -> str:
     line = ' '.join([path, *labels])
     quoted = ' '.join([f'"{path.replace(chr(34), chr(34) * 2)}"', *labels])
     has_delimiter = any(mark in line for mark in DELIMITERS)
-    if QUOTED.fullmatch(line) or path[:1] == '"' or (has_delimiter and not labels):
+    is_bare = path == path.strip() and path[:1] not in ('"', '\ufeff')
+    if not is_bare or QUOTED.fullmatch(line) or (has_delimiter and not labels):
         return quoted
     if found := LINE.fullmatch(line):
         return line if (found[1], found[2] or '') == (path, ' '.join(labels)) else quoted

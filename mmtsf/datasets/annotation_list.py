@@ -1,16 +1,20 @@
 """Read and write annotation lists: a path and a label in each line, with a space, a comma or the like between them."""
 
 import csv
+import io
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
 from mmtsf.utils.files import written_whole
 from mmtsf.utils.locations import OF_ROWS, is_address, relative_to, scheme_of, within
-from mmtsf.utils.read_text import read_text
+from mmtsf.utils.media import is_video
+from mmtsf.utils.read_text import decoded, read_text
+from mmtsf.utils.text import shorten
 
 from .annotation_lines import delimiter_of, is_header, is_number, joined, rows_of, split_line
 
@@ -72,7 +76,18 @@ def read_list(
         ValueError: If it is no text in UTF-8, a line can be read in several ways, or a path is no path of a file in the
             folder.
     """
-    text = read_text(file)
+    return _parsed(read_text(file), file, folder, allow_outside, is_label, several)
+
+
+def _parsed(
+    text: str,
+    file: Any,
+    folder: Any,
+    allow_outside: bool = False,
+    is_label: Callable[[str], bool] = is_number,
+    several: bool = False,
+) -> AnnotationList:
+    """Read a list's text, see :func:`read_list`."""
     header: list[str] = []
     rows: list[Row] = []
     try:
@@ -168,17 +183,67 @@ def _at_address(path: str, folder: str, where: str) -> str:
     return relative_to(folder, path)
 
 
-def write_list(file: Path, videos: AnnotationList, targets: dict[str, str], broken: Iterable[str]) -> None:
-    """Write a list with new paths and without the broken videos, in the form in which it was read."""
+def write_list(
+    file: Any, videos: AnnotationList, targets: dict[str, str], broken: Iterable[str], folder: Any = None
+) -> None:
+    """Write a list with new paths and without the broken videos, in the form in which it was read.
+
+    A video with a name that would not be read as it is written is named in a warning, and left out.
+
+    Args:
+        file (Path): The list, on the disk or at an address.
+        videos (AnnotationList): What it begins with.
+        targets (dict[str, str]): New paths by the ones before, as far as there are some.
+        broken (Iterable[str]): Paths before of the videos that are left out.
+        folder (Path, optional): Folder of the videos. Defaults to None: that of the list.
+    """
     left_out = set(broken)
-    kept = [[targets.get(row.path, row.path), *row.labels] for row in videos.rows if row.path not in left_out]
-    rows = [*filter(None, [videos.header]), *kept]
+    rows = [row._replace(path=targets.get(row.path, row.path)) for row in videos.rows if row.path not in left_out]
+    kept, lost = _readable(videos._replace(rows=rows), file, file.parent if folder is None else folder)
+    if lost:
+        warnings.warn(
+            f'left out of {file}, which would not be read as it was written: {shorten(map(repr, lost))}; rename them',
+            stacklevel=2,
+        )
     with (
         written_whole(file) as part,
         part.open('w', encoding='utf-8', newline='', errors='surrogateescape') as lines,
     ):
-        if videos.delimiter != ' ':
-            csv.writer(lines, delimiter=videos.delimiter, lineterminator='\n').writerows(rows)
+        lines.write(_text(videos._replace(rows=kept)))
+
+
+def _text(videos: AnnotationList) -> str:
+    rows = [[row.path, *row.labels] for row in videos.rows]
+    if videos.delimiter == ' ':
+        header = [f'{" ".join(videos.header)}\n'] if videos.header else []
+        return ''.join([*header, *(f'{joined(row[0], row[1:])}\n' for row in rows)])
+    text = io.StringIO(newline='')
+    csv.writer(text, delimiter=videos.delimiter, lineterminator='\n').writerows([*filter(None, [videos.header]), *rows])
+    return text.getvalue()
+
+
+def _readable(videos: AnnotationList, file: Any, folder: Any) -> tuple[list[Row], list[str]]:
+    """The rows of video files that are read as they are written, and the paths of the others."""
+    if not all(is_video(row.path) for row in videos.rows) or _is_read_back(videos, file, folder):
+        return videos.rows, []
+    kept, lost = list[Row](), list[str]()
+    for row in videos.rows:  # the first one tells how the others are read
+        if _is_read_back(videos._replace(rows=[*kept[:1], row]), file, folder):
+            kept.append(row)
         else:
-            lines.writelines(f'{" ".join(videos.header)}\n' for _ in videos.header[:1])
-            lines.writelines(f'{joined(row[0], row[1:])}\n' for row in kept)
+            lost.append(row.path)
+    return kept, lost
+
+
+def _is_read_back(videos: AnnotationList, file: Any, folder: Any) -> bool:
+    try:
+        again = _parsed(decoded(_text(videos).encode('utf-8'), file), file, folder, allow_outside=True)
+    except ValueError:  # also of names that are no UTF-8
+        return False
+    except OSError:  # a server does not tell whether a path is there
+        return True
+    return again.header == videos.header and list(map(_words, again.rows)) == list(map(_words, videos.rows))
+
+
+def _words(row: Row) -> tuple[str, list[str]]:
+    return row.path, ' '.join(row.labels).split()

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from mmtsf.batch.engine import run
 from mmtsf.batch.job import Job
-from mmtsf.datasets.annotation_list import write_list
+from mmtsf.datasets.annotation_list import AnnotationList, Row, write_list
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, check_decoder, open_video
 from mmtsf.datasets.decoders.held_file import without_name
 from mmtsf.datasets.shards import check_whole, shard_of_name
@@ -41,12 +41,13 @@ def write_checked(args: argparse.Namespace) -> int:
     is_folder = args.source.is_dir()
     root, videos = list_source(args.source, args.root, args.allow_outside)
     make_folder(args.out)
+    say_repeated(videos)
     names = list(dict.fromkeys(row.path for row in videos.rows))
     inner = (name for name in names if _shard_of(root, name))
     shards = dict.fromkeys(f'{name.partition(".tar/")[0]}.tar' for name in inner)
     reasons = check_all([*shards, *names], root, args.out / 'bad.txt', args)
     bad = {name: reason for name, reason in reasons.items() if reason}
-    write_list(args.out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad)
+    write_list(args.out / f'good{".txt" if is_folder else args.source.suffix}', videos, {}, bad, root)
     print(
         f'{counted(sum(name not in bad for name in names), "good video")}, {len(bad)} bad; the lists lie in {args.out}'
     )
@@ -56,6 +57,24 @@ def write_checked(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 1 if bad else 0
+
+
+def say_repeated(videos: AnnotationList) -> None:
+    """Warn of videos that several rows of a list name, by other spellings, too, and of other labels there."""
+    first = dict[str, Row]()
+    again = [(first[row.path], row) for row in videos.rows if first.setdefault(row.path, row) is not row]
+    others = [
+        f'{row.path} ({" ".join(before.labels)}, then {" ".join(row.labels)})'
+        for before, row in again
+        if row.labels != before.labels
+    ]
+    if again:
+        print(
+            f'warning: named again in the list: {shorten(row.path for _, row in again)}',
+            file=sys.stderr,
+        )
+    if others:
+        print(f'warning: with other labels: {shorten(others)}; correct the list', file=sys.stderr)
 
 
 def check_all(names: list[str], root: Any, listed: Path, args: argparse.Namespace) -> dict[str, str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmtsf.datasets.annotation_list import AnnotationList, Row, write_list
 from mmtsf.utils.arguments import NUM_FRAMES
 from mmtsf.utils.files import files_here, make_folder, write_text
 from mmtsf.utils.read_text import read_names
@@ -78,8 +79,9 @@ def write_lists(out: Path, annotations: Annotations, outcome: Outcome, reasons: 
     for split in SPLITS:
         file = out / f'{split}_list.txt'
         if split in expected:
-            rows = ((path, clip.label) for clip, path in outcome.found if clip.split == split)
-            write_lines(file, (path if label is None else f'{path} {label}' for path, label in rows))
+            found = [(path, clip.label) for clip, path in outcome.found if clip.split == split]
+            rows = [Row('', path, [] if label is None else [str(label)]) for path, label in found]
+            write_list(file, AnnotationList([], rows), {}, ())
         elif file.exists():
             print(f'removed {file}: these annotations have no such split; give all annotation files in one command')
             file.unlink()

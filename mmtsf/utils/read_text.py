@@ -79,7 +79,11 @@ def read_text(file: Any) -> str:
         ValueError: If it is in another encoding, in which case the message names the file, the line and the remedy, or
             larger than any list.
     """
-    data = _data(file)
+    return decoded(_data(file), file)
+
+
+def decoded(data: bytes, file: Any) -> str:
+    """Return the text that a file holds, see :func:`read_text`."""
     try:
         text = data.decode('utf-8')
         if '\0' not in text:

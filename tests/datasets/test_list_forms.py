@@ -2,6 +2,8 @@
 
 import codecs
 import gzip
+import os
+import random
 import re
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 
 from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import AnnotationList, Row, is_number, read_list, write_list
+from mmtsf.utils.media import is_video
 from mmtsf.weights import classes_of
 
 
@@ -153,6 +156,38 @@ def test_what_is_written_reads_back_the_same(name, rows, tmp_path):
     write_list(tmp_path / name, listed, {}, [])
     again = read_list(tmp_path / name, tmp_path, is_label=lambda word: is_number(word) or word in names)
     assert [(row.path, row.labels) for row in again.rows] == rows
+
+
+#: Of which odd names are made
+PARTS = [
+    *' \t"\'#,;\\%&=?*[]{}~-.:é日\u3000\xa0\ufeff\x1f\udcff',
+    'a',
+    'B',
+    '.mp4',
+    ' 0',
+    'path label ',
+    '..',
+    'e\u0301',
+]
+
+
+@pytest.mark.parametrize('name', ['list.txt', 'list.csv', 'list.tsv'])
+@pytest.mark.parametrize('labels', [['3'], ['run, fast'], []])
+def test_of_odd_names_each_is_read_back_or_left_out_with_a_warning(name, labels, tmp_path):
+    random.seed(0)
+    names = {f'{"".join(random.choices(PARTS, k=random.randint(1, 4)))}.mp4' for _ in range(300)}
+    names |= {' lead.mp4', 'trail .mp4', 'sub/ lead.mp4', 'plain.mp4'}
+    paths = sorted({os.path.normpath(path) for path in names if is_video(path)})
+    delimiter = {'list.txt': ' ', 'list.csv': ',', 'list.tsv': '\t'}[name]
+    with pytest.warns(UserWarning, match='left out of .*, which would not be read as it was written: .*rename them'):
+        write_list(tmp_path / name, AnnotationList([], [Row('', path, labels) for path in paths], delimiter), {}, [])
+    again = [(row.path, row.labels) for row in read_list(tmp_path / name, tmp_path).rows]
+    assert all(found == labels for _, found in again)
+    read = [path for path, _ in again]
+    assert read == [path for path in paths if path in set(read)]
+    assert len(read) > 0.6 * len(paths)
+    assert {'plain.mp4', 'sub/ lead.mp4'} <= set(read)
+    assert name != 'list.txt' or ' lead.mp4' in read
 
 
 ENCODINGS = [

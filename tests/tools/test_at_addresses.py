@@ -56,7 +56,7 @@ def test_what_stands_before_a_video_costs_its_row_and_is_tried_again(status, s3,
     assert run(*words) == 1
     bad = dict(line.split('\t') for line in (tmp_path / 'bad.txt').read_text().splitlines())
     assert bad.pop(nowhere).startswith('cannot be reached; check the network')
-    assert bad.pop('0001.mp4').startswith(dict([(403, 'no rights to it'), (503, 'cannot be reached')])[status])
+    assert bad.pop('0001.mp4').startswith({403: 'no rights to it', 503: 'cannot be reached'}[status])
     assert not bad
     s3.server.clear()
     assert run(*words) == 1

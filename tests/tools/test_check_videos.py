@@ -214,3 +214,20 @@ def test_limits_are_options_and_what_was_found_with_others_is_found_anew(check_v
 def test_options_of_lists_are_refused_for_folders(source, refused):
     with refused('--root and --allow-outside are for lists, and .* is a folder'):
         run('check', [str(source), '--allow-outside'])
+
+
+def test_names_that_no_list_holds_and_videos_that_are_named_again_are_said(check_videos, tmp_path, capfd):
+    video = Path(write_greys(tmp_path / 'a.mp4', 4)).read_bytes()
+    (source := tmp_path / 'source').mkdir()
+    for name in (' lead.mp4', os.fsdecode(b'\xff.mp4'), 'cat.mp4'):
+        (source / name).write_bytes(video)
+    with pytest.warns(
+        UserWarning, match="left out of .*good.txt, which would not be read as it was written: .*udcff.mp4'"
+    ):
+        assert check_videos(source, '--out', tmp_path / 'out') == 0
+    (source / 'list.txt').write_text((tmp_path / 'out/good.txt').read_text() + './/cat.mp4 1\n')
+    assert check_videos(source / 'list.txt', '--out', tmp_path / 'out') == 0
+    assert (tmp_path / 'out/good.txt').read_text() == '" lead.mp4"\ncat.mp4\ncat.mp4 1\n'
+    said = capfd.readouterr().err
+    assert 'warning: named again in the list: cat.mp4' in said
+    assert 'with other labels: cat.mp4 (, then 1); correct the list' in said
