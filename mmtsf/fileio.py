@@ -187,8 +187,11 @@ class FsspecBackend(BaseStorageBackend):
             return LocalBackend().list_dir_or_file(folder, list_dir, list_file, suffix, recursive)
         depth, root = None if recursive else 1, folder.path.rstrip('/') + '/'
         found = attempt(folder, folder.fs.find, folder.path, maxdepth=depth, withdirs=list_dir, detail=True)
-        kinds = {key.removeprefix(root).strip('/'): entry['type'] == 'directory' for key, entry in found.items()}
-        kinds.pop(root.strip('/'), None)
+        kinds: dict[str, bool] = {}
+        for key, entry in found.items():
+            is_folder = entry['type'] == 'directory' or key.endswith('/')  # whose marker is no file
+            if key.startswith(root) and (list_dir or not is_folder):
+                kinds[key.removeprefix(root).strip('/')] = is_folder
         names = (name for name, is_folder in kinds.items() if is_folder or (list_file and _is_meant(name, suffix)))
         return filter(None, names)
 

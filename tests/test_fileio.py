@@ -54,8 +54,12 @@ def test_files_and_folders_are_put_listed_copied_and_removed(s3, tmp_path):
     fileio.copytree_to_local(f'{s3.url}/twin', tmp_path / 'here', backend_args=named)
     assert (tmp_path / 'here/c/d.txt').read_text(encoding='utf-8') == 'ä'
     fileio.copytree_from_local(tmp_path / 'here', f'{s3.url}/back')
-    back = fileio.list_dir_or_file(f'{s3.url}/back', list_dir=False, recursive=True)
+    back = list(fileio.list_dir_or_file(f'{s3.url}/back', list_dir=False, recursive=True))
     assert sorted(back) == ['b.bin', 'c/b.bin', 'c/d.txt']
+    for name in ('back/', 'back/c/', 'back/empty/'):  # markers of folders
+        s3.put(name, b'')
+    assert sorted(fileio.list_dir_or_file(f'{s3.url}/back', list_dir=False, recursive=True)) == sorted(back)
+    fileio.copytree_to_local(f'{s3.url}/back', tmp_path / 'again', backend_args=named)
     fileio.remove(f'{folder}/b.bin')
     with pytest.raises(FileNotFoundError):
         fileio.remove(f'{folder}/b.bin')
