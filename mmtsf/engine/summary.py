@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmtsf import compat
 from mmtsf.engine.runner.bare_model import bare_model
 from mmtsf.models import TimeSformer
+from mmtsf.utils.locations import is_address
 from mmtsf.utils.text import counted, shorten, without_secrets
 
 #: Videos of a list that are looked for on the disk, at most
@@ -45,10 +46,14 @@ def data_words(dataset: Any, named: bool = True) -> str:
         words += f' of {counted(len(classes), "class")} ({shorten(map(str, classes))})'
     if not hasattr(dataset, 'video_dir'):  # another project's
         return words
+    broken = f', {len(dataset.left_out)} left out as broken' if dataset.left_out else ''
+    if hasattr(dataset, 'shards'):
+        return f'{words} in {counted(len(dataset.shards), "shard")} of {without_secrets(str(dataset.folder))}{broken}'
+    if is_address(dataset.video_dir):  # where each would be a request
+        return f'{words} in {without_secrets(str(dataset.video_dir))}{broken}'
     places = range(0, number, -(-number // LOOKED_FOR))
     found = sum(os.path.exists(dataset.get_data_info(place)['filename']) for place in places)
     looked = '' if len(places) == number else f' of {len(places)} that were looked for'
-    broken = f', {len(dataset.left_out)} left out as broken' if dataset.left_out else ''
     return f'{words}, {found}{looked} found in {dataset.video_dir}{broken}'
 
 
