@@ -265,7 +265,7 @@ class RemotePath(ProxyUPath):
     file, and others begin with it and a slash, a slash at the end tells that the folder is meant.
     """
 
-    _is_folder = False  # as its user wrote it
+    ends_in_slash = False  # as its user wrote it
 
     @classmethod
     def of(cls, text: str) -> RemotePath:
@@ -282,7 +282,7 @@ class RemotePath(ProxyUPath):
         text = scheme + text[len(scheme) :]
         try:
             path = cls(text, **_options(scheme))
-            path._is_folder = text.endswith('/')
+            path.ends_in_slash = text.endswith('/')
             return path
         except ImportError as error:
             raise clear(error, text) from error
@@ -293,7 +293,7 @@ class RemotePath(ProxyUPath):
             ) from None
 
     def __reduce__(self) -> tuple:
-        return RemotePath.of, (f'{str(self).rstrip("/")}/' if self._is_folder else str(self),)
+        return RemotePath.of, (f'{str(self).rstrip("/")}/' if self.ends_in_slash else str(self),)
 
     def __fspath__(self) -> str:
         raise TypeError(f'{self} is an address, and no name of a local file')
@@ -327,7 +327,7 @@ class RemotePath(ProxyUPath):
             found = attempt(self, self.fs.info, self.path)
         except FileNotFoundError:
             return None
-        if self._is_folder and found['type'] == 'file' and not _is_web(self) and any(self.entries()):
+        if self.ends_in_slash and found['type'] == 'file' and not _is_web(self) and any(self.entries()):
             return dict(found, type='directory', size=0)
         return found
 
