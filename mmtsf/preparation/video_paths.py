@@ -9,12 +9,15 @@ from typing import Any
 
 from mmtsf.datasets.annotation_list import AnnotationList, Row, read_list
 from mmtsf.datasets.shards import names_in_shards, shard_of_name
+from mmtsf.utils.arguments import asked_briefly
 from mmtsf.utils.locations import is_address, location, relative_to, within
 from mmtsf.utils.media import SUFFIXES, is_frame, is_video
 from mmtsf.utils.text import shorten
 
 #: Videos at addresses of which one must be there
 LOOKED_UP = 10
+#: Those of which a server does not tell whether they are there, before all are taken for such
+MOST_REFUSED = 3
 
 
 def list_folder(folder: Any) -> list[str]:
@@ -152,15 +155,33 @@ def known_videos(source: Any, root: Any, allow_outside: bool) -> list[str]:
     videos = list(_listed_videos(source, root, allow_outside))
     if not videos:
         raise FileNotFoundError(f'{source} names no videos; give an annotation list, a folder of videos or a video')
-    if not any(
-        shard_of_name(video) or location(video).exists()
-        for video in (videos[:LOOKED_UP] if is_address(videos[0]) else videos)
-    ):
+    if not _one_is_there(videos):
         raise FileNotFoundError(
             f'none of the {len(videos)} videos of {source} exists, the first is {videos[0]}; give the folder that the '
             'list starts from with --root'
         )
     return videos
+
+
+def _one_is_there(videos: list[str]) -> bool:
+    """Whether one of the videos is there, of those at addresses of the first ones.
+
+    Raises:
+        OSError: If a server tells it of none of several.
+    """
+    refused: list[OSError] = []
+    for video in videos[:LOOKED_UP] if is_address(videos[0]) else videos:
+        try:
+            with asked_briefly(video):
+                if shard_of_name(video) or location(video).exists():
+                    return True
+        except OSError as error:  # which costs its row
+            refused.append(error)
+            if len(refused) == MOST_REFUSED:
+                break
+    if refused:
+        raise refused[0]
+    return False
 
 
 def _listed_videos(source: Any, root: Any, allow_outside: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 from runs import ROOT, TINY
 
 from mmtsf.commands import main
+from mmtsf.preparation.video_paths import known_videos
 from mmtsf.utils import locations, remote_path, results
 from mmtsf.utils.files import check_target
 from mmtsf.utils.locations import location
@@ -85,6 +86,16 @@ def test_a_video_that_was_replaced_since_is_transcoded_again(there, s3, motion, 
             os.utime(target, (time.time() + 9 * (target.name == '0000.mp4') - 9,) * 2)
     assert run('transcode', *places.values(), '--short-side', 56, '--workers', 1) == 0
     assert [*done, capfd.readouterr().out.split(' videos done')[0].split()[-1]] == ['2', '0', '1']
+
+
+def test_a_video_of_which_nothing_is_told_ends_no_command_before_the_work(s3):
+    s3.put('v/list.txt', 'a.mp4 0\nb.mp4 0\n')
+    s3.put('v/b.mp4', b'x')
+    s3.server.only, s3.server.always = lambda asked: 'a.mp4' in asked.path, 403
+    assert len(known_videos(location(f'{s3.url}/v/list.txt'), None, False)) == 2
+    s3.server.only = lambda asked: asked.path.endswith('.mp4')
+    with pytest.raises(PermissionError, match='a.mp4: no rights to it'):
+        known_videos(location(f'{s3.url}/v/list.txt'), None, False)
 
 
 def test_names_are_compared_without_a_request(web):
