@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmtsf.registry import DATASETS
 from mmtsf.utils.locations import is_address, location, relative_to, within
 from mmtsf.utils.media import is_video
-from mmtsf.utils.remote_cache import drop_damaged
+from mmtsf.utils.remote_cache import drop_damaged, ready
 from mmtsf.utils.text import shorten
 
 from .annotation_lines import LABEL_HEADERS, is_number, number_of
@@ -111,6 +111,8 @@ class VideoListDataset(BaseActionDataset):
         self.worker_table = WorkerTable()
         self.left_out: dict[str, str] = {}
         self.video_dir = within(data_root, video_dir or _video_dir(data_prefix or {}))
+        if is_address(self.video_dir):
+            ready()
         self.were_there: dict[Any, int] = {}
         self.class_source = classes if isinstance(classes, str) else 'data.classes'
         names = class_names(classes or (metainfo or {}).get('classes'), data_root, num_classes, default_classes)

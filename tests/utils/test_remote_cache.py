@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmtsf.datasets import VideoListDataset
 from mmtsf.utils import remote_cache
 from mmtsf.utils.locations import location
 
@@ -51,6 +52,17 @@ def test_what_was_used_longest_ago_is_removed_first(web, folder) -> None:
     big = location(web.put('big.mp4', b'x' * 200_000))
     assert len(big.read_bytes()) == 200_000
     assert kept(folder) == 90_000
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(web, folder, tmp_path) -> None:
+    folder.write_text('a file')
+    web.put('list.txt', 'a.mp4 0\n')
+    (tmp_path / 'list.txt').write_text('a.mp4 0\n')
+    words = 'MMTSF_CACHE is .*cache, which cannot be used: File exists; make room there, choose another folder, or'
+    with pytest.raises(remote_cache.CacheError, match=words):
+        location(f'{web.url}/list.txt').read_bytes()
+    with pytest.raises(remote_cache.CacheError, match=words):
+        VideoListDataset(str(tmp_path / 'list.txt'), [], 1, video_dir=web.url)
 
 
 def test_many_processes_share_it(web, folder) -> None:
