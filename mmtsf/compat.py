@@ -382,3 +382,18 @@ def fused_attentions() -> set[Any]:
     """
     kinds = ('flash_attention', 'efficient_attention', 'cudnn_attention', 'flash_attention_for_cpu')
     return {getattr(torch.ops.aten, f'_scaled_dot_product_{kind}').default for kind in kinds}
+
+
+@contextmanager
+def without_lines_of_ray() -> Iterator[None]:
+    """Keep off the screen what Ray tells there of its machines and actors, e.g. that it gives a task to another one.
+
+    It prints that to the standard output, also where ``log_to_driver`` is off. Seen in Ray 2.60.0.
+    """
+    from ray._private import worker
+
+    before, worker._worker_logs_enabled = worker._worker_logs_enabled, False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before

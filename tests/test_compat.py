@@ -312,6 +312,17 @@ def test_private_names_of_others_are_used_in_compat_alone():
     assert found == []
 
 
+def test_what_ray_tells_of_its_machines_is_kept_off_the_screen(capsys):
+    worker = pytest.importorskip('ray._private.worker')
+    told = dict(lines=['(raylet) gone'], pid='raylet', is_err=False)
+    with compat.without_lines_of_ray():
+        worker.print_to_stdstream(told, ignore_prefix=False)
+    assert capsys.readouterr().out == ''
+    assert 'print_to_stdstream' in inspect.getsource(worker.listen_error_messages)
+    worker.print_worker_logs(told, sys.stdout)
+    assert 'gone' in capsys.readouterr().out
+
+
 def test_the_first_process_that_fails_is_known_to_all(tmp_path):
     torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
     try:

@@ -102,8 +102,10 @@ def write_data_set(job: Features, videos: list[str], settings: str, args: argpar
 
     parts = data_set.write_data_set(job, videos, args.out, settings, args)
     broken = [row['video'] for row in parts.rows(['video', 'error']) if row['error']]
-    if broken:
-        write_names(args.out.with_suffix('.broken.txt'), broken)
+    if len(broken) == len(videos):
+        parts.remove()
+        raise RuntimeError(f'none of the {len(videos)} videos could be read')
+    write_broken(args.out, broken)
     return told(len(videos) - len(broken), args.out, len(broken))
 
 
@@ -155,10 +157,18 @@ def merge(parts: Path, videos: list[str], out: Path) -> int:
         writers[out.suffix](part, names, features)
     if out.suffix == '.npy':
         write_names(out.with_suffix('.txt'), names)
-    if broken:
-        write_names(out.with_suffix('.broken.txt'), broken)
+    write_broken(out, broken)
     shutil.rmtree(parts)
     return told(len(names), out, len(broken))
+
+
+def write_broken(out: Path, broken: list[str]) -> None:
+    """List beside a file the videos that could not be read; nothing, also of an earlier run, if all could."""
+    file = out.with_suffix('.broken.txt')
+    if broken:
+        write_names(file, broken)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def write_names(file: Path, names: list[str]) -> None:

@@ -54,7 +54,10 @@ DEATHS = 10
 PATIENCE = 5
 #: How HTTP/2 begins, with a frame of settings, whose type is the fourth byte
 HTTP2 = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0'
-REMEDY = 'begin one with ray start --head, join it on this machine with ray start --address=HOST:6379, or leave --address out'
+REMEDY = (
+    'begin one with ray start --head, join it on this machine with ray start --address=HOST:6379, or leave --address '
+    'out'
+)
 #: In the place of a result: the work has failed, by a mistake of the user's or by a fault
 MISTAKE, FAULT = -1, -2
 
@@ -101,7 +104,9 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     logging.getLogger('ray.data').setLevel(logging.ERROR)
-    where: dict[str, Any] = dict(address=cluster_address(address))
+    where: dict[str, Any] = dict(
+        address=cluster_address(os.environ.get('RAY_ADDRESS', address) if address == 'auto' else address)
+    )
     if where['address'] == 'local':
         where |= dict(num_cpus=num_cores(), object_store_memory=STORE, include_dashboard=False)
     elif where['address'] != 'auto':
@@ -291,7 +296,7 @@ class Worker:
         try:
             self.engine = self.engine or LocalEngine(self.job, self.workers)
             done = self.engine.run(videos[place] for place in places)
-            results = (result._replace(place=places[result.place]) for result in done)
+            results: Iterator[Result] = (result._replace(place=places[result.place]) for result in done)
             if self.parts:
                 write = self.parts.write if len(places) == len(videos) else self.parts.mend
                 results = write(part, videos, results, self.job)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from rich.progress import track
 
-from mmtsf.utils.files import PART
 from mmtsf.utils.results import stoppable
+from mmtsf.utils.text import counted
 
 from .cluster import joined, pool_for, work
 from .job import Job
-from .parts import SETTINGS, Parts, open_parts
+from .parts import Parts, open_parts
 
 if TYPE_CHECKING:
     from mmtsf.utils.remote_path import RemotePath
@@ -27,6 +27,8 @@ def write_data_set(
 ) -> Parts:
     """Write what a job makes of videos to a folder of Parquet files; go on where an earlier run was stopped.
 
+    Videos that were broken are tried again, and those whose files have changed since.
+
     Args:
         job (Job): What is done with each.
         videos (Sequence[str]): Their names.
@@ -35,32 +37,25 @@ def write_data_set(
         args (argparse.Namespace): The options of :func:`mmtsf.utils.arguments.add_engine`, and ``device``.
 
     Raises:
-        ValueError: If an earlier run was another one.
+        ValueError: If an earlier run was another one, or the folder holds something else.
     """
     with joined(args.address):
         pool = pool_for(job, args.device)
         parts = open_parts(folder, settings, pool.part_size(len(videos), job))
-        done = sum(len(videos[number * parts.size :][: parts.size]) for number in parts.there())
-        left = len(videos) - done
+        parts.check(len(videos))
+        places = parts.left(videos)
+        left = sum(map(len, places.values()))
+        if left < len(videos):
+            print(f'{len(videos) - left} of {counted(len(videos), "video")} were there already', flush=True)
         try:
             with (
                 stoppable(left, 'videos', 'the same command goes on from here') as is_done,
-                closing(work(job, videos, pool, args.workers, parts.size, parts)) as results,
+                closing(work(job, videos, pool, args.workers, parts.size, parts, places)) as results,
             ):
                 for result in track(results, 'working', left, disable=not sys.stdout.isatty()):
                     if result.reason:
                         print(f'not read: {videos[result.place]}: {result.reason}', file=sys.stderr)
                     is_done()
         finally:
-            _leave_nothing(parts)
+            parts.remove_begun()
     return parts
-
-
-def _leave_nothing(parts: Parts) -> None:
-    """Remove a folder without results, and what was not written to its end."""
-    for path in parts.folder.iterdir():
-        if path.name.endswith(PART):
-            path.unlink(missing_ok=True)
-    if not parts.there() and isinstance(parts.folder, Path):
-        (parts.folder / SETTINGS).unlink(missing_ok=True)
-        parts.folder.rmdir()

@@ -19,7 +19,7 @@ from mmtsf.utils.mistakes import mistake
 from mmtsf.utils.screen import log_error, silence
 from mmtsf.utils.signals import TOLD, exit_code, sigterm_as_ctrl_c
 
-from .processes import is_first, speaks
+from .processes import in_a_child, is_first, speaks
 
 #: Commands in the order of use, and what they are for
 COMMANDS = {
@@ -78,6 +78,7 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         parser.error('an argument is empty, expected a word; a variable of the shell may be unset')
     args = parser.parse_intermixed_args(argv)  # options may stand between arguments of which one is left out
     silence(is_first())
+    say_end = (lambda: None) if argv is not None and list(argv) != sys.argv[2:] else in_a_child(args, parser.prog)
     try:
         with sigterm_as_ctrl_c():
             command.check(args)
@@ -91,6 +92,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         code = 141
     except Exception as error:
         code = tell(error, parser.prog, args.traceback)
+    finally:
+        say_end()
     sys.exit(code)
 
 

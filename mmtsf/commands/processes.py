@@ -1,14 +1,20 @@
 """Let one process speak where a launcher has started several."""
 
+import argparse
+import ctypes
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 
 #: Variables in which torchrun and Slurm tell the number of a process, of all and of those of its machine
 NUMBERS, LOCAL_NUMBERS = ('RANK', 'SLURM_PROCID'), ('LOCAL_RANK', 'SLURM_LOCALID')
 #: Seconds in which the launcher ends a process after another one has failed
 PATIENCE = 5
+#: Exit code where the cluster is gone
+GONE = 3
 
 
 def is_first() -> bool:
@@ -35,6 +41,50 @@ def speaks() -> bool:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(PATIENCE)
     return number == 1 or not (distributed and distributed.is_initialized())
+
+
+def in_a_child(args: argparse.Namespace, prog: str) -> Callable[[], None]:
+    """Go on in a child where Ray does the work, which ends its process without a word where the cluster is gone: the
+    parent waits, passes signals on, and says what has happened.
+
+    Returns:
+        Callable: To be called in the child, the only one to return, before it ends by itself.
+    """
+    if getattr(args, 'engine', None) != 'ray' or sys.platform != 'linux' or threading.active_count() > 1:
+        return lambda: None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    reads, writes = os.pipe()
+    parent, child = os.getpid(), os.fork()
+    if not child:
+        os.setpgid(0, 0)  # signals of the terminal come from the parent, once
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG: it dies with the parent
+        if os.getppid() != parent:
+            sys.exit(1)
+        os.close(reads)
+
+        def say_end() -> None:
+            os.write(writes, b'.')
+
+        return say_end
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.set_blocking(reads, False)  # a process that the child has left may hold the other end
+    try:
+        has_ended = os.read(reads, 1) == b'.'
+    except BlockingIOError:
+        has_ended = False
+    if not has_ended:
+        where = f'at {args.address}' if args.address else 'of this command'
+        told = (
+            f'it was killed by signal {-code}'
+            if code < 0
+            else f'the Ray cluster {where} is gone, or this machine of it'
+        )
+        print(f'{prog}: error: {told}; the same command goes on', file=sys.stderr, flush=True)
+        code = 128 - code if code < 0 else GONE
+    sys.exit(code)
 
 
 def _number(names: tuple[str, ...]) -> int:

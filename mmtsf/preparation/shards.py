@@ -297,6 +297,10 @@ class ShardParts(Parts):
         """Return the numbers of the shards that are whole."""
         return {int(found[1]) for path in self.folder.iterdir() if (found := RECORD.fullmatch(path.name))}
 
+    def left_of(self, number: int, videos: Sequence[str]) -> list[int]:
+        """Return that nothing is left of a shard that is whole."""
+        return []
+
     def write(self, number: int, videos: Sequence[str], results: Iterable[Result], job: Job) -> Iterator[Result]:
         """Write a shard as its videos come, and beside it its line of the index with the reasons of broken videos."""
         assert isinstance(job, Bring)

@@ -137,7 +137,10 @@ def add_engine(parser: argparse.ArgumentParser, seconds: str) -> None:
     parser.add_argument('--time-limit', type=positive(float), help=words)
     words = 'where the work is done: on this machine, or by Ray, also on many (default: local)'
     parser.add_argument('--engine', choices=('local', 'ray'), default='local', help=words)
-    words = 'the Ray cluster to join, HOST or HOST:PORT (default: Ray is started on this machine alone)'
+    words = (
+        'the Ray cluster to join, HOST or HOST:PORT of its head, or auto for the one that this machine is in (default: '
+        'local, Ray is started for the command on this machine)'
+    )
     parser.add_argument('--address', metavar='HOST', help=words)
 
 
@@ -165,6 +168,25 @@ def check_engine(args: argparse.Namespace) -> None:
         raise ValueError("--engine is ray, and that is not installed; pip install 'mmtsf[ray]'")
     if args.address and args.engine != 'ray':
         raise ValueError(f'--address is {args.address}, the place of a Ray cluster; give --engine ray with it')
+    cluster_address(args.address)
+
+
+def cluster_address(text: str | None) -> str:
+    """Return the address of a Ray cluster: ``local``, ``auto`` or ``HOST:PORT``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if text is None or text in ('local', 'auto'):
+        return text or 'local'
+    host, _, port = text.rpartition(':') if ':' in text else (text, '', '6379')
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+    if not is_port or not re.fullmatch(r'[\w.-]+|\[[0-9a-fA-F:.%]+\]', host):
+        raise ValueError(
+            f'--address is {text}, expected HOST or HOST:PORT of the head of a Ray cluster, as ray start --head prints '
+            'it, auto or local; an address with :// is of a Ray client, with which Ray Data does not work'
+        )
+    return f'{host}:{port}'
 
 
 def names_in(module: str, table: str, shipped: tuple[str, ...]) -> list[str]:
