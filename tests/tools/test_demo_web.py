@@ -99,11 +99,11 @@ def status(page: 'playwright.Page', words: str) -> None:
 
 
 def boxes(page: 'playwright.Page') -> list[list[float]]:
-    """Where on the page its parts begin and end."""
-    return page.evaluate(
-        """['video', 'timeline', 'classify', 'note', 'names'].map(id => document.getElementById(id)
-        .getBoundingClientRect()).map(box => [box.left, box.right, box.top + scrollY, box.bottom + scrollY])"""
-    )
+    """Where on the page its parts begin and end, when all are there: Gradio makes some anew."""
+    parts = "['video', 'timeline', 'classify', 'note', 'names'].map(id => document.getElementById(id))"
+    page.wait_for_function(f'{parts}.every(part => part)')
+    sides = '[box.left, box.right, box.top + scrollY, box.bottom + scrollY]'
+    return page.evaluate(f'{parts}.map(part => part.getBoundingClientRect()).map(box => {sides})')
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,7 @@ def test_who_waits_is_told_how_many_do(page, address, motion, tmp_path):
     assert page.locator('#note [role=status]').bounding_box()['height'] > 10
 
 
+@pytest.mark.long  # on a machine with a load of ten it fails in one run of three
 def test_another_video_ends_the_work_on_the_one_before(page, tmp_path):
     upload(page, write_greys(tmp_path / 'first.mp4', 340, 320, 240))
     page.locator('#video video').wait_for(timeout=30 * SECOND)
