@@ -35,6 +35,7 @@ from mmtsf.utils.arguments import cluster_address
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.locations import is_address
 from mmtsf.utils.mistakes import mistake
+from mmtsf.utils.text import counted
 
 from .job import Job, Result
 from .local import LocalEngine
@@ -175,11 +176,11 @@ def pool_for(job: Job, device: str | None) -> Pool:
             return sum(min(gpus, cpus // each) for cpus, gpus in room)
 
         if idle := sum(gpus for _, gpus in room) - actors(1):
-            told = f'{idle} GPUs of the Ray cluster have no CPU, of which each needs one'
+            told = f'there is no CPU for {counted(idle, "GPU")} of the Ray cluster, and each needs one'
             remedy = 'start their machines with --num-cpus of at least the number of their GPUs'
             if not actors(1):
                 raise ValueError(f'{told}; {remedy}, or give --device cpu')
-            print(f'{told}, and stay idle; {remedy}', file=sys.stderr, flush=True)
+            print(f'{told}, without which it stays idle; {remedy}', file=sys.stderr, flush=True)
         each = max(each for each in range(1, max(cpus for cpus, _ in room) + 1) if actors(each) == actors(1))
         return Pool(actors(each), each, 1)
     count = sum(cpus for cpus, _ in room)

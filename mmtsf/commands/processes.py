@@ -83,8 +83,8 @@ def in_a_child(args: argparse.Namespace, prog: str) -> Callable[[], None]:
             else f'the Ray cluster {where} is gone, or this machine of it'
         )
         print(f'{prog}: error: {told}; the same command goes on', file=sys.stderr, flush=True)
-        code = 128 - code if code < 0 else GONE
-    sys.exit(code)
+        code = code if code < 0 else GONE
+    sys.exit(128 - code if code < 0 else code)
 
 
 def _number(names: tuple[str, ...]) -> int:

@@ -153,6 +153,7 @@ say_end = in_a_child(Namespace(engine='ray', address='head:1'), 'mmtsf check')
         ('os._exit(1)', 3, 'mmtsf check: error: the Ray cluster at head:1 is gone, or this machine of it; the same'),
         ('os.kill(os.getpid(), 9)', 137, 'mmtsf check: error: it was killed by signal 9; the same command goes on'),
         ('say_end(); sys.exit(1)', 1, ''),
+        ('import signal; signal.signal(2, signal.SIG_DFL); say_end(); os.kill(os.getpid(), 2)', 130, ''),
     ],
 )
 def test_a_command_that_ray_ends_says_why(end, code, told):
@@ -189,7 +190,10 @@ def test_a_cluster_that_can_take_no_actor_is_refused(monkeypatch):
     cluster = pytest.importorskip('mmtsf.batch.cluster')
     job = Job()
     job.has_model = True
-    for resources, words in ((dict(GPU=2, CPU=0.5), '2 GPUs of the Ray cluster have no CPU'), ({}, 'no whole CPU')):
+    for resources, words in (
+        (dict(GPU=2, CPU=0.5), 'there is no CPU for 2 GPUs of the Ray cluster'),
+        ({}, 'no whole CPU'),
+    ):
         monkeypatch.setattr(cluster.ray, 'nodes', lambda found=resources: [dict(Alive=True, Resources=found)])
         with pytest.raises(ValueError, match=words):
             cluster.pool_for(job, None)
