@@ -227,7 +227,14 @@ def test_a_file_is_found_by_its_name_whatever_that_looks_like(name, tmp_path, mo
 
 @pytest.mark.parametrize(
     ('source', 'expected'),
-    [('0', True), ('rtsp://host/x', True), ('http://host/x.mp4', False), ('http://host/live', True), ('x.mp4', False), ('12:30.mp4', False)],
+    [
+        ('0', True),
+        ('rtsp://host/x', True),
+        ('http://host/x.mp4', False),
+        ('http://host/live', True),
+        ('x.mp4', False),
+        ('12:30.mp4', False),
+    ],
 )
 def test_numbers_and_addresses_are_live(source, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
