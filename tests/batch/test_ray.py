@@ -86,6 +86,7 @@ REASONS = {
 }
 
 
+@pytest.mark.long  # 42 s; the test of kills compares features, too
 def test_features_and_predictions_are_the_same_bit_for_bit_and_bad_videos_have_a_row(run, cluster, data, tmp_path):
     words = [data.list, data.config, data.checkpoint]
     more = ['--root', data.videos, '--time-limit', 3, '--device', 'cpu']
@@ -107,6 +108,7 @@ def test_features_and_predictions_are_the_same_bit_for_bit_and_bad_videos_have_a
         assert (tmp_path / f'here.{suffix}').read_text() == (tmp_path / f'ray.{suffix}').read_text()
 
 
+@pytest.mark.long  # 21 s
 def test_check_and_transcode_leave_the_same_files(run, cluster, data, tmp_path):
     on_ray = ['--engine', 'ray', '--address', cluster.address]
     for name, more in (('here', []), ('ray', on_ray)):

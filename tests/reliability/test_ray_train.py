@@ -45,6 +45,7 @@ def begin(work_dir: Path, words: list[str]) -> subprocess.Popen:
         )
 
 
+@pytest.mark.long  # 33 s
 def test_two_processes_of_ray_train_end_with_the_weights_of_torchrun(trained, tmp_path):
     work_dir, words = trained
     run = begin(tmp_path / 'ray', words)
