@@ -18,7 +18,6 @@ from mmengine.fileio.backends import register_backend as register
 
 from .utils.files import download, is_inner, make_folder, upload, written_whole
 from .utils.locations import location
-from .utils.remote_path import attempt
 
 #: Protocols that are found by prefix; the name serves all that fsspec opens, and of http more than MMEngine's backend
 PREFIXES = ('s3', 's3a', 'gs', 'gcs', 'az', 'abfs', 'abfss', 'hf')
@@ -185,13 +184,11 @@ class FsspecBackend(BaseStorageBackend):
         folder = location(dir_path)
         if isinstance(folder, Path):
             return LocalBackend().list_dir_or_file(folder, list_dir, list_file, suffix, recursive)
-        depth, root = None if recursive else 1, folder.path.rstrip('/') + '/'
-        found = attempt(folder, folder.fs.find, folder.path, maxdepth=depth, withdirs=list_dir, detail=True)
         kinds: dict[str, bool] = {}
-        for key, entry in found.items():
+        for key, entry in folder.keys_below(maxdepth=None if recursive else 1, withdirs=list_dir).items():
             is_folder = entry['type'] == 'directory' or key.endswith('/')  # whose marker is no file
-            if key.startswith(root) and (list_dir or not is_folder):
-                kinds[key.removeprefix(root).strip('/')] = is_folder
+            if list_dir or not is_folder:
+                kinds[key.strip('/')] = is_folder
         names = (name for name, is_folder in kinds.items() if is_folder or (list_file and _is_meant(name, suffix)))
         return filter(None, names)
 

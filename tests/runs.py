@@ -10,8 +10,20 @@ from pathlib import Path
 
 import warm
 
+from mmtsf.commands import new_command
+from mmtsf.utils.arguments import mistakes_of
+
 ROOT = Path(__file__).parents[1]
 TINY = 'configs/timesformer_tiny_motion.py'
+
+
+def in_process(name: str, *words: object) -> int | None:
+    """Run a command in this process: its exit status, or raises what it has to say."""
+    command, parser = new_command(name)
+    args = parser.parse_intermixed_args(list(map(str, words)))
+    with mistakes_of(parser):
+        command.check(args)
+    return command.run(args)
 
 
 def run_tool(

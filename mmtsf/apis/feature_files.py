@@ -46,9 +46,7 @@ class Features(ModelJob):
 
     def columns(self) -> dict[str, Any]:
         """Return the types of a feature's shape and its values."""
-        import pyarrow
-
-        return dict(shape=pyarrow.list_(pyarrow.int32()), feature=pyarrow.list_(pyarrow.float32()))
+        return columns()
 
     def row(self, value: np.ndarray) -> dict[str, Any]:
         """Return a feature's shape and its values."""
@@ -196,16 +194,18 @@ def write_safetensors(path: Path, names: list[str], features: Iterator[np.ndarra
     save_file(dict(zip(names, features)), path)
 
 
+def columns() -> dict[str, Any]:
+    """Return the types of a feature's shape and its values in Parquet files."""
+    import pyarrow
+
+    return dict(shape=pyarrow.list_(pyarrow.int32()), feature=pyarrow.list_(pyarrow.float32()))
+
+
 def write_parquet(path: Path, names: list[str], features: Iterator[np.ndarray]) -> None:
     """Write rows ``video, shape, feature``, one row group each."""
     import pyarrow
     from pyarrow import parquet
 
-    columns = {
-        'video': pyarrow.string(),
-        'shape': pyarrow.list_(pyarrow.int32()),
-        'feature': pyarrow.list_(pyarrow.float32()),
-    }
-    with parquet.ParquetWriter(path, pyarrow.schema(columns.items())) as file:
+    with parquet.ParquetWriter(path, pyarrow.schema(dict(video=pyarrow.string(), **columns()).items())) as file:
         for name, feature in zip(names, features):
             file.write_table(pyarrow.table([[name], [list(feature.shape)], [feature.reshape(-1)]], file.schema))

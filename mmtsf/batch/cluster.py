@@ -39,7 +39,7 @@ from mmtsf.utils.text import counted
 
 from .job import Job, Result
 from .local import LocalEngine
-from .parts import MOST, Parts
+from .parts import MOST, Parts, places_of
 
 #: CPUs of an actor, at most: a model gains little from more
 CPUS = 8
@@ -87,7 +87,8 @@ def run_on_ray(job: Job, videos: Sequence[str], args: argparse.Namespace) -> Gen
     short."""
     with joined(args.address):
         pool = pool_for(job, args.device if job.has_model else 'cpu')
-        yield from work(job, videos, pool, args.workers, pool.part_size(len(videos), job))
+        size = pool.part_size(len(videos), job)
+        yield from work(job, videos, pool, args.workers, size, places_of(len(videos), size))
 
 
 @contextmanager
@@ -212,8 +213,8 @@ def work(
     pool: Pool,
     workers: int | None,
     size: int,
+    left: dict[int, list[int]],
     parts: Parts | None = None,
-    left: dict[int, list[int]] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield what becomes of each video.
 
@@ -223,22 +224,14 @@ def work(
         pool (Pool): The actors.
         workers (int, optional): Processes of each that read videos. Defaults to None: one a CPU.
         size (int): Videos that an actor is given at once.
-        parts (Parts, optional): Where values are kept. Parts that are there are not done again. Defaults to None:
-            nowhere.
-        left (dict[int, list[int]], optional): What is left to do, see :meth:`Parts.left`. Defaults to None: that is
-            found out.
+        left (dict[int, list[int]]): What is left to do, see :meth:`Parts.left`.
+        parts (Parts, optional): Where values are kept. Defaults to None: nowhere.
 
     Raises:
         RuntimeError: If the work has failed on a machine.
         ValueError: If that tells of a user's mistake.
     """
     check_machines([*job.paths(), *([str(parts.folder)] if parts else [])])
-    if left is None:
-        left = (
-            parts.left(videos)
-            if parts
-            else {first // size: list(range(min(size, len(videos) - first))) for first in range(0, len(videos), size)}
-        )
     rows = [
         dict(part=number, places=places, videos=_encoded(videos[number * size : (number + 1) * size]))
         for number, places in left.items()

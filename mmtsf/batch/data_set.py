@@ -50,7 +50,7 @@ def write_data_set(
         try:
             with (
                 stoppable(left, 'videos', 'the same command goes on from here') as is_done,
-                closing(work(job, videos, pool, args.workers, parts.size, parts, places)) as results,
+                closing(work(job, videos, pool, args.workers, parts.size, places, parts)) as results,
             ):
                 for result in track(results, 'working', left, disable=not sys.stdout.isatty()):
                     if result.reason:

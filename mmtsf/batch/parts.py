@@ -54,14 +54,18 @@ class Parts(NamedTuple):
         Args:
             videos (Sequence[str]): The whole list.
         """
-        parts = {first // self.size: videos[first : first + self.size] for first in range(0, len(videos), self.size)}
-        there = self.there()
+        places, there = places_of(len(videos), self.size), self.there()
+
+        def left_of(number: int) -> list[int]:
+            found = self.left_of(number, self.videos(number, videos)) if number in there else None
+            return places[number] if found is None else list(found)
+
         with ThreadPoolExecutor(AT_A_TIME) as threads:
-            found = dict(zip(parts, threads.map(lambda n: self.left_of(n, parts[n]) if n in there else None, parts)))
-        places = {
-            number: range(len(part)) if found[number] is None else found[number] for number, part in parts.items()
-        }
-        return {number: list(left) for number, left in places.items() if left}
+            return {number: left for number, left in zip(places, threads.map(left_of, places)) if left}
+
+    def videos(self, number: int, videos: Sequence[str]) -> Sequence[str]:
+        """Return the videos of a part, of those of the whole list."""
+        return videos[number * self.size : (number + 1) * self.size]
 
     def check(self, videos: int) -> None:
         """Check that what readers of the folder take for its rows are parts of a list of so many videos.
@@ -69,7 +73,7 @@ class Parts(NamedTuple):
         Raises:
             ValueError: If there is another file.
         """
-        names = {_name(first // self.size) for first in range(0, videos, self.size)}
+        names = set(map(_name, places_of(videos, self.size)))
         others = (path for path in self.folder.iterdir() if path.name not in names and path.name[0] not in '._')
         if other := min(map(str, others), default=None):
             raise ValueError(f'{other} is no part of these results, but would be read as one; move it elsewhere')
@@ -147,6 +151,11 @@ class Parts(NamedTuple):
                     yield from group.to_pylist()
 
 
+def places_of(videos: int, size: int) -> dict[int, list[int]]:
+    """Return the places of so many videos in parts of a size, by the numbers of the parts."""
+    return {first // size: list(range(min(size, videos - first))) for first in range(0, videos, size)}
+
+
 def _name(number: int) -> str:
     return f'part-{number:06}.parquet'
 
@@ -162,7 +171,7 @@ def states_of(videos: Sequence[str]) -> list[str]:
     """Return for each video what changes when its file does; of one in a shard the shard's."""
     from mmtsf.datasets.shards import shard_of_name
 
-    files = [location(('.tar/' in video and shard_of_name(video)) or video) for video in videos]
+    files = [location(shard_of_name(video) or video) for video in videos]
     asked = list(dict.fromkeys(files))
     states = {file: found.state if found else '' for file, found in zip(asked, facts_of(asked))}
     return [states[file] for file in files]

@@ -58,6 +58,7 @@ def read_list(
     allow_outside: bool = False,
     is_label: Callable[[str], bool] = is_number,
     several: bool = False,
+    text: str | None = None,
 ) -> AnnotationList:
     """Read an annotation list.
 
@@ -71,23 +72,13 @@ def read_list(
         is_label (Callable): Tells labels from parts of a path where a folder of frames has no suffix that ends it.
             Defaults to :func:`is_number`.
         several (bool): Whether a video may have several labels. Defaults to False.
+        text (str, optional): What the list holds. Defaults to None: that is read.
 
     Raises:
         ValueError: If it is no text in UTF-8, a line can be read in several ways, or a path is no path of a file in the
             folder.
     """
-    return _parsed(read_text(file), file, folder, allow_outside, is_label, several)
-
-
-def _parsed(
-    text: str,
-    file: Any,
-    folder: Any,
-    allow_outside: bool = False,
-    is_label: Callable[[str], bool] = is_number,
-    several: bool = False,
-) -> AnnotationList:
-    """Read a list's text, see :func:`read_list`."""
+    text = read_text(file) if text is None else text
     header: list[str] = []
     rows: list[Row] = []
     try:
@@ -237,7 +228,8 @@ def _readable(videos: AnnotationList, file: Any, folder: Any) -> tuple[list[Row]
 
 def _is_read_back(videos: AnnotationList, file: Any, folder: Any) -> bool:
     try:
-        again = _parsed(decoded(_text(videos).encode('utf-8'), file), file, folder, allow_outside=True)
+        text = decoded(_text(videos).encode('utf-8'), file)
+        again = read_list(file, folder, allow_outside=True, text=text)
     except ValueError:  # also of names that are no UTF-8
         return False
     except OSError:  # a server does not tell whether a path is there

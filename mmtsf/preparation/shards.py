@@ -27,7 +27,6 @@ from mmtsf.datasets import VideoListDataset
 from mmtsf.datasets.annotation_list import Row, is_number
 from mmtsf.datasets.class_names import class_names
 from mmtsf.datasets.decoders import BrokenVideoError, Limits
-from mmtsf.datasets.shards.shard_cache import checksum
 from mmtsf.datasets.shards.shard_index import (
     MOST_CLASSES,
     MOST_NAME,
@@ -40,7 +39,7 @@ from mmtsf.datasets.shards.shard_index import (
 from mmtsf.utils.class_folders import find_classes, find_splits, find_videos, has_classes, path_below
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.data_root import SHARD_INDEX
-from mmtsf.utils.files import PART, alone_in, make_folder, write_text, written_whole
+from mmtsf.utils.files import PART, alone_in, checksum, make_folder, write_text, written_whole
 from mmtsf.utils.locations import within
 from mmtsf.utils.results import stoppable
 from mmtsf.utils.text import shorten
@@ -250,13 +249,12 @@ def write_set(out: Any, source: Source, args: argparse.Namespace) -> int:
     random.Random(SEED).shuffle(entries)
     shards = ShardParts(out, args.shards)
     make_folder(out)
-    left = 0 if (out / SHARD_INDEX).is_file() else len(entries) - sum(
-        len(entries[number * shards.size :][: shards.size]) for number in shards.there()
-    )  # fmt: skip
+    places = {} if (out / SHARD_INDEX).is_file() else shards.left(entries)
+    left = sum(map(len, places.values()))
     if left:
         with (
             stoppable(left, 'videos', 'the same command goes on from the last whole shard') as is_done,
-            closing(packed(shards, Bring(source, args), entries, args)) as results,
+            closing(packed(shards, Bring(source, args), entries, places, args)) as results,
         ):
             for result in track(results, 'packing', left, disable=not sys.stdout.isatty()):
                 if result.reason:
@@ -273,21 +271,20 @@ def write_set(out: Any, source: Source, args: argparse.Namespace) -> int:
 
 
 def packed(
-    shards: 'ShardParts', job: Bring, entries: Sequence[str], args: argparse.Namespace
+    shards: 'ShardParts', job: Bring, entries: Sequence[str], places: dict[int, list[int]], args: argparse.Namespace
 ) -> Generator[Result, None, None]:
-    """Write the shards that are not there, each by one engine: here one after the other, on a cluster side by side."""
+    """Write the shards of these places, each by one engine: here one after the other, on a cluster side by side."""
     if args.engine == 'ray':
         from mmtsf.batch.cluster import joined, pool_for, work
 
         with joined(args.address):
-            yield from work(job, entries, pool_for(job, 'cpu'), args.workers, shards.size, shards)
+            yield from work(job, entries, pool_for(job, 'cpu'), args.workers, shards.size, places, shards)
         return
     with closing(LocalEngine(job, args.workers or num_cores())) as engine:
-        for first in range(0, len(entries), shards.size):
-            if (number := first // shards.size) not in shards.there():
-                part = entries[first : first + shards.size]
-                for result in shards.write(number, part, engine.run(part), job):
-                    yield result._replace(place=first + result.place)
+        for number in places:
+            part = shards.videos(number, entries)
+            for result in shards.write(number, part, engine.run(part), job):
+                yield result._replace(place=number * shards.size + result.place)
 
 
 class ShardParts(Parts):

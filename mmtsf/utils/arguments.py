@@ -301,7 +301,7 @@ def asked_briefly(path: Any) -> Iterator[None]:
     if not is_address(path):
         yield
         return
-    from .remote_path import few_attempts
+    from .remote_calls import few_attempts
 
     with few_attempts():
         yield

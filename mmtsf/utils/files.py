@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .locations import is_address, scheme_of
+from .locations import OF_WEB, is_address, scheme_of
 
 if TYPE_CHECKING:
     from .remote_path import RemotePath
@@ -24,8 +25,6 @@ PART = '.part'
 LOCK = '.lock'
 #: What a disk says that takes no more
 OF_FULL_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-#: Protocols by which nothing is written here
-READ_ONLY = ('http', 'https')
 
 
 def check_target(
@@ -66,9 +65,9 @@ def check_target(
 
 def _check_address(path: RemotePath, named: str, is_folder: bool) -> None:
     """Put an empty object and remove it: rights and the bucket are known within a second."""
-    from .remote_path import attempt, few_attempts
+    from .remote_calls import attempt, few_attempts
 
-    if scheme_of(str(path)) in READ_ONLY:
+    if scheme_of(str(path)) in OF_WEB:
         raise OSError(f'{named} is {path}, and nothing is written by http; give s3://, gs://, az://, hf:// or a path')
     probe = (path if is_folder else path.parent) / f'{uuid.uuid4().hex[:8]}{PART}'
     try:
@@ -172,7 +171,7 @@ def upload(file: Path, path: RemotePath) -> None:
     Raises:
         OSError: If it cannot be put there, also after several tries.
     """
-    from .remote_path import attempt
+    from .remote_calls import attempt
 
     attempt(path, path.fs.put_file, str(file), path.path)
 
@@ -208,10 +207,7 @@ def folder_here(path: Path | RemotePath, suffixes: tuple[str, ...]) -> Iterator[
     if isinstance(path, Path):
         yield path
         return
-    from .remote_path import attempt
-
-    root = path.path.rstrip('/') + '/'
-    names = [key.removeprefix(root) for key in attempt(path, path.fs.find, path.path)]
+    names = path.keys_below()
     with tempfile.TemporaryDirectory() as above:
         folder = Path(above, path.name or 'folder')
         for name in names:
@@ -286,6 +282,15 @@ def write_text(path: Path | RemotePath, text: str) -> None:
     """Write a text file whole; names of files in it, which are bytes, stay as they are."""
     with written_whole(path) as part:
         part.write_text(text, encoding='utf-8', errors='surrogateescape')
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def facts_of(paths: Iterable[Any], root: Any = None) -> list[Facts | None]:
     listed: dict[str, Facts] = {}
     if root is not None and is_address(root) and scheme_of(str(root)) not in OF_WEB and len(paths) >= LISTED:
         with suppress(OSError):  # where it cannot be listed
-            listed = root.facts_below()
+            listed = {f'{str(root).rstrip("/")}/{name}': found for name, found in root.facts_below().items()}
 
     def facts(path: Any) -> Facts | None:
         try:

@@ -126,10 +126,12 @@ def open_cached(path: RemotePath, fetch: Callable[[Path], None], check_size: Cal
     if (opened := open_kept(folder, file, size)) is not None:
         return opened
 
+    from .remote_calls import ChangedError
+
     def fetch_version(part: Path) -> None:
         fetch(part)
         if part.stat().st_size != size or path.version() != version:
-            raise OSError(f'{without_secrets(str(path))} has changed while it was read; read it again')
+            raise ChangedError(path)
 
     return keep(folder, most, file, size, fetch_version)
 

@@ -13,7 +13,8 @@ from fsspec.asyn import sync
 
 from .locations import OF_WEB
 from .remote_cache import open_cached
-from .remote_path import ChangedError, NoRangesError, RemotePath, attempt, clear
+from .remote_calls import ChangedError, NoRangesError, attempt, clear
+from .remote_path import RemotePath
 
 #: Bytes of a request. A file that is smaller is fetched by one; of a larger one the time goes into the bytes, not into
 #: requests, see docs/guides/storage.md

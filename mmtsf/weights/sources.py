@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
-from mmtsf.utils.files import commit
+from mmtsf.utils.files import checksum, commit
 from mmtsf.utils.locations import scheme_of
 from mmtsf.utils.screen import say
 from mmtsf.utils.sources import STORES, Address, find_checkpoint, published
@@ -118,15 +118,6 @@ def of_the_cache(error: OSError, shown: str, folder: Path, damaged: str = '') ->
         f'{shown} cannot be kept in {folder}: {error.strerror}{damaged}; make room there, let TORCH_HOME name a folder '
         'that can be written, or fetch the file and give its path'
     )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def is_web_page(start: bytes) -> bool:

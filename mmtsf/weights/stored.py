@@ -7,7 +7,8 @@ import urllib.parse
 from pathlib import Path
 
 from mmtsf.utils.files import download
-from mmtsf.utils.remote_path import RemotePath, attempt
+from mmtsf.utils.remote_calls import attempt
+from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.screen import say
 from mmtsf.utils.text import cleaned, without_secrets
 

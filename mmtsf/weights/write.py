@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mmtsf.utils.files import written_whole
+from mmtsf.utils.files import checksum, written_whole
 from mmtsf.utils.text import shorten
 
 from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
 from .origins import ORIGINS, State
 from .preprocessing import Preprocessing, to_hugging_face
-from .sources import checksum
 from .translate import translate_back
 
 FORMATS = ('mmtsf', 'released', 'huggingface')

@@ -53,8 +53,8 @@ def test_the_samples_of_the_local_folder(store, folder, request) -> None:
 
 
 def test_a_server_that_is_gone_is_waited_for(web, folder, monkeypatch) -> None:
-    monkeypatch.setattr('mmtsf.utils.remote_path.ATTEMPTS', 1)
-    monkeypatch.setattr('mmtsf.utils.remote_path.FIRST_WAIT', 0.01)
+    monkeypatch.setattr('mmtsf.utils.remote_calls.ATTEMPTS', 1)
+    monkeypatch.setattr('mmtsf.utils.remote_calls.FIRST_WAIT', 0.01)
     address = web.put_folder(folder)
     make = dict(ann_file='train_list.csv', num_classes=2, pipeline=clip_pipeline())
     dataset = VideoListDataset(**make, data_root=address)

@@ -11,7 +11,7 @@ from videos import moving_texture, write_greys, write_video
 
 from mmtsf.datasets.decoders import BrokenVideoError, Limits, open_video
 from mmtsf.utils import remote_file
-from mmtsf.utils.remote_path import few_attempts
+from mmtsf.utils.remote_calls import few_attempts
 
 FORMATS = {
     'a.mp4': {},
@@ -38,7 +38,7 @@ def films(tmp_path_factory) -> dict[str, Path]:
 def small_blocks(monkeypatch) -> int:
     """Blocks that are smaller than those films."""
     monkeypatch.setattr(remote_file, 'BLOCK', 2**14)
-    monkeypatch.setattr('mmtsf.utils.remote_path.FIRST_WAIT', 0.01)
+    monkeypatch.setattr('mmtsf.utils.remote_calls.FIRST_WAIT', 0.01)
     return 2**14
 
 

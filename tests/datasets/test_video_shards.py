@@ -19,10 +19,10 @@ import webdataset
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from object_store import serving
+from runs import in_process
 from torch.utils.data import DataLoader
 from videos import clip_pipeline, write_greys
 
-from mmtsf.commands import new_command
 from mmtsf.config import load_config, resolve, settle
 from mmtsf.config.data_source import check_source
 from mmtsf.datasets import SeededSampler, VideoFolderDataset, VideoShardsDataset
@@ -30,7 +30,6 @@ from mmtsf.datasets.loading import VideoLoader
 from mmtsf.datasets.loading.seeds import SeededIndex
 from mmtsf.datasets.shards import ShardError, names_in_shards, read_index, video_by_name, video_in_shard
 from mmtsf.preparation import shards as writer
-from mmtsf.utils.arguments import mistakes_of
 from mmtsf.utils.files import alone_in
 from mmtsf.utils.remote_cache import CacheError
 
@@ -39,13 +38,9 @@ CLASSES = ['jump', 'run', 'sit']
 VIDEOS = 8
 
 
-def transcode(*words: object) -> int:
+def transcode(*words: object) -> int | None:
     """The command, in this process: its exit status, or raises."""
-    command, parser = new_command('transcode')
-    args = parser.parse_args([*map(str, words), '--workers', '2'])
-    with mistakes_of(parser):
-        command.check(args)
-    return command.run(args)
+    return in_process('transcode', *words, '--workers', 2)
 
 
 @pytest.fixture(scope='module')
@@ -606,7 +601,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_and_costs_no_video(cached, t
 
 def test_a_shard_that_a_server_does_not_give_ends_the_run_and_one_that_is_gone_is_waited_for(shards, web, monkeypatch):
     for name, value in dict(ATTEMPTS=1, FIRST_WAIT=0.01).items():
-        monkeypatch.setattr(f'mmtsf.utils.remote_path.{name}', value)
+        monkeypatch.setattr(f'mmtsf.utils.remote_calls.{name}', value)
     address = web.put_folder(shards, 'sets/train').removesuffix('/train')
     dataset = VideoShardsDataset(clip_pipeline(), 'train', None, address)
     web.server.always = 503
@@ -637,24 +632,16 @@ def test_folders_of_shards_and_videos_may_be_called_as_shards_are(folder, tmp_pa
     assert video_by_name(str(tmp_path / 'x.tar' / name))().read() == (folder / 'run/0 a.mp4').read_bytes()
 
 
-def run(*words: object) -> int:
-    command, parser = new_command(str(words[0]))
-    args = parser.parse_args([*map(str, words[1:])])
-    with mistakes_of(parser):
-        command.check(args)
-    return command.run(args)
-
-
 def test_commands_list_and_open_the_videos_of_shards_by_name(changed, tmp_path, refused):
     root = changed(lambda line: None)
     names = {f'{shard.name}/{video.name}' for shard in read_index(root).shards for video in shard.videos}
-    assert run('check', root, '--workers', 2) == 0
+    assert in_process('check', root, '--workers', 2) == 0
     good = (tmp_path / 'train.checked/good.txt').read_text().splitlines()
     assert {line.strip('"') for line in good} == names
     whole = root / '000000.tar'
     whole.write_bytes(whole.read_bytes()[:-1] + b'x')
     video_by_name.__globals__['_videos'].cache_clear()
-    assert run('check', root, '--workers', 2) == 1
+    assert in_process('check', root, '--workers', 2) == 1
     assert '000000.tar\tShardError: ' in (tmp_path / 'train.checked/bad.txt').read_text()
     with refused('holds shards; give the videos that they were made of'):
         transcode(root, tmp_path / 'more')
@@ -669,7 +656,7 @@ def test_an_opener_that_reads_files_alone_is_refused(shards):
 def test_predictions_name_the_videos_of_shards(changed, tiny_checkpoint, tmp_path):
     root = changed(lambda line: None)
     words = 'configs/timesformer_tiny_motion.py', tiny_checkpoint
-    assert run('predict', tmp_path, *words, '--json', tmp_path / 'found.json') == 0
+    assert in_process('predict', tmp_path, *words, '--json', tmp_path / 'found.json') == 0
     found = json.loads((tmp_path / 'found.json').read_text())
     names = {f'{shard.name}/{video.name}' for shard in read_index(root).shards for video in shard.videos}
     assert {row['video'].removeprefix(f'{root}/') for row in found} == names

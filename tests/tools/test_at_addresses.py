@@ -11,7 +11,7 @@ from runs import ROOT, TINY
 
 from mmtsf.commands import main
 from mmtsf.preparation.video_paths import known_videos
-from mmtsf.utils import locations, remote_path, results
+from mmtsf.utils import locations, remote_calls, results
 from mmtsf.utils.files import check_target
 from mmtsf.utils.locations import location
 
@@ -47,7 +47,7 @@ def test_a_folder_of_videos_is_checked_and_rewritten(s3, motion):
 @pytest.mark.parametrize('status', [403, 503])
 def test_what_stands_before_a_video_costs_its_row_and_is_tried_again(status, s3, motion, tmp_path, monkeypatch):
     for name in ('FIRST_WAIT', 'LONGEST_WAIT'):
-        monkeypatch.setattr(remote_path, name, 0.01)
+        monkeypatch.setattr(remote_calls, name, 0.01)
     monkeypatch.setattr(locations, 'LISTED', 2)
     s3.put_folder(motion / 'test/left', 'v')
     nowhere = 'http://127.0.0.1:1/a.mp4'

@@ -13,24 +13,19 @@ import av
 import cv2
 import numpy as np
 import pytest
+from runs import in_process
 from videos import numbers_of, write_greys, write_silence, write_video
 
-from mmtsf.commands import new_command
 from mmtsf.datasets.decoders import open_video
 from mmtsf.preparation import transcode as tool
-from mmtsf.utils.arguments import mistakes_of
 
 
 @pytest.fixture
 def transcode():
     """The command, in this process: returns its exit status, or raises."""
 
-    def transcode(*words: object) -> int:
-        command, parser = new_command('transcode')
-        args = parser.parse_args([*map(str, words), '--workers', '2'])
-        with mistakes_of(parser):
-            command.check(args)
-        return command.run(args)
+    def transcode(*words: object) -> int | None:
+        return in_process('transcode', *words, '--workers', 2)
 
     return transcode
 

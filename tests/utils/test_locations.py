@@ -12,7 +12,7 @@ from mmtsf.preparation.video_paths import list_folder, videos_of
 from mmtsf.utils.class_folders import empty_folders, find_classes
 from mmtsf.utils.locations import is_address, location
 from mmtsf.utils.read_text import open_text, read_text
-from mmtsf.utils.remote_path import UnreachableError, few_attempts
+from mmtsf.utils.remote_calls import UnreachableError, few_attempts
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_paths_after_a_fork(s3) -> None:
 
 @pytest.mark.parametrize('fault', [503, 500, 'break'])
 def test_what_passes_is_tried_again(s3, web, fault, monkeypatch) -> None:
-    monkeypatch.setattr('mmtsf.utils.remote_path.FIRST_WAIT', 0.01)
+    monkeypatch.setattr('mmtsf.utils.remote_calls.FIRST_WAIT', 0.01)
     for store in (s3, web):
         path = location(store.put('a.txt', 'content' * 1000))
         store.server.faults[:] = [fault, fault]

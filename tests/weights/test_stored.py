@@ -13,7 +13,7 @@ from runs import ROOT, TINY
 from safetensors.torch import save_file
 
 from mmtsf.config import load_config
-from mmtsf.utils import remote_path, sources
+from mmtsf.utils import remote_calls, sources
 from mmtsf.utils.sources import config_path
 from mmtsf.weights import read_checkpoint
 from mmtsf.weights.sources import local_path
@@ -24,7 +24,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache, and no long waits."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv('HOME', str(tmp_path))
-    monkeypatch.setattr(remote_path, 'FIRST_WAIT', 0.01)
+    monkeypatch.setattr(remote_calls, 'FIRST_WAIT', 0.01)
     sources._fetched_config.cache_clear()
     return tmp_path / 'cache/hub/checkpoints/mmtsf'
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock
 
+from mmtsf.utils.files import checksum
+
 from .shard_index import REMEDY, Shard, ShardError
 
 if TYPE_CHECKING:
     from mmtsf.utils.remote_path import RemotePath
-
-#: Bytes that are read at once
-BLOCK = 2**20
 
 
 def open_copy(path: RemotePath, shard: Shard) -> BinaryIO | None:
@@ -85,7 +83,7 @@ def fetch(path: RemotePath, shard: Shard, part: Path) -> None:
         OSError: If it cannot be read or written.
         ShardError: If it does not fit its index.
     """
-    from mmtsf.utils.remote_path import attempt
+    from mmtsf.utils.remote_calls import attempt
 
     attempt(path, path.fs.get_file, path.path, str(part))
     check_shard(part, shard, str(path))
@@ -115,12 +113,3 @@ def check_shard(file: Path, shard: Shard, named: str) -> None:
             f'{named} has {file.stat().st_size} bytes with the checksum {digest[:12]}, and its index says {shard.size} '
             f'with {shard.sha256[:12]}; copy it again, or {REMEDY}'
         )
-
-
-def checksum(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open_shard(file) as data:
-        while block := data.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

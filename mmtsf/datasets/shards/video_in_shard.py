@@ -87,7 +87,7 @@ class VideoInShard:
             OSError: If it does not come.
             ShardError: If the server gives no ranges.
         """
-        from mmtsf.utils.remote_path import NoRangesError, attempt
+        from mmtsf.utils.remote_calls import NoRangesError, attempt
 
         try:
             return attempt(self._path, self._path.fs.cat_file, self._path.path, start=start, end=start + size)

@@ -17,9 +17,8 @@ from mmengine.runner import Runner
 from mmtsf import compat
 from mmtsf.engine.runner.checkpoint_files import WITHIN, CheckpointFiles, is_on_disk
 from mmtsf.engine.runner.mirror import Mirror
-from mmtsf.engine.runner.work_dir import LOCK
 from mmtsf.registry import HOOKS
-from mmtsf.utils.files import PART, written_whole
+from mmtsf.utils.files import LOCK, PART, written_whole
 
 #: What the hook knows of its checkpoints, as if they were written
 KNOWN = ('last_ckpt', 'last_iter', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')

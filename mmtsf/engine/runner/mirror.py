@@ -11,22 +11,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from datetime import datetime
 from logging import Logger
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from filelock import FileLock
 
-from mmtsf.utils.files import PART, check_folder, download, is_inner, upload
+from mmtsf.utils.files import LOCK, PART, check_folder, download, is_inner, upload
 from mmtsf.utils.locations import is_address, location, scheme_of
-from mmtsf.utils.remote_path import RemotePath, UnreachableError, attempt
+from mmtsf.utils.remote_calls import UnreachableError, attempt
+from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.screen import ON_SCREEN
 from mmtsf.utils.sources import WORK_DIRS
 from mmtsf.utils.text import without_secrets
 
 from .checkpoint_files import WITHIN, CheckpointFiles, damage, numbers
-from .work_dir import LOCK, RUN, name_of
+from .work_dir import RUN, name_of
 
 #: The file that names the last checkpoint
 LAST = 'last_checkpoint'
@@ -34,12 +34,10 @@ LAST = 'last_checkpoint'
 LOGS, MOST_LOG = ('.csv', '.json', '.log', '.txt'), 64 * 2**20
 #: Seconds between tries while a store is away, and for how long it is tried at the end, and where a job is preempted
 AGAIN, AT_END, PREEMPTED = 15.0, 120.0, 15.0
-#: Where stores tell when an object was written
-TIMES = ('LastModified', 'updated', 'last_modified', 'mtime', 'created')
 
 
 class Entry(NamedTuple):
-    """A file at an address: its bytes, and when it was written."""
+    """A file at an address: its bytes, and when it was written, 0 where its store does not tell."""
 
     size: int
     time: float
@@ -231,11 +229,8 @@ class Mirror:
         Raises:
             OSError: If it cannot be listed.
         """
-        root = self.address.path.rstrip('/') + '/'
-        found = attempt(self.address, self.address.fs.find, self.address.path, detail=True)
-        names = {key.removeprefix(root): entry for key, entry in found.items() if key.startswith(root)}
-        there = {name: Entry(int(entry.get('size') or 0), _time(entry)) for name, entry in names.items()}
-        there = {name: entry for name, entry in there.items() if is_inner(name)}
+        found = self.address.facts_below()
+        there = {name: Entry(facts.size, facts.time or 0) for name, facts in found.items() if is_inner(name)}
         for name, entry in there.items():
             state = self._state(name)
             is_same = state and not _is_log(name, state[1]) and entry.size == state[1] and entry.time >= state[0] / 1e9
@@ -321,11 +316,3 @@ class Mirror:
 
 def _is_log(name: str, size: int) -> bool:
     return name != LAST and PurePosixPath(name).suffix in LOGS and size <= MOST_LOG
-
-
-def _time(entry: dict[str, Any]) -> float:
-    """When an object was written, in seconds; 0 where its store does not tell."""
-    told = next((entry[key] for key in TIMES if entry.get(key)), 0)
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told)
-    return told.timestamp() if isinstance(told, datetime) else float(told)

@@ -11,12 +11,14 @@ from typing import IO
 
 from mmengine.logging import print_log
 
+from mmtsf.utils.files import LOCK
+
 from .checkpoint_files import CheckpointFiles
 from .job import job_id
 from .run_record import RunRecord
 
-#: Files of a work dir: locked by the training that lives in it; the name of the run whose checkpoints lie there
-LOCK, RUN = '.lock', 'run_id'
+#: File of a work dir: the name of the run whose checkpoints lie there
+RUN = 'run_id'
 #: Locks of this process by their folders: they last as long as it does
 _locks: dict[Path, IO] = {}
 

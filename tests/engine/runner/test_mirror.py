@@ -16,7 +16,7 @@ from toys import toy_runner
 from mmtsf import compat
 from mmtsf.engine.runner import mirror as mirrors
 from mmtsf.engine.runner.mirror import local_folder
-from mmtsf.utils import remote_path
+from mmtsf.utils import remote_calls
 from mmtsf.utils.locations import location
 
 
@@ -24,7 +24,7 @@ from mmtsf.utils.locations import location
 def quick(tmp_path, monkeypatch) -> None:
     """Work in an empty folder, and wait for nothing long."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(remote_path, 'FIRST_WAIT', 0.01)
+    monkeypatch.setattr(remote_calls, 'FIRST_WAIT', 0.01)
     monkeypatch.setattr(mirrors, 'AGAIN', 0.1)
 
 
