@@ -121,8 +121,9 @@ def joined(address: str | None) -> Iterator[None]:
         raise ConnectionError(
             f'no Ray cluster can be joined at {where["address"]}: {str(error).splitlines()[0]}; {REMEDY}'
         ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    finally:  # what Ray has put in its place ends the process with 1
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
     try:
         with compat.without_lines_of_ray():
             yield

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,11 +32,12 @@ def cluster() -> Iterator[object]:
         patch.setenv('PYTHONPATH', f'{FAULTS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
         patch.setenv('OMP_NUM_THREADS', '1')
         patch.syspath_prepend(str(FAULTS))
-        threads = torch.get_num_threads()
+        threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
         torch.set_num_threads(1)  # the last bits of results depend on it
         node = dict(num_cpus=1, object_store_memory=10**8)
         cluster = Cluster(initialize_head=True, head_node_args=dict(node, include_dashboard=False))
         cluster.add_node(**node)
+        signal.signal(signal.SIGTERM, handler)  # instead of Ray's, which outlives the cluster
         yield cluster
         cluster.shutdown()
         torch.set_num_threads(threads)
