@@ -325,6 +325,8 @@ def check_machines(paths: Sequence[str]) -> None:
         name = node['NodeManagerHostname']
         try:
             version, there = ray.get(task)
+        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
+            continue  # the machine has gone meanwhile
         except ray.exceptions.RayTaskError as error:
             raise ValueError(
                 f'{name} of the cluster has no mmtsf {__version__}; install it there: {error.cause}'
