@@ -23,6 +23,14 @@ os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
 FAULTS = ROOT / 'tests/reliability'
 
 
+@pytest.fixture(scope='module', autouse=True)
+def handler_of_sigterm() -> Iterator[None]:
+    """Machines of a cluster put one in its place that outlives them, and ends a process with code 1."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(scope='module')
 def cluster() -> Iterator[object]:
     """Two machines of one CPU each, as Ray sees them."""
@@ -32,12 +40,11 @@ def cluster() -> Iterator[object]:
         patch.setenv('PYTHONPATH', f'{FAULTS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
         patch.setenv('OMP_NUM_THREADS', '1')
         patch.syspath_prepend(str(FAULTS))
-        threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+        threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the last bits of results depend on it
         node = dict(num_cpus=1, object_store_memory=10**8)
         cluster = Cluster(initialize_head=True, head_node_args=dict(node, include_dashboard=False))
         cluster.add_node(**node)
-        signal.signal(signal.SIGTERM, handler)  # instead of Ray's, which outlives the cluster
         yield cluster
         cluster.shutdown()
         torch.set_num_threads(threads)
