@@ -40,5 +40,5 @@ def extract(model: BaseRecognizer, video: Any, level: str) -> Tensor:
 
 def _patches(model: BaseRecognizer, clips: Tensor, level: str) -> Tensor:
     tokens, grid = model.backbone.encode(clips)
-    patches = model.backbone.norm(tokens[:, 1:]).reshape(len(clips), clips.shape[2], grid.h, grid.w, -1)
+    patches = model.backbone.norm(tokens[:, grid.lead :]).reshape(len(clips), clips.shape[2], grid.h, grid.w, -1)
     return patches if level == 'tokens' else patches.mean(dim=(2, 3))

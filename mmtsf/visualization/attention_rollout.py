@@ -38,12 +38,11 @@ def rollout(backbone: TimeSformer, clip: Tensor, steps: Collection[str] | None =
     names = set(_steps(backbone, 0))
     if not set(steps or ()) <= names:
         raise ValueError(f'steps are {sorted(steps or ())}, expected some of {sorted(names)}')
-    row = tokens.new_zeros(len(tokens), 1 + grid.num_patches, 1, dtype=torch.float32)
-    row[:, 0] = 1 / len(tokens)  # frames that are clips of their own are averaged at the end
+    row = _row_of(backbone.pool, tokens, grid)
     for block in list(backbone.blocks)[::-1]:
         followed = names if steps is None or block is backbone.blocks[-1] else set(steps)
         row = (row + _through_scheme(row, block.attention, followed, inputs)) / 2
-    return row[:, 1:].reshape(-1, grid.h, grid.w)
+    return row[:, grid.lead :].reshape(-1, grid.h, grid.w)
 
 
 @torch.no_grad()
@@ -83,13 +82,22 @@ def attention_of(
     ):
         if value not in choices:
             raise ValueError(f'{name} is {value!r}, expected one of {choices}')
-    row = tokens.new_zeros(len(tokens), 1 + grid.num_patches, 1, dtype=torch.float32)
     if query is None:
-        row[:, 0] = 1 / len(tokens)
+        row = _row_of(backbone.pool, tokens, grid)
     else:
-        row[:, 1:].view(sizes)[tuple(query)] = 1
+        row = tokens.new_zeros(*tokens.shape[:2], 1, dtype=torch.float32)
+        row[:, grid.lead :].view(sizes)[tuple(query)] = 1
     chosen = _steps(backbone, block)[step]
-    return _through_step(row, chosen, *inputs[chosen], head=head)[:, 1:].reshape(sizes)
+    return _through_step(row, chosen, *inputs[chosen], head=head)[:, grid.lead :].reshape(sizes)
+
+
+def _row_of(pool: str, tokens: Tensor, grid: Grid) -> Tensor:
+    """Return the weights of all tokens ``(B, L + T*H*W, 1)`` in a clip's feature: the classification token's, or the
+    mean of the patches; frames that are clips of their own are averaged at the end."""
+    row = tokens.new_zeros(*tokens.shape[:2], 1, dtype=torch.float32)
+    part = row[:, :1] if pool == 'cls' else row[:, grid.lead :]
+    part[:] = 1 / (len(tokens) * part.shape[1])
+    return row
 
 
 def _steps(backbone: TimeSformer, block: int) -> Any:
@@ -124,7 +132,7 @@ def _recorded_inputs(backbone: TimeSformer) -> Iterator[dict[AttentionStep, tupl
 
 
 def _through_scheme(row: Tensor, scheme: Any, followed: Collection[str], inputs: dict) -> Tensor:
-    """Compute ``row @ A`` for a scheme's attention matrix A, ``(B, 1 + T*H*W, 1)``."""
+    """Compute ``row @ A`` for a scheme's attention matrix A, ``(B, L + T*H*W, 1)``."""
     rows = []
     for name, step in reversed(scheme.steps.items()):
         through = _through_step(row, step, *inputs[step]) if name in followed else row
@@ -141,17 +149,17 @@ def _through_step(
     """Compute ``row @ A`` for a step's attention matrix A, group by group."""
     q, k, _ = step.queries_keys_values(tokens, grid)
     num_groups = len(q) // len(tokens)
-    cls, patches = row[:, :1], row[:, 1:]
+    leading, patches = row[:, : grid.lead], row[:, grid.lead :]
     one_cls = step if isinstance(step, LucidrainsStep) and step.one_cls else None
-    # the copies of the classification token are averaged, so each of them hands on one part in num_groups
-    part = torch.zeros_like(cls) if one_cls is not None else cls / num_groups
+    # the copies of leading tokens are averaged, so each of them hands on one part in num_groups
+    part = torch.zeros_like(leading) if one_cls is not None else leading / num_groups
     groups = step.grouping.fold(torch.cat([part, patches], dim=1), grid)
     row = step.key_grouping.unfold(_through_attention(groups, q, k, head), grid)
-    row = torch.cat([row[:, :1] * num_groups, row[:, 1:]], dim=1)
-    if not step.grouping.with_cls:  # it keeps what it has
-        row[:, :1] += cls
+    row = torch.cat([row[:, : grid.lead] * num_groups, row[:, grid.lead :]], dim=1)
+    if not step.grouping.with_cls:  # they keep what they have
+        row[:, : grid.lead] += leading
     if one_cls is not None:
-        row = row + _through_attention(cls, *one_cls.cls_query_keys_values(tokens, grid)[:2], head)
+        row = row + _through_attention(leading, *one_cls.cls_query_keys_values(tokens, grid)[:2], head)
     return row
 
 

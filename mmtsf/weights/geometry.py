@@ -19,6 +19,8 @@ ATTENTIONS = {
 ATTENTION_TYPES = {'divided': 'divided_space_time', 'joint': 'joint_space_time', 'space': 'space_only'}
 #: Words of a backbone that say how it runs or starts, not what it is: they are left in the file
 LEFT_OUT = ('init_cfg', 'compiled', 'residual_dtype', 'with_cp')
+#: Words of a backbone that are configs of parts
+PARTS = ('attention', 'mlp', 'embedding')
 #: Words of Hugging Face's config and ours
 HUGGING_FACE_NAMES = {
     'num_frames': 'num_frames',
@@ -124,11 +126,19 @@ class Hidden:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Hold the options of an embedding."""
+
+    type: str = told('ClipEmbedding', one_of('ClipEmbedding'))
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Hold the options of :class:`mmtsf.models.TimeSformer`."""
 
     attention: Attention
     mlp: Hidden
+    embedding: Embedding
     img_size: tuple[int, int]
     type: str = told('TimeSformer', BACKBONE)
     num_frames: int = told(8, whole(1, 100_000))
@@ -138,8 +148,9 @@ class Geometry:
     num_layers: int = told(12, whole(1, 1_000))
     drop_path_rate: float = told(0.0, number(0, 0.99))
     init_std: float = told(0.02, number(0, 100))
-    position: str = told('space_time', one_of('none', 'space', 'space_time', 'rotary'))
+    position: str = told('space_time', one_of('none', 'space', 'time', 'space_time', 'rotary'))
     position_init: str = told('image', one_of('image', 'noise', 'sinusoid'))
+    pool: str = told('cls', one_of('cls', 'mean'))
     token_shift: bool = told(False, FLAG)
     norm_eps: float = told(1e-6, number(0, 1))
 
@@ -156,9 +167,10 @@ class Geometry:
         SIZE.check('img_size', size)
         return _parse(
             cls,
-            {key: value for key, value in options.items() if key not in (*LEFT_OUT, 'attention', 'mlp')},
+            {key: value for key, value in options.items() if key not in (*LEFT_OUT, *PARTS)},
             attention=_parse(Attention, rename_words(_named(options.get('attention'), 'attention'))),
             mlp=_parse(Hidden, _named(options.get('mlp', {}), 'mlp')),
+            embedding=_parse(Embedding, _named(options.get('embedding', {}), 'embedding')),
             img_size=(size, size) if isinstance(size, int) else tuple(size),
         )
 

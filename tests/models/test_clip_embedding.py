@@ -34,8 +34,8 @@ def test_a_token_is_the_linear_image_of_its_patch_and_the_entries_of_its_place(p
     model = embedding(Grid(3, 2, 4), patch_size, position)
     clip = tiny_clips(num_frames=3, height=2 * patch_size, width=4 * patch_size)
     tokens, grid = model(clip)
-    assert grid == (3, 2, 4)
-    cls, patches = tokens[:, :1], tokens[:, 1:].unflatten(1, grid)
+    assert grid == Grid(3, 2, 4)
+    cls, patches = tokens[:, :1], tokens[:, 1:].unflatten(1, grid.sizes)
     assert_close(cls, model.cls if position == 'none' else model.cls + model.cls_position)
     for t, h, w in [(0, 0, 0), (1, 1, 0), (2, 0, 3)]:
         pixels = clip[0, :, t, h * patch_size : (h + 1) * patch_size, w * patch_size : (w + 1) * patch_size]
@@ -86,7 +86,7 @@ def test_tables_of_another_size_are_interpolated_when_they_are_loaded(load, size
     model = embedding(size)
     load(model, state)
     space, time = trained.space, trained.time
-    assert_close(model.space, space if size[1:] == (4, 4) else interpolated_space(space, *size[1:]), atol=1e-6)
+    assert_close(model.space, space if size[1:3] == (4, 4) else interpolated_space(space, *size[1:3]), atol=1e-6)
     assert_close(model.time, time if size.t == 8 else interpolated_time(time, size.t), atol=1e-6)
     for name in ('cls', 'cls_position', 'patch.weight', 'patch.bias'):
         assert torch.equal(model.state_dict()[name], state[name])
@@ -149,7 +149,7 @@ def test_a_table_that_is_no_multiple_of_the_patch_is_refused() -> None:
         tiny_backbone('DividedAttention', img_size=(32, 50))
 
 
-@pytest.mark.parametrize(('option', 'value'), [('position', 'time'), ('position_init', 'one')])
+@pytest.mark.parametrize(('option', 'value'), [('position', 'place'), ('position_init', 'one')])
 def test_an_unknown_choice_is_refused_with_the_known_ones(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{option} is '{value}', expected one of .*'"):
         tiny_backbone('DividedAttention', **{option: value})

@@ -145,7 +145,10 @@ def test_names_are_those_of_a_closed_list(name):
         (dict(norm_eps=float('inf')), 'norm_eps is inf, expected a number from 0 to 1'),
         (dict(norm_eps=float('nan')), 'norm_eps is nan, expected'),
         (dict(drop_path_rate=-1), 'drop_path_rate is -1, expected'),
-        (dict(position='torch.load'), "position is 'torch.load', expected one of none, space, space_time, rotary"),
+        (
+            dict(position='torch.load'),
+            "position is 'torch.load', expected one of none, space, time, space_time, rotary",
+        ),
         (dict(token_shift=1), 'token_shift is 1, expected True or False'),
         (dict(mlp=dict(ratio=1e300)), 'ratio is 1e[+]300, expected a number'),
         (dict(mlp=dict(hidden=3)), "'hidden' is no option of Hidden"),

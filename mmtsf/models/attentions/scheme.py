@@ -105,7 +105,7 @@ class AttentionScheme(nn.Module):
         return any(not step.grouping.with_cls for step in (steps if self.parallel else steps[-1:]))
 
     def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
+        """``(B, L + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
         *others, last = self.steps.values()
         if self.parallel:
             residual = sum(step(tokens, grid, only_cls) for step in self.steps.values())

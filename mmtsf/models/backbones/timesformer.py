@@ -17,7 +17,6 @@ from mmtsf.models.layers import (
     GEGLU,
     MLP,
     AttentionStep,
-    ClipEmbedding,
     ClsKeyStep,
     DropPath,
     EncoderBlock,
@@ -35,6 +34,13 @@ FUSED_WEIGHTS = (
     'the checkpoint that the fused model was made from'
 )
 RESIDUALS = ('float32', 'bfloat16')
+#: Positions of frames that never meet, and need no time
+WITHOUT_TIME = dict(space_time='space', time='none')
+#: A clip's feature ``(B, C)`` of its tokens and their grid
+POOLS = dict(
+    cls=lambda tokens, grid: tokens[:, 0],
+    mean=lambda tokens, grid: tokens[:, grid.lead :].mean(dim=1),
+)
 #: Modules that do the same to the classification token whether the patches are there or not
 PER_TOKEN = {AttentionStep, ClsKeyStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
 PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
@@ -60,10 +66,14 @@ class TimeSformer(BaseModule):
             Defaults to 0.1 (released code).
         init_std (float): Standard deviation of the initial linear layers. Defaults to 0.02 (released code); a narrow
             model from scratch learns faster near ``embed_dims ** -0.5``.
-        position (str): Position embedding: ``'none'``; learned and added for ``'space'`` or ``'space_time'``; or
-            ``'rotary'``, in queries and keys, over time and space. Defaults to ``'space_time'``.
+        position (str): Position embedding: ``'none'``; learned and added for ``'space'``, ``'time'`` or
+            ``'space_time'``; or ``'rotary'``, in queries and keys, over time and space. Defaults to ``'space_time'``.
         position_init (str): How the position tables start: ``'image'`` when the image model is pretrained (released
             code), ``'noise'`` or ``'sinusoid'`` from scratch. Defaults to ``'image'``.
+        embedding (dict): Config of what makes tokens of clips, e.g. one with register tokens. Defaults to
+            ``dict(type='ClipEmbedding')``.
+        pool (str): What is a clip's feature: ``'cls'``, the classification token, or ``'mean'`` of the patches.
+            Defaults to ``'cls'``.
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
@@ -93,6 +103,8 @@ class TimeSformer(BaseModule):
         init_std: float = 0.02,
         position: str = 'space_time',
         position_init: str = 'image',
+        embedding: dict = dict(type='ClipEmbedding'),
+        pool: str = 'cls',
         token_shift: bool = False,
         norm_eps: float = 1e-6,
         compiled: bool | str = 'auto',
@@ -128,10 +140,20 @@ class TimeSformer(BaseModule):
             make_block(scheme, mlp, embed_dims, rate, norm_eps) for scheme, mlp, rate in zip(schemes, mlps, rates)
         )
         self.mixes_time = schemes[0].mixes_time
-        if position == 'space_time' and not self.mixes_time:
-            position = 'space'  # frames that never meet need no time
+        if not self.mixes_time:
+            position = WITHOUT_TIME.get(position, position)
         grid = Grid(num_frames, height // patch_size, width // patch_size)
-        self.embedding = ClipEmbedding(grid, patch_size, embed_dims, position, position_init)
+        sizes = dict(grid=grid, patch_size=patch_size, embed_dims=embed_dims)
+        sizes |= dict(position=position, position_init=position_init)
+        if doubled := set(sizes) & set(embedding):
+            raise TypeError(f'embedding sets {sorted(doubled)}, which the backbone sets for it; set them there')
+        with DefaultScope.overwrite_default_scope('mmtsf'):
+            self.embedding = MODELS.build(dict(embedding, **sizes))
+        if pool not in POOLS:
+            raise ValueError(f'pool is {pool!r}, expected one of {tuple(POOLS)}')
+        if pool == 'cls' and not self.embedding.lead:
+            raise ValueError(f"pool is 'cls', and {embedding['type']} has no classification token; use 'mean'")
+        self.pool = pool
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.init_std = init_std
         self.register_load_state_dict_pre_hook(_refuse_other_kind)
@@ -164,16 +186,16 @@ class TimeSformer(BaseModule):
         return super().train(mode)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Embed clips ``(B, 3, T, H, W)``, normalised, as features ``(B, C)``: the classification token after the last
-        norm.
+        """Embed clips ``(B, 3, T, H, W)``, normalised, as features ``(B, C)``: the classification token, or what else
+        ``pool`` says, after the last norm.
 
         Of a last block of known modules that are plain (:func:`is_plain`) no more than the classification token is
         computed."""
         only_cls = self.can_end_at_cls(clips) if self.ends_at_cls is None else self.ends_at_cls
-        cls = self.encode(clips, only_cls)[0][:, 0]
+        feature = POOLS[self.pool](*self.encode(clips, only_cls))
         if not self.mixes_time:
-            cls = cls.unflatten(0, (clips.shape[0], clips.shape[2])).mean(dim=1)
-        return self.norm(cls)
+            feature = feature.unflatten(0, (clips.shape[0], clips.shape[2])).mean(dim=1)
+        return self.norm(feature)
 
     def can_end_at_cls(self, clips: Tensor | None = None) -> bool:
         """Whether the last block may compute the classification token alone, as far as its modules say, and what looks
@@ -181,13 +203,13 @@ class TimeSformer(BaseModule):
         modules = tuple(self.blocks[-1].modules())
         by_modules = clips is None or torch.compiler.is_compiling()
         plain = is_untouched(*modules) if by_modules else is_plain(clips, *modules)  # type: ignore[arg-type]
-        return plain and all(map(_is_per_token, modules))
+        return self.pool == 'cls' and plain and all(map(_is_per_token, modules))
 
     def encode(self, clips: Tensor, only_cls: bool = False) -> tuple[Tensor, Grid]:
-        """Tokens ``(B, 1 + T*h*w, C)`` after the last block, before the last norm, and their grid.
+        """Tokens ``(B, L + T*h*w, C)`` after the last block, before the last norm, and their grid.
 
         With ``only_cls`` the last block computes no more than the classification token, ``(B, 1, C)``. Where the scheme
-        does not mix time, a frame is a clip of its own: ``(B*T, 1 + h*w, C)`` and a grid of one frame."""
+        does not mix time, a frame is a clip of its own: ``(B*T, L + h*w, C)`` and a grid of one frame."""
         if not self.mixes_time:
             clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
         tokens, grid = self.embedding(clips)

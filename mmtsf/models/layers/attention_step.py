@@ -59,7 +59,7 @@ class AttentionStep(nn.Module):
         self.register_load_state_dict_pre_hook(rename_keys)
 
     def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
-        """Residual ``(B, 1 + T*H*W, C)`` that this step adds to the tokens of the same shape.
+        """Residual ``(B, L + T*H*W, C)`` that this step adds to the tokens of the same shape.
 
         With ``only_cls`` it is the classification token's alone, ``(B, 1, C)``, and no more is computed."""
         if not only_cls and type(self) is AttentionStep and self._has_kernel(tokens, grid):
@@ -73,7 +73,7 @@ class AttentionStep(nn.Module):
     def _has_kernel(self, tokens: Tensor, grid: Grid) -> bool:
         """Whether a kernel reads this step's groups in place, and its layers allow it: drop path is that of groups, and
         the mean of the classification token's copies may be taken before the projection."""
-        if tokens.device.type == 'cpu' or type(self.drop_path) is not DropPath:
+        if tokens.device.type == 'cpu' or grid.lead != 1 or type(self.drop_path) is not DropPath:
             return False
         averaged = (self.proj,) if self.grouping.with_cls else ()
         if any(type(layer) is not nn.Linear for layer in averaged) or not is_untouched(self.drop_path, *averaged):
@@ -101,7 +101,7 @@ class AttentionStep(nn.Module):
         return residual if grouping.with_cls else F.pad(residual[:, 1:], (0, 0, 1, 0))
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
-        """Queries, keys and values of all groups, ``(B*G, heads, L, head_dims)`` each; the classification token comes
+        """Queries, keys and values of all groups, ``(B*G, heads, N, head_dims)`` each; the leading tokens come
         first in a group."""
         return self.split_heads(through(self.grouping.fold(tokens, grid), self.norm, self.qkv))
 

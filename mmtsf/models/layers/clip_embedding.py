@@ -7,13 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmtsf.models.kernels.linear import embed_patches
+from mmtsf.registry import MODELS
 
 from .tokens import Grid
 
-POSITIONS = ('none', 'space', 'space_time', 'rotary')
+POSITIONS = ('none', 'space', 'time', 'space_time', 'rotary')
 POSITION_INITS = ('image', 'noise', 'sinusoid')
 
 
+@MODELS.register_module()
 class ClipEmbedding(nn.Module):
     """Linear embedding of patches with learned tables over space and over time, added (released code).
 
@@ -24,12 +26,15 @@ class ClipEmbedding(nn.Module):
         grid (Grid): Patch grid that the tables are made for.
         patch_size (int): Height and width of a patch in pixels.
         embed_dims (int): Width C of the tokens.
-        position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper); with ``'rotary'`` positions
-            are not added here, but turn queries and keys.
+        position (str): ``'none'``, ``'space'`` or ``'space_time'`` (Table 4 of the paper), or ``'time'`` where space is
+            told otherwise; with ``'rotary'`` positions are not added here, but turn queries and keys.
         position_init (str): How the tables start. ``'image'`` beside a pretrained image model (released code): space
             near zero, time zero. From scratch, where that never learns order, ``'noise'`` (standard deviation 1) or
             ``'sinusoid'``.
     """
+
+    #: Leading tokens that come before the patches
+    lead = 1
 
     def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, position_init: str) -> None:
         super().__init__()
@@ -47,7 +52,7 @@ class ClipEmbedding(nn.Module):
         if position in ('space', 'space_time'):
             self.cls_position = nn.Parameter(torch.zeros(1, 1, embed_dims))
             self.space = nn.Parameter(torch.zeros(1, grid.h, grid.w, embed_dims))
-        if position == 'space_time':
+        if position in ('time', 'space_time'):
             self.time = nn.Parameter(torch.zeros(1, grid.t, embed_dims))
         self.register_load_state_dict_pre_hook(_resize_tables)
 

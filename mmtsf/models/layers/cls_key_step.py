@@ -29,4 +29,4 @@ class ClsKeyStep(AttentionStep):
         """As :meth:`AttentionStep.queries_keys_values`; queries are of the patches alone."""
         qkv = through(tokens, self.norm, self.qkv)  # first, so that the token's are computed once for all groups
         q, k, v = self.split_heads(self.key_grouping.fold(qkv, grid))
-        return q[:, :, 1:], k, v
+        return q[:, :, grid.lead :], k, v

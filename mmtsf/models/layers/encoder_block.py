@@ -31,6 +31,6 @@ class EncoderBlock(nn.Module):
 
     @recomputing
     def forward(self, tokens: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
-        """``(B, 1 + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
+        """``(B, L + T*H*W, C)`` to the same shape, or with ``only_cls`` to the classification token ``(B, 1, C)``."""
         tokens = self.attention(tokens, grid, only_cls)  # Equation 8, with its residual
         return tokens + through(tokens, self.norm, self.mlp, self.drop_path)  # Equation 9

@@ -36,10 +36,10 @@ class LucidrainsStep(AttentionStep):
         if not self.one_cls:
             return super().forward(tokens, grid, only_cls)
         qkv = self._grouped(tokens, grid)
-        mixed = join_heads(attend(*self._of_cls(qkv, grid)))
+        mixed = join_heads(attend(*self._of_cls(qkv, grid)))[:, : 1 if only_cls else None]
         if not only_cls:
             groups = join_heads(attend(*self._turned(qkv, grid)))
-            mixed = torch.cat([mixed, self.grouping.unfold(groups, grid)[:, 1:]], dim=1)
+            mixed = torch.cat([mixed, self.grouping.unfold(groups, grid)[:, grid.lead :]], dim=1)
         return through(mixed, self.proj, self.drop_path, self.temporal_fc)
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
@@ -47,12 +47,12 @@ class LucidrainsStep(AttentionStep):
         return self._turned(self._grouped(tokens, grid), grid)
 
     def cls_query_keys_values(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-        """Query of the one classification token, ``(B, heads, 1, head_dims)``, keys and values of all tokens."""
+        """Queries of the leading tokens, ``(B, heads, L, head_dims)``, keys and values of all tokens."""
         return self._of_cls(self._grouped(tokens, grid), grid)
 
     def _of_cls(self, qkv: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.split_heads(self.grouping.unfold(qkv, grid))
-        return q[:, :, :1], k, v
+        return q[:, :, : grid.lead], k, v
 
     def _grouped(self, tokens: Tensor, grid: Grid) -> Tensor:
         if not self.token_shift:

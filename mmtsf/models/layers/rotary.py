@@ -14,8 +14,8 @@ class RotaryPosition(nn.Module):
 
     The angles are those of timesformer-pytorch: in time geometric frequencies of the frame's number, numbered by
     halves of the channels although pairs are neighbours; in space frequencies from 1 to ``max_frequency / 2`` of the
-    height in [-1, 1] for the first half of the channels and of the width for the other. The classification token is
-    not turned.
+    height in [-1, 1] for the first half of the channels and of the width for the other. Leading tokens are not
+    turned.
 
     Args:
         head_dims (int): Channels of a head; a multiple of 4.
@@ -36,13 +36,13 @@ class RotaryPosition(nn.Module):
         return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)
 
     def angles(self, grid: Grid, axes: str, device: torch.device) -> Tensor:
-        """Angles ``(1 + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added."""
+        """Angles ``(L + T*H*W, head_dims)`` of all tokens by the axes ``'t'``, ``'h'`` and ``'w'``, added."""
         return _angles(self.head_dims, self.max_frequency, grid, axes, device)
 
 
 @made_once
 def _angles(head_dims: int, max_frequency: float, grid: Grid, axes: str, device: torch.device) -> Tensor:
-    angles = torch.zeros(*grid, head_dims, device=device)
+    angles = torch.zeros(*grid.sizes, head_dims, device=device)
     if 't' in axes:
         frequencies = 10000 ** (-torch.arange(0, head_dims, 2, device=device) / head_dims)
         angles = angles + (torch.arange(grid.t, device=device)[:, None] * frequencies.repeat(2))[:, None, None]
@@ -54,4 +54,4 @@ def _angles(head_dims: int, max_frequency: float, grid: Grid, axes: str, device:
     if 'w' in axes:
         halves[1] = halves[1] + torch.linspace(-1, 1, grid.w, device=device)[None, :, None] * frequencies
     angles = angles + torch.cat(halves, dim=-1)
-    return torch.cat([torch.zeros(1, head_dims, device=device), angles.flatten(0, 2)])
+    return torch.cat([torch.zeros(grid.lead, head_dims, device=device), angles.flatten(0, 2)])

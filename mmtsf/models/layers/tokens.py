@@ -1,7 +1,7 @@
 """Where patches lie among the tokens, and how a step cuts them into groups.
 
-Tokens are ``(B, 1 + T*H*W, C)``: the classification token, then the patches frame by frame, row by row. Nothing
-outside this file knows that order.
+Tokens are ``(B, L + T*H*W, C)``: L leading tokens, of which the first is the classification token, then the patches
+frame by frame, row by row. L is 1 where there are no others. Nothing outside this file knows that order.
 """
 
 import math
@@ -17,11 +17,16 @@ from .made_once import made_once
 
 
 class Grid(NamedTuple):
-    """Number of patches of a clip along time, height and width."""
+    """Number of patches of a clip along time, height and width, and of the leading tokens before them."""
 
     t: int
     h: int
     w: int
+    lead: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return self.t, self.h, self.w
 
     @property
     def num_patches(self) -> int:
@@ -37,8 +42,8 @@ class Grouping:
         members (str): Axes that number the members of a group, e.g. ``'h w'``. An axis ``x`` that is cut in parts
             appears as ``nx`` and ``x``: in ``patches`` the order says whether parts are blocks or phases.
         patches (str): How the grid is written with these axes. Defaults to ``'t h w'``.
-        with_cls (bool): Whether the classification token joins: a copy in every group, and the copies are averaged
-            afterwards, as in the released code. Defaults to True.
+        with_cls (bool): Whether the classification token and other leading ones join: a copy in every group, and the
+            copies are averaged afterwards, as in the released code. Defaults to True.
         parts (int): Number of parts of every axis that is cut. Defaults to 2.
     """
 
@@ -82,13 +87,14 @@ class Grouping:
         Raises:
             ValueError: If an axis that is cut is no multiple of ``parts``.
         """
-        lengths = grid._asdict()
+        lengths = dict(zip('thw', grid.sizes))
         for axis in self.cut:
             if lengths[axis] % self.parts:
+                sizes = ' x '.join(map(str, grid.sizes))
                 raise ValueError(
                     f'this attention cuts axis {axis!r} of the patch grid into {self.parts} equal parts, but there '
-                    f'are {lengths[axis]} patches along it (grid t x h x w = {" x ".join(map(str, grid))}); choose '
-                    'a number of frames or an image size that divides, or another attention'
+                    f'are {lengths[axis]} patches along it (grid t x h x w = {sizes}); choose a number of frames or an '
+                    'image size that divides, or another attention'
                 )
             lengths[axis] = lengths[axis] // self.parts  # not in place: in a trace it is a tensor
             lengths[f'n{axis}'] = self.parts
@@ -100,37 +106,42 @@ class Grouping:
         return math.prod([lengths[axis] for axis in self.groups.split()])
 
     def num_members(self, grid: Grid) -> int:
-        """Tokens of a group, with the classification token."""
+        """Tokens of a group, with the leading ones."""
         lengths = self.axis_lengths(grid)
-        return math.prod([lengths[axis] for axis in self.members.split()]) + int(self.with_cls)
+        return math.prod([lengths[axis] for axis in self.members.split()]) + self.leading(grid)
+
+    def leading(self, grid: Grid) -> int:
+        """Leading tokens of a group."""
+        return grid.lead if self.with_cls else 0
 
     @made_once
     def rows(self, grid: Grid, device: torch.device) -> Tensor:
-        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, L)`` int32."""
-        patches = self._numbers(grid, by_group=True, device=device).view(self.num_groups(grid), -1) + 1
-        return F.pad(patches, (int(self.with_cls), 0)).int()
+        """Places among a clip's tokens of the members of each group, in the order of :meth:`fold`: ``(G, N)`` int32."""
+        patches = self._numbers(grid, by_group=True, device=device).view(self.num_groups(grid), -1) + grid.lead
+        leading = torch.arange(self.leading(grid), device=device).expand(len(patches), -1)
+        return torch.cat([leading, patches], dim=1).int()
 
     def fold(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Cut the tokens ``(B, 1 + T*H*W, C)`` into groups ``(B*G, L, C)``, the classification token first."""
-        groups = self._folded(tokens[:, 1:], grid)
+        """Cut the tokens ``(B, L + T*H*W, C)`` into groups ``(B*G, N, C)``, the leading tokens first."""
+        groups = self._folded(tokens[:, grid.lead :], grid)
         if not self.with_cls:
             return groups
-        cls = tokens[:, None, :1].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
-        return torch.cat([cls, groups], dim=1)
+        leading = tokens[:, None, : grid.lead].expand(-1, self.num_groups(grid), -1, -1).flatten(0, 1)
+        return torch.cat([leading, groups], dim=1)
 
     def unfold(self, groups: Tensor, grid: Grid, only_cls: bool = False) -> Tensor:
-        """Undo :meth:`fold`: ``(B*G, L, C) -> (B, 1 + T*H*W, C)``.
+        """Undo :meth:`fold`: ``(B*G, N, C) -> (B, L + T*H*W, C)``.
 
-        Copies of the classification token are averaged; it is zero where it did not join. With ``only_cls`` groups need
-        no more than that token, and the result is ``(B, 1, C)``."""
-        num_groups = self.num_groups(grid)
+        Copies of leading tokens are averaged; they are zero where they did not join. With ``only_cls`` groups need no
+        more than the classification token, and the result is ``(B, 1, C)``."""
+        num_groups, lead = self.num_groups(grid), 1 if only_cls else grid.lead
         if self.with_cls:
-            cls = groups[:, :1].unflatten(0, (-1, num_groups)).mean(dim=1)
+            leading = groups[:, :lead].unflatten(0, (-1, num_groups)).mean(dim=1)
         else:
-            cls = groups.new_zeros(groups.shape[0] // num_groups, 1, groups.shape[2])
+            leading = groups.new_zeros(groups.shape[0] // num_groups, lead, groups.shape[2])
         if only_cls:
-            return cls
-        return torch.cat([cls, self._unfolded(groups[:, int(self.with_cls) :], grid)], dim=1)
+            return leading
+        return torch.cat([leading, self._unfolded(groups[:, self.leading(grid) :], grid)], dim=1)
 
     def _folded(self, patches: Tensor, grid: Grid) -> Tensor:
         if self._is_indexed:
@@ -165,13 +176,13 @@ class Grouping:
 
 
 def shift_frames(tokens: Tensor, grid: Grid) -> Tensor:
-    """Tokens ``(B, 1 + T*H*W, C)`` whose patches take a third of their channels from the next frame and another from
+    """Tokens ``(B, L + T*H*W, C)`` whose patches take a third of their channels from the next frame and another from
     the one before, zero beyond the ends (token shift, arXiv 2106.14881; timesformer-pytorch)."""
-    patches = tokens[:, 1:].unflatten(1, (grid.t, grid.h * grid.w))
+    patches = tokens[:, grid.lead :].unflatten(1, (grid.t, grid.h * grid.w))
     third = tokens.shape[-1] // 3
     ahead, still, behind = patches.split([third, third, tokens.shape[-1] - 2 * third], dim=-1)
     behind, rest = behind[..., :third], behind[..., third:]
     ahead = F.pad(ahead[:, 1:], (0, 0, 0, 0, 0, 1))
     behind = F.pad(behind[:, :-1], (0, 0, 0, 0, 1, 0))
     shifted = torch.cat([ahead, still, behind, rest], dim=-1)
-    return torch.cat([tokens[:, :1], shifted.flatten(1, 2)], dim=1)
+    return torch.cat([tokens[:, : grid.lead], shifted.flatten(1, 2)], dim=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmtsf.config.references import refuse_references
 from mmtsf.registry import MODELS
 
+from ..adapters import Adapters, add_adapters, freeze_image_part, without_adapters
 from ..backbones import TimeSformer
 
 
@@ -26,8 +27,11 @@ class VideoRecognizer(Recognizer3D):
         train_cfg (dict, optional): Not used here, but by heads of MMAction2. Defaults to None.
         test_cfg (dict, optional): ``max_testing_views``: views that are run at once. Defaults to None: all.
         data_preprocessor (dict, optional): Config of the preprocessor. Defaults to None: clips are stacked.
-        frozen (bool): Whether the backbone's weights stay as they are; no gradient is computed for them, and nothing is
-            dropped. Defaults to False.
+        frozen (bool | str): Whether the backbone's weights stay as they are; no gradient is computed for them, and
+            nothing is dropped. ``'image'``: those that an image model has, see :func:`freeze_image_part`. Defaults to
+            False.
+        adapters (dict, optional): Settings of low-rank adapters that learn in their place, see :class:`Adapters`.
+            Defaults to None: none.
     """
 
     def __init__(
@@ -38,15 +42,30 @@ class VideoRecognizer(Recognizer3D):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
-        frozen: bool = False,
+        frozen: bool | str = False,
+        adapters: dict | None = None,
     ) -> None:
         refuse_references(dict(backbone=backbone, cls_head=cls_head, frozen=frozen), type(self).__name__)
         super().__init__(backbone, cls_head, neck, train_cfg, test_cfg, data_preprocessor)
         if self.with_cls_head:
             self.cls_head.register_forward_hook(_in_float32)
-        self.frozen = frozen
-        if frozen:
+        if frozen not in (True, False, 'image') or (frozen and adapters is not None):
+            raise ValueError(
+                f"frozen is {frozen!r}, expected True, False or 'image'; with adapters, which freeze the rest, False"
+            )
+        self.frozen = frozen is True
+        self.adapters = None if adapters is None else Adapters.parse(adapters)
+        if self.adapters is not None:
+            add_adapters(self.backbone, self.adapters)
+        elif frozen == 'image':
+            freeze_image_part(self.backbone)
+        elif frozen:
             self.backbone.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """MMEngine's; adapters keep their own start, which adds nothing."""
+        with without_adapters(self):
+            super().init_weights()
 
     def train(self, mode: bool = True) -> 'VideoRecognizer':
         """Training mode; a frozen backbone stays in eval mode."""
@@ -70,7 +89,8 @@ class VideoRecognizer(Recognizer3D):
     def _features(self, clips: Tensor) -> Tensor:
         if not getattr(self.cls_head, 'takes_tokens', False):
             return self.backbone(clips)
-        tokens = self.backbone.norm(self.backbone.encode(clips)[0][:, 1:])
+        tokens, grid = self.backbone.encode(clips)
+        tokens = self.backbone.norm(tokens[:, grid.lead :])
         return tokens.reshape(len(clips), -1, tokens.shape[-1])  # where frames are clips of their own, all of a clip's
 
 
