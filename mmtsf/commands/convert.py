@@ -3,6 +3,7 @@
 mmtsf convert TimeSformer_divST_8x32_224_K400.pyth timesformer.safetensors
 mmtsf convert vit.npz start.pth --config configs/timesformer_hr_k600.py
 mmtsf convert work_dirs/mine/epoch_15.pth mine_hf --to huggingface
+mmtsf convert work_dirs/lora/epoch_30.pth adapters.safetensors --to adapters
 """
 
 import argparse
@@ -14,7 +15,7 @@ from mmtsf.utils.sources import config_path, find_checkpoint
 
 #: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
 ORIGINS = ('released', 'huggingface', 'mmaction2', 'timm', 'jax', 'mmpretrain', 'lucidrains')
-FORMATS = ('mmtsf', 'released', 'huggingface')
+FORMATS = ('mmtsf', 'released', 'huggingface', 'adapters')
 RESIZES = ('smooth', 'nearest', 'released')
 ADDED_STEPS = ('image', 'own')
 #: What is said of a folder for Hugging Face
@@ -57,6 +58,10 @@ def check(args: argparse.Namespace) -> None:
         OSError: If something does not exist, or cannot be written.
         ValueError: If an option has no meaning here.
     """
+    if args.to == 'adapters' and args.config:
+        raise ValueError(
+            '--config is for a model that weights are brought to, and adapters stay as they are; leave it out'
+        )
     if args.config and args.num_heads is not None:
         raise ValueError('--num-heads is for a model that the file tells; leave it out, or --config')
     origins = ['mmtsf', *names_in('mmtsf.weights.origins', 'ORIGINS', ORIGINS)]

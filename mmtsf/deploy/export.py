@@ -14,6 +14,7 @@ from mmaction.models import BaseRecognizer
 from torch import Tensor, nn
 
 from mmtsf.compat import without_torchvision_warning
+from mmtsf.models.adapters import merge_adapters
 from mmtsf.registry import DATASETS
 
 from .fuse import fuse_backbone
@@ -38,6 +39,7 @@ class ClipClassifier(nn.Module):
 
     def __init__(self, recognizer: Any, normalises: bool = False) -> None:
         super().__init__()
+        merge_adapters(recognizer)
         self.backbone = recognizer.backbone
         self.cls_head = recognizer.cls_head
         self.normalises = normalises

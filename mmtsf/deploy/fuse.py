@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from mmtsf.models import TimeSformer
+from mmtsf.models.adapters import merge_adapters
 from mmtsf.models.kernels.plain import is_untouched
 from mmtsf.models.layers import AttentionStep, DropPath
 
@@ -25,6 +26,7 @@ def fuse(recognizer: BaseRecognizer) -> None:
     """
     if not isinstance(recognizer.backbone, TimeSformer) or hasattr(recognizer.backbone, 'fused'):
         return
+    merge_adapters(recognizer)
     preprocessor = recognizer.data_preprocessor
     fuse_backbone(recognizer.backbone, preprocessor.mean.flatten(), preprocessor.std.flatten())
     plain = dict(to_rgb=preprocessor.to_rgb, to_float32=False, format_shape=preprocessor.format_shape)

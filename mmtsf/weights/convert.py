@@ -10,6 +10,7 @@ from mmtsf.registry import MODELS
 from mmtsf.utils.screen import say
 from mmtsf.utils.text import without_secrets
 
+from .adapters import separated
 from .build import backbone_config, build, head_config
 from .classes import classes_of
 from .load import HEAD, load_weights
@@ -38,7 +39,8 @@ def convert(
     Args:
         source (str): File, Hugging Face folder, URL or published name.
         target (Path): File to write; a folder for ``huggingface``.
-        to (str): Format to write, see :func:`write`. Defaults to ``'mmtsf'``.
+        to (str): Format to write, see :func:`write`; or ``'adapters'``, a small file of what a training with them has
+            learned. Other formats have them merged. Defaults to ``'mmtsf'``.
         origin (str, optional): Where it comes from. Defaults to None: recognised.
         config (str, optional): Config whose model the weights are brought to. Defaults to None: the model that the
             file tells.
@@ -56,9 +58,19 @@ def convert(
     settings = load_config(config) if config else None  # which may import an origin
     checkpoint = read_checkpoint(source)
     weights = translate(checkpoint, origin, tuple(allow))
+    if to == 'adapters':
+        return _write_adapters(checkpoint, weights, target)
+    base = weights.adapters if weights.adapters and weights.adapters.digest else None  # which the file lacks
+    if base and not settings:
+        raise ValueError(
+            f'these are adapters of {base.base_words}; give the config whose start these weights are '
+            '(--config), and they are merged'
+        )
     preprocessing, multi_class = weights.preprocessing, weights.multi_class
     if settings:
-        settings.model.backbone.init_cfg = None  # the weights are the start
+        settings.model.update(adapters=None, frozen=False)  # they are merged
+        if not base:
+            settings.model.backbone.init_cfg = None  # the weights are the start
         backbone, model = settings.model.backbone.to_dict(), MODELS.build(settings.model)
         model.init_weights()
         preprocessing = Preprocessing.of_config(settings)
@@ -75,6 +87,19 @@ def convert(
     )
     words = f'{without_secrets(source)}: {weights.origin} ({backbone["attention"]["type"]}), {report}'
     return words, write(model.state_dict(), meta, target, to)
+
+
+def _write_adapters(checkpoint: dict, weights: Weights, target: Path) -> tuple[str, list[Path]]:
+    """Write what was learned beside frozen weights, and what identifies these."""
+    state, record = separated(weights.state, weights.adapters)
+    meta = dict(
+        backbone=weights.options,
+        classes=_classes(checkpoint, weights, []),
+        preprocessing=weights.preprocessing.plain() if weights.preprocessing else None,
+        adapters=record.plain(),
+    )
+    size = sum(value.nbytes for value in state.values()) / 1e6
+    return f'{len(state)} weights, {size:.1f} MB, learned beside {record.base_words}', write(state, meta, target)
 
 
 def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmtsf.models.layers import AttentionStep
 from mmtsf.utils.text import shorten
 
+from .adapters import fitted
 from .load_report import Report
 from .preprocessing import Preprocessing
 from .translate import Weights
@@ -56,12 +57,13 @@ def load_weights(
     for name, value, known in (('added_steps', added_steps, ADDED_STEPS), ('resize', resize, RESIZES)):
         if value not in known:
             raise ValueError(f'{name} is {value!r}, expected one of {known}')
+    _check_told(weights, model)
+    state = dict(fitted(weights.state, weights.adapters, model, may_start_fresh))
     prefix = '' if hasattr(model, 'backbone') else BACKBONE
     target = {f'{prefix}{key}': value for key, value in model.state_dict().items()}
-    state, report = dict(weights.state), Report(matched=weights.report.matched, unused=list(weights.report.unused))
+    report = Report(matched=weights.report.matched, unused=list(weights.report.unused))
     if prefix:
         state = {key: value for key, value in state.items() if not key.startswith(HEAD)}
-    _check_told(weights, model)
     _name_image_step(state, target)
     if may_start_fresh:
         _drop_other_head(state, target)

@@ -12,6 +12,7 @@ from mmtsf.models.backbones.timesformer import FUSED_WEIGHTS
 from mmtsf.models.old_names import rename
 from mmtsf.utils.text import shorten
 
+from .adapters import AdapterRecord
 from .finite import not_finite
 from .geometry import check_hugging_face, hugging_face_options
 from .load_report import Report
@@ -49,6 +50,7 @@ class Weights:
         report (Report): What became of its keys.
         preprocessing (Preprocessing, optional): How frames become its input, if the file tells.
         multi_class (bool, optional): Whether a video may have several labels, if the file tells.
+        adapters (AdapterRecord, optional): What it tells of low-rank adapters, if it has some.
     """
 
     state: State
@@ -58,6 +60,7 @@ class Weights:
     report: Report = field(default_factory=Report)
     preprocessing: Preprocessing | None = None
     multi_class: bool | None = None
+    adapters: AdapterRecord | None = None
 
 
 def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...] = ()) -> Weights:
@@ -73,13 +76,15 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     """
     state = tensors_of(checkpoint)
     inner = _inside_model(state)
-    if origin in (None, OURS) and any(mark in inner for mark in MARKS):
+    meta = checkpoint.get('meta')
+    known = meta if isinstance(meta, dict) else {}
+    adapters = AdapterRecord.parse(known.get('adapters'))
+    if origin in (None, OURS) and (adapters or any(mark in inner for mark in MARKS)):
         if 'fused' in inner or 'backbone.fused' in inner:
             raise ValueError(FUSED_WEIGHTS)
-        meta = checkpoint.get('meta')
-        known = meta if isinstance(meta, dict) else {}
         inner = {rename(key): value for key, value in _with_prefix(inner, 'backbone.').items()}
         weights = Weights(inner, OURS, '', known.get('backbone', {}), Report(matched=len(state)))
+        weights.adapters = adapters
         if known.get('preprocessing') is not None:
             weights.preprocessing = Preprocessing.parse(known['preprocessing'])
         return _checked(weights)

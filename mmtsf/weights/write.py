@@ -15,7 +15,7 @@ from .origins import ORIGINS, State
 from .preprocessing import Preprocessing, to_hugging_face
 from .translate import translate_back
 
-FORMATS = ('mmtsf', 'released', 'huggingface')
+FORMATS = ('mmtsf', 'released', 'huggingface', 'adapters')
 SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if scheme != 'image'}
 
 
@@ -27,7 +27,7 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
         meta (dict): ``backbone``, its config; ``classes``, names of the classes, ``preprocessing``, how frames become
             its input (:class:`Preprocessing`), ``multi_class``, if known.
         path (Path): A ``.pth``, ``.pyth`` or ``.safetensors`` file; for ``huggingface`` a folder.
-        to (str): Format, one of ``FORMATS``. Defaults to ``'mmtsf'``.
+        to (str): Format, one of ``FORMATS``; adapters are written as ``'mmtsf'``. Defaults to ``'mmtsf'``.
 
     Returns:
         list[Path]: The files; beside the weights lies their checksum in a file that ends in ``.sha256``.

@@ -6,6 +6,7 @@ model = dict(
     type='VideoRecognizer',
     _scope_='mmtsf',  # MMAction2's inferencers have a scope of their own
     frozen='${training.frozen}',
+    adapters='${training.adapters}',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
         mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code

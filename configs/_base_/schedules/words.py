@@ -6,7 +6,8 @@ training = dict(
     label_smoothing=0.0,
     blending=None,  # config of a module that mixes the clips of a batch
     head=dict(type='TimeSformerHead'),
-    frozen=False,  # whether the backbone stays as it is
+    frozen=False,  # whether the backbone stays as it is; 'image': what an image model has of it
+    adapters=None,  # low-rank adapters that learn in the place of the backbone's weights, see mmtsf.models.adapters
     ema=None,  # config of a hook that averages the weights
     protocol='paper',  # or 'released': where clips are taken and how views are combined, see pipelines.py
 )

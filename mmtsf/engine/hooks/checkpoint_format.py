@@ -20,6 +20,7 @@ from mmtsf.models import TimeSformer
 from mmtsf.models.old_names import rename_in_checkpoint
 from mmtsf.registry import HOOKS
 from mmtsf.weights import Preprocessing, Weights, load_weights, translate
+from mmtsf.weights.adapters import AdapterRecord
 from mmtsf.weights.translate import OURS
 
 
@@ -31,6 +32,8 @@ class CheckpointFormatHook(Hook):
     accept: with this hook it does. Weights of models without a TimeSformer are loaded as MMEngine does.
     """
 
+    _base = ''  # name of the weights that adapters are trained on, if they were loaded
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself.
 
@@ -38,6 +41,8 @@ class CheckpointFormatHook(Hook):
         checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
         if preprocessing := Preprocessing.of_config(runner.cfg):
             checkpoint['meta']['preprocessing'] = preprocessing.plain()
+        if adapters := getattr(bare_model(runner), 'adapters', None):
+            checkpoint['meta']['adapters'] = AdapterRecord(adapters, self._base or _start_of(runner)).plain()
         checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
@@ -58,12 +63,22 @@ class CheckpointFormatHook(Hook):
         resumes = compat.resumed_checkpoint(runner) is not None
         if resumes and hasattr(runner, 'resumed_run'):  # MMEngine's runner takes what the checkpoint says
             runner.resumed_run = check(runner, checkpoint, weights)
+        if weights.adapters:
+            self._base = weights.adapters.base
+        elif not resumes:
+            self._base = str(runner.cfg.get('load_from') or '')
         if is_ours:
             report = load_weights(weights, model, may_start_fresh=not (resumes or compat.is_testing(runner)))
             runner.logger.info(f'{weights.origin} checkpoint: {report}')
             checkpoint['state_dict'] = model.state_dict()  # the runner loads it once more
         if compat.is_testing(runner):
             check_tested_classes(runner, checkpoint)
+
+
+def _start_of(runner: Runner) -> str:
+    """Name of the weights that the model was initialised with."""
+    model = runner.cfg.get('model', {})
+    return str(((model.get('backbone') or {}).get('init_cfg') or {}).get('checkpoint') or '')
 
 
 def _pack(buffer: HistoryBuffer) -> dict:

@@ -12,7 +12,7 @@ from mmtsf import compat
 from mmtsf.models.attentions import AttentionScheme
 from mmtsf.models.kernels.compile_blocks import COMPILED, compile_blocks, is_due
 from mmtsf.models.kernels.in_place import ask_gpu
-from mmtsf.models.kernels.plain import is_plain, is_untouched, normalises_tokens
+from mmtsf.models.kernels.plain import is_affine, is_plain, is_untouched, normalises_tokens
 from mmtsf.models.layers import (
     GEGLU,
     MLP,
@@ -44,6 +44,7 @@ POOLS = dict(
 #: Modules that do the same to the classification token whether the patches are there or not
 PER_TOKEN = {AttentionStep, ClsKeyStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
 PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
+PER_TOKEN |= {nn.ParameterDict}  # empty, in layers with adapters
 
 
 @MODELS.register_module()
@@ -244,7 +245,7 @@ class TimeSformer(BaseModule):
 
 def _is_per_token(module: nn.Module) -> bool:
     is_scheme = isinstance(module, AttentionScheme) and type(module).forward is AttentionScheme.forward
-    return is_scheme or type(module) in PER_TOKEN and normalises_tokens(module)
+    return is_scheme or is_affine(module) or type(module) in PER_TOKEN and normalises_tokens(module)
 
 
 def _refuse_other_kind(module: TimeSformer, state: dict, prefix: str, *_: Any) -> None:

@@ -65,9 +65,19 @@ def _is_untouched(module: nn.Module) -> bool:
         or (kind in FORWARDS and compat.is_compiled(module))  # which is called; a block is called in any case
         or 'forward' in vars(module)
         or kind.forward is not FORWARDS.get(kind, kind.forward)
-        or _is_special(module, 'weight')
-        or _is_special(module, 'bias')
+        or (not has_products(module) and (_is_special(module, 'weight') or _is_special(module, 'bias')))
     )
+
+
+def has_products(module: nn.Module) -> bool:
+    """Whether a layer, as one with an adapter, says itself how products of ours compute it: ``by_products(x, again)``;
+    its ``is_affine`` tells whether it does so row by row and drops nothing."""
+    return hasattr(type(module), 'by_products')
+
+
+def is_affine(module: nn.Module) -> bool:
+    """Whether a layer commutes with means of rows."""
+    return type(module) is nn.Linear or (has_products(module) and bool(module.is_affine))
 
 
 def _is_special(module: nn.Module, name: str) -> bool:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .linear import Repeat, linear
-from .plain import FORWARDS, is_plain, is_untouched, normalises_tokens
+from .plain import FORWARDS, has_products, is_plain, is_untouched, normalises_tokens
 
 #: Modules so cheap that the backward pass repeats them. Others say so of themselves, if they have no weights: with
 #: ``is_cheap = True`` in the class
@@ -25,7 +25,8 @@ def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
     - a linear layer does not keep the norm or activation that it is given: the backward pass computes it again;
     - two linear layers with nothing between them but drop path are one product;
     - in inference on CPUs a few tokens at a time go through two linear layers with an activation;
-    - on CPUs products are oneDNN's, see :func:`linear`.
+    - on CPUs products are oneDNN's, see :func:`linear`;
+    - of a layer with an adapter (:func:`has_products`) all of this is true, but for the merging of two layers.
 
     Args:
         x (Tensor): ``(..., C)``.
@@ -43,6 +44,8 @@ def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
             x, again, done = _one_product(x, first, second, third), None, 3
         elif _is_linear(first, x):
             x, again, done = linear(x, first.weight, first.bias, again), None, 1
+        elif has_products(first) and is_plain(x, *first.modules()):
+            x, again, done = first.by_products(x, again), None, 1  # type: ignore[operator]
         else:
             (x, again), done = _called(first, x), 1
         chain = chain[done:]

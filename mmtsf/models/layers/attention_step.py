@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmtsf.models.kernels.attend import attend
 from mmtsf.models.kernels.in_place import attend_in_place, attends_in_place
-from mmtsf.models.kernels.plain import is_untouched
+from mmtsf.models.kernels.plain import is_affine, is_untouched
 from mmtsf.models.kernels.through import project, through
 from mmtsf.models.old_names import rename_keys
 
@@ -76,7 +76,7 @@ class AttentionStep(nn.Module):
         if tokens.device.type == 'cpu' or grid.lead != 1 or type(self.drop_path) is not DropPath:
             return False
         averaged = (self.proj,) if self.grouping.with_cls else ()
-        if any(type(layer) is not nn.Linear for layer in averaged) or not is_untouched(self.drop_path, *averaged):
+        if not all(map(is_affine, averaged)) or not is_untouched(self.drop_path, *averaged):
             return False
         return attends_in_place(tokens, self.grouping.num_members(grid), self.head_dims)
 
