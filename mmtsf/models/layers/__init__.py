@@ -7,6 +7,7 @@ from .lucidrains import LucidrainsBlock, LucidrainsStep
 from .mlp import GEGLU, MLP, GatedMLP
 from .rotary import RotaryPosition
 from .tokens import Grid, Grouping
+from .tubelet_embedding import TubeletEmbedding
 
 __all__ = [
     'GEGLU',
@@ -22,4 +23,5 @@ __all__ = [
     'LucidrainsBlock',
     'LucidrainsStep',
     'RotaryPosition',
+    'TubeletEmbedding',
 ]

@@ -68,30 +68,35 @@ class ClipEmbedding(nn.Module):
                 table.normal_() if self.position_init == 'noise' else table.copy_(sinusoid(*table.shape[1:]))
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
-        """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid.
-
-        Raises:
-            ValueError: If there are not five axes, or height or width is no multiple of the patch size.
-        """
-        if clips.ndim != 5:
-            raise ValueError(f'clips have the shape {tuple(clips.shape)}, expected (B, 3, T, H, W)')
-        batch, _, num_frames, height, width = clips.shape
-        if height % self.patch_size or width % self.patch_size:
-            raise ValueError(
-                f'frames are {height} x {width} pixels (height x width), expected multiples of the patch '
-                f'size {self.patch_size}; resize or crop the clip, or change patch_size'
-            )
-        grid = Grid(num_frames, height // self.patch_size, width // self.patch_size)
+        """Embed clips ``(B, 3, T, H, W)`` as tokens ``(B, 1 + T*h*w, C)`` and their grid, see :func:`grid_of`."""
+        grid = grid_of(clips, self.patch_size)
         frames = clips.transpose(1, 2).flatten(0, 1)
         patches = embed_patches(frames.to(self.cls.dtype), self.patch)  # (B*T, h, w, C)
-        patches = patches.unflatten(0, (batch, num_frames))
+        patches = patches.unflatten(0, (clips.shape[0], grid.t))
         cls: Tensor = self.cls
         if self.space is not None and self.cls_position is not None:
             patches = patches + resize_space(self.space, grid.h, grid.w).unsqueeze(1)
             cls = cls + self.cls_position
         if self.time is not None:
             patches = patches + resize_time(self.time, grid.t)[:, :, None, None]
-        return torch.cat([cls.expand(batch, -1, -1), patches.flatten(1, 3)], dim=1), grid
+        return torch.cat([cls.expand(clips.shape[0], -1, -1), patches.flatten(1, 3)], dim=1), grid
+
+
+def grid_of(clips: Tensor, patch_size: int) -> Grid:
+    """Return the grid of clips ``(B, 3, T, H, W)``.
+
+    Raises:
+        ValueError: If there are not five axes, or height or width is no multiple of the patch size.
+    """
+    if clips.ndim != 5:
+        raise ValueError(f'clips have the shape {tuple(clips.shape)}, expected (B, 3, T, H, W)')
+    num_frames, height, width = clips.shape[2:]
+    if height % patch_size or width % patch_size:
+        raise ValueError(
+            f'frames are {height} x {width} pixels (height x width), expected multiples of the patch '
+            f'size {patch_size}; resize or crop the clip, or change patch_size'
+        )
+    return Grid(num_frames, height // patch_size, width // patch_size)
 
 
 def resize_space(table: Tensor, height: int, width: int) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 
-from .clip_embedding import patches_along, resize_space, resize_time
+from .clip_embedding import grid_of, resize_space, resize_time
 from .tokens import Grid
 
 
@@ -67,8 +67,8 @@ class TubeletEmbedding(nn.Module):
         Raises:
             ValueError: If there are not five axes, or frames, height or width are no multiples of the tubelet's.
         """
-        num_frames, height, width = patches_along(clips, self.patch_size)
-        grid = Grid(self._tubelets(num_frames), height, width, self.lead)
+        frames = grid_of(clips, self.patch_size)
+        grid = frames._replace(t=self._tubelets(frames.t), lead=self.lead)
         patches = self.patch(clips.to(self.positions.dtype)).movedim(1, -1)  # (B, t, h, w, C)
         positions = resize_space(self.positions, grid.h, grid.w)
         positions = resize_time(positions.flatten(1)[None], grid.t).view(1, *grid.sizes, -1)
