@@ -219,7 +219,13 @@ def named_in(configs: Iterable[dict]) -> set[str]:
 @lru_cache
 def shipped() -> tuple[dict, ...]:
     """Values of the shipped bases, which a config may be made of although it tells no files."""
-    bases = ('models/timesformer.py', 'datasets/videos.py', 'schedules/paper.py', 'default_runtime.py')
+    bases = (
+        'models/timesformer.py',
+        'datasets/videos.py',
+        'schedules/paper.py',
+        'default_runtime.py',
+        'clips/8x32_224.py',
+    )
     return tuple(from_file(config_path(f'mmtsf::_base_/{base}')).to_dict() for base in bases)
 
 

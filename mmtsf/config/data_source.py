@@ -17,10 +17,12 @@ from mmtsf.utils.data_root import (
     source_of,
 )
 from mmtsf.utils.locations import location
+from mmtsf.utils.vits import PLAIN
 
 from .checks import shipped
 from .lineage import inherited, writes
 from .shipped import config_path
+from .words import with_words
 
 LISTS = ('train_list', 'val_list', 'test_list')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -111,7 +113,7 @@ def check_source(config: Config) -> None:
     """
     from .references import Resolver
 
-    values = config.to_dict()
+    values = with_words(config.to_dict())
     data = values.get('data')
     if not isinstance(data, dict) or data.get('source') != AUTO or chosen(data):
         return
@@ -154,7 +156,7 @@ def taken_lists(config: Config) -> str | None:
 
 
 def settle(config: Config, options: tuple[str, ...] = ()) -> Config:
-    """Return a config whose ``data`` says what was found out, so that it means the same elsewhere.
+    """Return a config whose ``data``, ``vit`` and ``vits`` say what was found out, so that it means the same elsewhere.
 
     Args:
         config (Config): With its references.
@@ -162,11 +164,16 @@ def settle(config: Config, options: tuple[str, ...] = ()) -> Config:
 
     Raises:
         FileNotFoundError: As :func:`check_source` does.
-        ValueError: The same.
+        ValueError: The same, or as :func:`with_words` does.
     """
     check_source(config)
-    changes = found_data(config.to_dict(), inherited(config), options)
+    values = config.to_dict()
+    changes: dict[str, Any] = {}
+    if found := found_data(values, inherited(config), options):
+        changes['data'] = found
+    if (vit := (words := with_words(values)).get('vit', PLAIN)) != PLAIN:
+        changes |= dict(vit=vit, vits={vit: words['vits'][vit]})
     if changes:
         config = copy.deepcopy(config)
-        config.merge_from_dict({f'data.{name}': value for name, value in changes.items()})
+        config.merge_from_dict(changes)
     return config

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from mmtsf.utils.vits import shipped_vits, vits_path
+
 from .data_source import found_data
 from .lineage import inherited
 from .recipes import words_path
 from .references import Resolver, resolve
+from .words import with_words
 
 
 class Found(NamedTuple):
@@ -26,7 +29,7 @@ class Tracer(Resolver):
     """Resolve references to values that know where they were found."""
 
     def found(self, value: Any, place: str) -> Any:
-        return Found(value, place)
+        return value if isinstance(value, Found) else Found(value, place)  # also met behind a ``_use_``
 
 
 def origins(config: Config, options: Iterable[str] = ()) -> Iterator[tuple[str, Any, str, str]]:
@@ -40,9 +43,9 @@ def origins(config: Config, options: Iterable[str] = ()) -> Iterator[tuple[str, 
         tuple[str, Any, str, str]: Dotted name; value; name of the place where it is written, another one where a
         reference led there; ``option NAME``, ``found in FOLDER``, or the file.
     """
-    words = Config.fromfile(words_path()).to_dict()
-    values = words | config.to_dict()
-    options, lineage = list(options), [(words_path(), words), *inherited(config)]
+    words, vits = Config.fromfile(words_path()).to_dict(), dict(vits=shipped_vits())
+    values = with_words(words | config.to_dict())
+    options, lineage = list(options), [(words_path(), words), (vits_path(), vits), *inherited(config)]
     found = found_data(values, lineage, tuple(options))
     if found:
         values['data'] = values['data'] | found

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from .checks import Names, check, named_in, refuse_old_keys, runner_keys, suggest
 from .data_source import found_data
 from .lineage import inherited
-from .recipes import words_path
+from .words import merged, with_words
 
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 #: Key of a dict that begins as another one
@@ -49,7 +49,7 @@ class Resolver:
                 key: self.resolve(item, f'{place}.{key}'.lstrip('.')) for key, item in value.items() if key != USE
             }
             return merged(self._used(value, place), inside) if USE in value else inside
-        if isinstance(value, (list, tuple)):
+        if type(value) in (list, tuple):
             return type(value)(self.resolve(item, f'{place}.{number}') for number, item in enumerate(value))
         if isinstance(value, str) and (match := REFERENCE.fullmatch(value := self.expanded(value))):
             self.named.add(match[1])
@@ -139,31 +139,6 @@ def _references(values: Any, place: str = '') -> Iterator[tuple[str, str]]:
         yield place, values
 
 
-def merged(base: dict, changes: dict) -> dict:
-    """``base`` with dicts changed key by key and everything else replaced, as MMEngine does for child configs and
-    options; keys of a list are numbers of its items.
-
-    Raises:
-        ValueError: If a list is changed at another key.
-    """
-    result = dict(base)
-    for key, value in changes.items():
-        before = result.get(key)
-        if isinstance(value, dict) and isinstance(before, (list, tuple)) and '_delete_' not in value:
-            items = {str(number): item for number, item in enumerate(before)}
-            if odd := [place for place in map(str, value) if place not in items]:
-                raise ValueError(f'{key} is a list of {len(items)} and has no item {odd[0]!r}; replace it as a whole')
-            items = merged(items, {str(place): item for place, item in value.items()})
-            result[key] = type(before)(items.values())
-        elif isinstance(value, dict):
-            own = {name: item for name, item in value.items() if name != '_delete_'}
-            keeps = isinstance(before, dict) and not value.get('_delete_')
-            result[key] = merged(result[key], own) if keeps else own
-        else:
-            result[key] = value
-    return result
-
-
 def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     """A config with values in the place of all references, and without the tables that they referred to.
 
@@ -178,10 +153,8 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
         ValueError: If a key or option has no effect, or its word is of an older config, or a value is set in a second
             place, or values refer to each other in a circle, or the config asks for a recipe that was not read.
     """
-    values = config.to_dict()
-    refuse_old_keys(values)
-    if '${training.' in str(values):  # a schedule of one's own has the usual words
-        values['training'] = merged(Config.fromfile(words_path()).training.to_dict(), values.get('training', {}))
+    refuse_old_keys(config.to_dict())
+    values = with_words(config.to_dict())
     options, lineage = tuple(options), inherited(config)
     if found := found_data(values, lineage, options):
         values['data'] = values['data'] | found

@@ -2,6 +2,7 @@
 compiled = 'auto'  # torch.compile of the blocks: on a GPU; or True, False
 batch_size = 8  # videos that a process trains on at once, at most
 start = 'vit_base_imagenet21k'  # weights to start from: a file, a URL, a name of docs/weights.md, or None
+vit = 'auto'  # architecture: a name of vits.py; 'auto' is that of start, or the paper's where start is none of them
 model = dict(
     type='VideoRecognizer',
     _scope_='mmtsf',  # MMAction2's inferencers have a scope of their own
@@ -9,21 +10,18 @@ model = dict(
     adapters='${training.adapters}',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
-        mean=[114.75, 114.75, 114.75],  # 0.45 and 0.225 of 255, as in the released code
-        std=[57.375, 57.375, 57.375],
+        mean='${vits.${vit}.mean}',
+        std='${vits.${vit}.std}',
         to_rgb='${protocols.${protocol}.to_rgb}',
         format_shape='NCTHW',
         blending='${training.blending}',
     ),
     backbone=dict(
+        _use_='${vits.${vit}.backbone}',
         type='TimeSformer',
         attention=dict(type='DividedAttention'),
         num_frames='${clip.num_frames}',
         img_size='${clip.size}',
-        patch_size=16,
-        embed_dims=768,
-        num_heads=12,
-        num_layers=12,
         drop_path_rate=0.1,
         compiled='${compiled}',
         init_cfg=dict(type='Pretrained', checkpoint='${start}'),
