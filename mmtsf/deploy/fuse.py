@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from mmtsf.models import TimeSformer
 from mmtsf.models.adapters import merge_adapters
 from mmtsf.models.kernels.plain import is_untouched
-from mmtsf.models.layers import AttentionStep, DropPath
+from mmtsf.models.layers import MLP, AttentionStep, DropPath, LayerScale
 
 
 def fuse(recognizer: BaseRecognizer) -> None:
@@ -52,18 +52,38 @@ def fuse_backbone(backbone: TimeSformer, mean: Tensor | None = None, std: Tensor
         raise ValueError('this backbone is fused already')
     if mean is not None and std is not None:
         _fold_normalisation(backbone.embedding.patch, mean, std)
-    for step in backbone.modules():
-        if isinstance(step, AttentionStep) and _are_mergeable(step):
-            _merge(step, step.proj, step.temporal_fc)
+    for part in backbone.modules():
+        if isinstance(part, AttentionStep):
+            if _is_foldable(part.proj, part.scale):
+                _fold_scale(part.proj, part.scale)
+                part.scale = None
+            if _are_mergeable(part):
+                _merge(part, part.proj, part.temporal_fc)
+        elif isinstance(part, MLP) and _is_foldable(part[-2], part[-1]) and is_untouched(part):
+            _fold_scale(part[-2], part[-1])
+            del part[-1]
     backbone.register_buffer('fused', torch.tensor(True))
     backbone.requires_grad_(False)
     backbone.embedding.register_forward_pre_hook(partial(_refuse_training, backbone))  # encode() comes by, too
 
 
+def _is_foldable(linear: nn.Module, scale: nn.Module | None) -> bool:
+    """Whether a linear layer and the scale of its channels do nothing else."""
+    return type(linear) is nn.Linear and type(scale) is LayerScale and is_untouched(linear, scale)
+
+
+def _fold_scale(linear: Any, scale: Any) -> None:
+    """Scale the channels of a linear layer by its weights."""
+    linear.weight.mul_(scale.gamma[:, None])
+    if linear.bias is not None:
+        linear.bias.mul_(scale.gamma)
+
+
 def _are_mergeable(step: AttentionStep) -> bool:
     """Whether a step ends in two linear layers and drop path that do nothing else; others stay as they are."""
     last: Any = (step.proj, step.drop_path, step.temporal_fc)
-    return [type(module) for module in last] == [nn.Linear, DropPath, nn.Linear] and is_untouched(*last)
+    kinds = [nn.Linear, DropPath, nn.Linear]
+    return step.scale is None and [type(module) for module in last] == kinds and is_untouched(*last)
 
 
 def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: Any) -> None:

@@ -20,7 +20,7 @@ ATTENTION_TYPES = {'divided': 'divided_space_time', 'joint': 'joint_space_time',
 #: Words of a backbone that say how it runs or starts, not what it is: they are left in the file
 LEFT_OUT = ('init_cfg', 'compiled', 'residual_dtype', 'with_cp')
 #: Words of a backbone that are configs of parts
-PARTS = ('attention', 'mlp', 'embedding')
+PARTS = ('attention', 'mlp', 'embedding', 'step')
 #: Words of Hugging Face's config and ours
 HUGGING_FACE_NAMES = {
     'num_frames': 'num_frames',
@@ -123,13 +123,20 @@ class Hidden:
 
     type: str = told('MLP', one_of('MLP', 'GatedMLP'))
     ratio: float = told(4, number(1e-3, 1000))
+    activation: str = told('gelu', one_of('gelu', 'quick_gelu', 'silu', 'relu'))
+
+    def __post_init__(self) -> None:
+        if self.type == 'GatedMLP':
+            one_of('gelu', 'silu').check('mlp.activation', self.activation)
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """Hold the options of an embedding."""
-
-    type: str = told('ClipEmbedding', one_of('ClipEmbedding'))
+#: Options of each kind of embedding and of attention step
+EMBEDDINGS: dict[str, dict[str, Rule]] = dict(
+    ClipEmbedding={},
+    NormEmbedding=dict(norm_eps=number(0, 1)),
+    RegisterEmbedding=dict(num_registers=whole(1, 10_000)),
+)
+STEPS: dict[str, dict[str, Rule]] = dict(AttentionStep={}, RotaryStep=dict(base=number(1, 1e9)))
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,8 @@ class Geometry:
 
     attention: Attention
     mlp: Hidden
-    embedding: Embedding
+    embedding: dict
+    step: dict | None
     img_size: tuple[int, int]
     type: str = told('TimeSformer', BACKBONE)
     num_frames: int = told(8, whole(1, 100_000))
@@ -151,6 +159,7 @@ class Geometry:
     position: str = told('space_time', one_of('none', 'space', 'time', 'space_time', 'rotary'))
     position_init: str = told('image', one_of('image', 'noise', 'sinusoid'))
     pool: str = told('cls', one_of('cls', 'mean'))
+    layer_scale: float | None = told(None, optional(number(0, 1000)))
     token_shift: bool = told(False, FLAG)
     norm_eps: float = told(1e-6, number(0, 1))
 
@@ -170,7 +179,8 @@ class Geometry:
             {key: value for key, value in options.items() if key not in (*LEFT_OUT, *PARTS)},
             attention=_parse(Attention, rename_words(_named(options.get('attention'), 'attention'))),
             mlp=_parse(Hidden, _named(options.get('mlp', {}), 'mlp')),
-            embedding=_parse(Embedding, _named(options.get('embedding', {}), 'embedding')),
+            embedding=_part('embedding', options.get('embedding', {}), EMBEDDINGS),
+            step=None if options.get('step') is None else _part('step', options['step'], STEPS),
             img_size=(size, size) if isinstance(size, int) else tuple(size),
         )
 
@@ -250,6 +260,20 @@ def _parse(kind: type[Part], options: dict, **parts: Any) -> Part:
             raise ValueError(f'{reprlib.repr(name)} is no option of {kind.__name__}, expected {", ".join(rules)}')
         rules[name].check(name, value)
     return kind(**options, **parts)
+
+
+def _part(what: str, config: Any, kinds: dict[str, dict[str, Rule]]) -> dict:
+    """Parse the config of a part that is of one of several kinds; without a type of the first."""
+    options = dict(type=next(iter(kinds))) | _named(config, what)
+    one_of(*kinds).check(f'{what}.type', options['type'])
+    rules = kinds[options['type']]
+    for name, value in options.items():
+        if name != 'type' and name not in rules:
+            known = ', '.join(rules) or 'none'
+            raise ValueError(f'{reprlib.repr(name)} is no option of {options["type"]}, expected {known}')
+        if name != 'type':
+            rules[name].check(f'{what}.{name}', value)
+    return options
 
 
 def _schemes() -> dict[str, tuple[str, ...]]:

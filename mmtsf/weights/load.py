@@ -17,10 +17,10 @@ from .translate import Weights
 HEAD = 'cls_head.'
 BACKBONE = 'backbone.'
 STEP = re.compile(r'(backbone\.blocks\.\d+\.attention\.steps\.)(\w+)\.(.+)')
-#: Weights that every model here has
+#: Weights that no model of ours which has a place for them goes without
 COMMON = re.compile(
-    r'backbone\.(embedding\.(cls|cls_position|space|time|patch\.\w+)|norm\.\w+|blocks\.\d+\.(norm\.\w+|mlp\.[02]\.\w+|'
-    r'attention\.steps\.\w+\.(norm|qkv|proj|temporal_fc)\.\w+))'
+    r'backbone\.(embedding\.(cls|cls_position|space|time|registers|patch\.\w+|norm\.\w+)|norm\.\w+|'
+    r'blocks\.\d+\.(norm\.\w+|mlp\.[023]\.\w+|attention\.steps\.\w+\.(norm|qkv|proj|scale|temporal_fc)\.\w+))'
 )
 ADDED_STEPS = ('image', 'own')
 RESIZES = ('smooth', 'nearest', 'released')

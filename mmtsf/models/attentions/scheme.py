@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmtsf.models.layers import AttentionStep, ClsKeyStep, Grid, Grouping, LucidrainsStep
 from mmtsf.models.old_names import refuse_unknown
+from mmtsf.registry import MODELS
 
 CLS_TOKENS = ('copies', 'keys', 'all')
 
@@ -26,6 +27,9 @@ class AttentionScheme(nn.Module):
             Defaults to ``'copies'``.
         temporal_fc (bool): Whether the steps that an image model lacks end in a second linear layer that starts at zero
             (released code). Defaults to True.
+        step (dict, optional): Config of the steps, e.g. ``dict(type='RotaryStep')``. Defaults to None:
+            :class:`AttentionStep`, or those of :class:`LucidrainsStep` where other options ask for them.
+        layer_scale (float, optional): See :class:`AttentionStep`.
         rotary (bool): Whether queries and keys carry rotary positions. Defaults to False.
         token_shift (bool): Whether channels are shifted between frames before each step. Defaults to False.
     """
@@ -48,6 +52,8 @@ class AttentionScheme(nn.Module):
         head_dims: int | None = None,
         qkv_bias: bool = True,
         norm_eps: float = 1e-6,
+        step: dict | None = None,
+        layer_scale: float | None = None,
         rotary: bool = False,
         token_shift: bool = False,
         **unknown: Any,
@@ -59,6 +65,8 @@ class AttentionScheme(nn.Module):
         one_cls = cls_token == 'all'
         variant = dict(one_cls=one_cls, rotary=rotary, token_shift=token_shift)
         make_step: Any = partial(LucidrainsStep, **variant) if any(variant.values()) else AttentionStep
+        if step is not None:
+            make_step = _maker_of(step, **variant)
         if cls_token == 'keys':
             self._refuse_keys(**variant)
         self.parallel = order == 'parallel'
@@ -73,6 +81,7 @@ class AttentionScheme(nn.Module):
                     head_dims=head_dims,
                     qkv_bias=qkv_bias,
                     norm_eps=norm_eps,
+                    layer_scale=layer_scale,
                 )
                 for name in self._names_in(order)
             }
@@ -114,3 +123,17 @@ class AttentionScheme(nn.Module):
                 tokens = (tokens + step(tokens, grid)).to(tokens.dtype)  # a residual may be wider than low tokens
             residual = last(tokens, grid, only_cls)
         return ((tokens[:, :1] if only_cls else tokens) + residual).to(tokens.dtype)
+
+
+def _maker_of(step: dict, one_cls: bool, rotary: bool, token_shift: bool) -> Any:
+    """What makes steps of a config.
+
+    Raises:
+        ValueError: If other options ask for steps of their own.
+    """
+    if one_cls or rotary or token_shift:
+        raise ValueError(
+            f"step is {step}, which goes with none of cls_token='all', position='rotary' and token_shift "
+            '(timesformer-pytorch); leave it out, or these'
+        )
+    return lambda **options: MODELS.build(dict(step, **options))

@@ -22,9 +22,13 @@ from mmtsf.models.layers import (
     EncoderBlock,
     GatedMLP,
     Grid,
+    LayerScale,
     LucidrainsBlock,
     LucidrainsStep,
+    QuickGELU,
     RotaryPosition,
+    RotaryStep,
+    SwiGLU,
 )
 from mmtsf.models.old_names import refuse_unknown
 from mmtsf.registry import MODELS
@@ -43,7 +47,8 @@ POOLS = dict(
 )
 #: Modules that do the same to the classification token whether the patches are there or not
 PER_TOKEN = {AttentionStep, ClsKeyStep, DropPath, EncoderBlock, LucidrainsBlock, LucidrainsStep, RotaryPosition}
-PER_TOKEN |= {GEGLU, GatedMLP, MLP, nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.Sequential}
+PER_TOKEN |= {GEGLU, GatedMLP, LayerScale, MLP, QuickGELU, RotaryStep, SwiGLU}
+PER_TOKEN |= {nn.GELU, nn.Identity, nn.LayerNorm, nn.Linear, nn.ModuleDict, nn.ReLU, nn.SiLU, nn.Sequential}
 PER_TOKEN |= {nn.ParameterDict}  # empty, in layers with adapters
 
 
@@ -75,6 +80,10 @@ class TimeSformer(BaseModule):
             ``dict(type='ClipEmbedding')``.
         pool (str): What is a clip's feature: ``'cls'``, the classification token, or ``'mean'`` of the patches.
             Defaults to ``'cls'``.
+        step (dict, optional): Config of the attention steps, e.g. ``dict(type='RotaryStep')``. Defaults to None: what
+            the scheme has.
+        layer_scale (float, optional): Initial factor of the channels of all residuals (LayerScale). Defaults to None:
+            they are not scaled.
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
@@ -106,6 +115,8 @@ class TimeSformer(BaseModule):
         position_init: str = 'image',
         embedding: dict = dict(type='ClipEmbedding'),
         pool: str = 'cls',
+        step: dict | None = None,
+        layer_scale: float | None = None,
         token_shift: bool = False,
         norm_eps: float = 1e-6,
         compiled: bool | str = 'auto',
@@ -131,11 +142,13 @@ class TimeSformer(BaseModule):
             rotary=position == 'rotary',
             token_shift=token_shift,
         )
+        scale = {} if layer_scale is None else dict(layer_scale=layer_scale)
+        shared |= scale if step is None else dict(scale, step=step)
         if doubled := {*shared, 'drop_path_rate'} & set(attention):
             raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
         with DefaultScope.overwrite_default_scope('mmtsf'):  # in configs of MMAction2's scope, too
             schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
-            mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims)) for _ in rates]
+            mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims, **scale)) for _ in rates]
         make_block = LucidrainsBlock if token_shift else EncoderBlock
         self.blocks = nn.ModuleList(
             make_block(scheme, mlp, embed_dims, rate, norm_eps) for scheme, mlp, rate in zip(schemes, mlps, rates)

@@ -12,11 +12,14 @@ from mmtsf.models.kernels.in_place import attend_in_place, attends_in_place
 from mmtsf.models.kernels.plain import is_affine, is_untouched
 from mmtsf.models.kernels.through import project, through
 from mmtsf.models.old_names import rename_keys
+from mmtsf.registry import MODELS
 
 from .drop_path import DropPath
+from .layer_scale import LayerScale
 from .tokens import Grid, Grouping
 
 
+@MODELS.register_module()
 class AttentionStep(nn.Module):
     """Self-attention of every token over its own group, Equations 2 to 8 of the paper without the residual.
 
@@ -30,6 +33,8 @@ class AttentionStep(nn.Module):
         head_dims (int, optional): Width of a head. Defaults to None: ``embed_dims / num_heads``.
         qkv_bias (bool): Whether queries, keys and values have a bias. Defaults to True.
         norm_eps (float): Epsilon of the LayerNorm. Defaults to 1e-6 (released code).
+        layer_scale (float, optional): Initial factor of the projection's channels (:class:`LayerScale`). Defaults to
+            None: there is none.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class AttentionStep(nn.Module):
         head_dims: int | None = None,
         qkv_bias: bool = True,
         norm_eps: float = 1e-6,
+        layer_scale: float | None = None,
     ) -> None:
         super().__init__()
         if head_dims is None and embed_dims % num_heads:
@@ -54,6 +60,7 @@ class AttentionStep(nn.Module):
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.qkv = nn.Linear(embed_dims, 3 * num_heads * head_dims, bias=qkv_bias)
         self.proj = nn.Linear(num_heads * head_dims, embed_dims)
+        self.scale = None if layer_scale is None else LayerScale(embed_dims, layer_scale)
         self.drop_path = DropPath(drop_path_rate)
         self.temporal_fc = nn.Linear(embed_dims, embed_dims) if temporal_fc else None
         self.register_load_state_dict_pre_hook(rename_keys)
@@ -66,14 +73,16 @@ class AttentionStep(nn.Module):
             return self._in_place(tokens, grid)
         q, k, v = self.queries_keys_values(tokens, grid)  # Equations 2 to 4
         mixed = attend(q[:, :, :1] if only_cls else q, k, v)  # Equations 5 to 7
-        residual = through(join_heads(mixed), self.proj, self.drop_path, self.temporal_fc)  # Equation 8
+        residual = through(join_heads(mixed), self.proj, self.scale, self.drop_path, self.temporal_fc)  # Equation 8
         del q, k, v, mixed  # four fifths of this step's memory in inference
         return self.grouping.unfold(residual, grid, only_cls)
 
     def _has_kernel(self, tokens: Tensor, grid: Grid) -> bool:
         """Whether a kernel reads this step's groups in place, and its layers allow it: drop path is that of groups, and
         the mean of the classification token's copies may be taken before the projection."""
-        if tokens.device.type == 'cpu' or grid.lead != 1 or type(self.drop_path) is not DropPath:
+        if tokens.device.type == 'cpu' or type(self.drop_path) is not DropPath:
+            return False
+        if grid.lead != 1 or self.scale is not None:
             return False
         averaged = (self.proj,) if self.grouping.with_cls else ()
         if not all(map(is_affine, averaged)) or not is_untouched(self.drop_path, *averaged):

@@ -40,7 +40,7 @@ class LucidrainsStep(AttentionStep):
         if not only_cls:
             groups = join_heads(attend(*self._turned(qkv, grid)))
             mixed = torch.cat([mixed, self.grouping.unfold(groups, grid)[:, grid.lead :]], dim=1)
-        return through(mixed, self.proj, self.drop_path, self.temporal_fc)
+        return through(mixed, self.proj, self.scale, self.drop_path, self.temporal_fc)
 
     def queries_keys_values(self, tokens: Tensor, grid: Grid) -> Any:
         """As :meth:`AttentionStep.queries_keys_values`, with positions."""
