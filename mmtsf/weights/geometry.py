@@ -2,7 +2,7 @@
 
 import reprlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -199,12 +199,26 @@ def hugging_face_options(config: dict, scheme: str) -> dict:
     Raises:
         ValueError: If it tells of another model than its weights, or of one that we do not have.
     """
-    for name, value in (
-        ('model_type', 'timesformer'),
-        ('hidden_act', 'gelu'),
-        ('attention_type', ATTENTION_TYPES[scheme]),
-        ('num_channels', 3),
-    ):
+    expected = dict(model_type='timesformer', attention_type=ATTENTION_TYPES[scheme])
+    attention = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
+    return told_options(config, expected, dict(num_heads=12, attention=attention))
+
+
+def told_options(
+    config: dict, expected: dict[str, Any], options: dict[str, Any], names: Mapping[str, str] = HUGGING_FACE_NAMES
+) -> dict:
+    """Translate a ``config.json`` of Hugging Face to our backbone's options.
+
+    Args:
+        config (dict): The file's content.
+        expected (dict[str, Any]): Words of it, and the only values that they may have, if they are there.
+        options (dict[str, Any]): Options of ours that follow from the weights, or are usual; ``attention`` among them.
+        names (Mapping[str, str]): Its words for ours. Defaults to those that most models share.
+
+    Raises:
+        ValueError: If it tells of another model than its weights, or of one that we do not have.
+    """
+    for name, value in (dict(hidden_act='gelu', num_channels=3) | expected).items():
         if (there := config.get(name, value)) != value:
             raise ValueError(f'config.json has {name} {reprlib.repr(there)}, expected {value!r} for these weights')
     if config.get('problem_type') not in PROBLEMS:
@@ -215,11 +229,9 @@ def hugging_face_options(config: dict, scheme: str) -> dict:
             'are the same, but a training drops no activations',
             stacklevel=2,
         )
-    options: dict[str, Any] = dict(num_heads=12)
-    options |= {ours: config[name] for name, ours in HUGGING_FACE_NAMES.items() if name in config}
+    options = options | {ours: config[name] for name, ours in names.items() if name in config}
     if isinstance(patch := options.get('patch_size'), list) and len(patch) == 2 and patch[0] == patch[1]:
         options['patch_size'] = patch[0]
-    options['attention'] = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
     try:
         geometry = Geometry.parse(options).config()
     except ValueError as error:

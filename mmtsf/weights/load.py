@@ -61,7 +61,8 @@ def load_weights(
     state = dict(fitted(weights.state, weights.adapters, model, may_start_fresh))
     prefix = '' if hasattr(model, 'backbone') else BACKBONE
     target = {f'{prefix}{key}': value for key, value in model.state_dict().items()}
-    report = Report(matched=weights.report.matched, unused=list(weights.report.unused))
+    told = weights.report
+    report = Report(matched=told.matched, unused=list(told.unused), fresh=list(told.fresh))
     if prefix:
         state = {key: value for key, value in state.items() if not key.startswith(HEAD)}
     _name_image_step(state, target)
@@ -69,7 +70,7 @@ def load_weights(
         _drop_other_head(state, target)
         if added_steps == 'image':
             _copy_added_steps(state, target, report)
-        report.fresh = [key for key in target if key not in state and _may_be_missing(key, target)]
+        report.fresh += [key for key in target if key not in state and _may_be_missing(key, target)]
     _resize_tables(state, target, resize, report)
     _check(state, target, report)
     model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)

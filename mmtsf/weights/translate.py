@@ -14,7 +14,6 @@ from mmtsf.utils.text import shorten
 
 from .adapters import AdapterRecord
 from .finite import not_finite
-from .geometry import check_hugging_face, hugging_face_options
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
 from .preprocessing import Preprocessing, from_hugging_face
@@ -110,11 +109,12 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
             'be left out with --allow'
         )
     _split_positions(best.state)
-    if best.origin == 'huggingface' and 'huggingface' in checkpoint:
+    told = ORIGINS[best.origin].told
+    if told and 'huggingface' in checkpoint:
         config = checkpoint['huggingface']
-        best.options.update(hugging_face_options(config, best.scheme))
-        check_hugging_face(config, best.state)
-        best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), config.get('image_size'))
+        best.options |= told(config, best.scheme, best.state)
+        size = config.get('image_size', best.options.get('img_size'))
+        best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), size)
         best.multi_class = config.get('problem_type') == 'multi_label_classification'
     return _checked(best)
 
@@ -207,13 +207,16 @@ def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> 
     weights = Weights({}, origin.name, scheme, options)
     for key, value in state.items():
         ours = table.to_ours(key)
-        if ours is not None:
+        if ours is not None and ours not in weights.state:
             weights.state[ours] = value
         elif origin.unused and re.fullmatch(origin.unused, key) or any(re.fullmatch(one, key) for one in allow):
             weights.report.unused.append(key)
         else:
             weights.report.left_over.append(key)
     weights.report.matched = len(weights.state)
+    starts = {key: value for key, value in origin.starts(weights.state).items() if key not in weights.state}
+    weights.state |= starts
+    weights.report.fresh = list(starts)
     weights.report.missing = table.missing(list(state))
     return weights
 

@@ -1,6 +1,15 @@
 """Translate weights of Hugging Face's ``TimesformerForVideoClassification``."""
 
-from .origin import POSITIONS, Origin, space_time_tables
+from mmtsf.weights.geometry import check_hugging_face, hugging_face_options
+
+from .origin import POSITIONS, Origin, State, space_time_tables
+
+
+def _told(config: dict, scheme: str, state: State) -> dict:
+    options = hugging_face_options(config, scheme)
+    check_hugging_face(config, state)
+    return options
+
 
 HUGGING_FACE = Origin(
     'huggingface',
@@ -29,4 +38,5 @@ HUGGING_FACE = Origin(
         time_table='timesformer.embeddings.time_embeddings',
     ),
     prefix='timesformer.',
+    told=_told,
 )

@@ -1,8 +1,10 @@
 """Define an origin: an implementation's weight names and defaults."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from mmtsf.weights.key_table import KeyTable
@@ -25,6 +27,9 @@ class Origin:
         unused (str): Pattern of names that mean nothing here. Defaults to ``''``: none.
         unpack (Callable): From a file's tensors to the shapes that we use, under the table's names.
         options (Callable): Backbone options that follow from its tensors.
+        told (Callable, optional): Backbone options of a Hugging Face ``config.json``, from its content, the scheme and
+            the weights by our names. Defaults to None: there are no such folders.
+        starts (Callable): Weights by our names that a file may lack, at the authors' start, from those that it has.
     """
 
     name: str
@@ -33,6 +38,34 @@ class Origin:
     unused: str = ''
     unpack: Callable[[State], State] = field(default=lambda state: state)
     options: Callable[[State], dict] = field(default=lambda state: {})
+    told: Callable[[dict, str, State], dict] | None = None
+    starts: Callable[[State], State] = field(default=lambda state: {})
+
+
+def renamed(state: State, names: Mapping[str, str]) -> State:
+    """Replace patterns in all names, one after the other."""
+    for theirs, name in names.items():
+        state = {re.sub(theirs, name, key): value for key, value in state.items()}
+    return state
+
+
+def joined(state: State, parts: tuple[str, str, str], whole: str = 'qkv') -> State:
+    """Join weights, and biases, of queries, keys and values that have names of their own.
+
+    Args:
+        state (dict[str, Tensor]): All weights.
+        parts (tuple[str, str, str]): Names of the three layers, as ``'attn.query'``.
+        whole (str): What replaces the last word of these. Defaults to ``'qkv'``.
+
+    Raises:
+        LookupError: If one is there, and not the others.
+    """
+    state, first = dict(state), re.compile(rf'(.*\.|){re.escape(parts[0])}\.(weight|bias)')
+    for match in [found for found in map(first.fullmatch, list(state)) if found]:
+        three = [state.pop(f'{match[1]}{part}.{match[2]}') for part in parts]
+        place = ''.join(parts[0].rpartition('.')[:2])
+        state[f'{match[1]}{place}{whole}.{match[2]}'] = torch.cat(three)
+    return state
 
 
 def step_names(theirs: Mapping[str, str], step: str) -> dict[str, str]:
