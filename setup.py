@@ -11,7 +11,10 @@ ROOT = Path(__file__).parent
 #: Tools that need the checkout
 OF_THE_CHECKOUT = ('install.sh', 'quickstart.sh', 'run_tests.sh', 'make_zoo.py')
 #: Of requirements/
-EXTRAS = ('analysis', 'demo', 'export', 'ray', 'shards', 'storage', 'tensorboard', 'torchcodec', 'dev')
+EXTRAS = (
+    *('analysis', 'demo', 'export', 'mlflow', 'ray', 'shards', 'storage'),
+    *('sweep', 'tensorboard', 'torchcodec', 'wandb', 'dev'),
+)
 
 
 class BuildWithConfigs(build_py):

@@ -102,11 +102,14 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
         'analysis',
         'demo',
         'export',
+        'mlflow',
         'ray',
         'shards',
         'storage',
+        'sweep',
         'tensorboard',
         'torchcodec',
+        'wandb',
         'dev',
     ]
 

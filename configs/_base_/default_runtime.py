@@ -18,7 +18,7 @@ default_hooks = dict(
     finite_loss=dict(type='FiniteLossHook', max_skips=10),
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
     progress_bar=dict(type='ProgressBarHook'),
-    validation_clips=dict(type='ValidationClipsHook', num_clips='${logs.${log_to}.clips}'),
+    validation_clips=dict(type='ValidationClipsHook', num_clips=4),
     ema='${training.ema}',
 )
 
@@ -29,13 +29,15 @@ env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv
 randomness = dict(seed=0)
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
-# A word chooses where curves go: --cfg-options log_to=tensorboard, which also shows some validation clips
+# A word chooses where curves go beside files: --cfg-options log_to=tensorboard, which also shows some validation clips;
+# or several: log_to=[wandb,mlflow]. What each of them gets: docs/guides/tracking.md
 log_to = 'files'
 logs = dict(
-    files=dict(backends=[dict(type='LocalVisBackend')], clips=0),
-    tensorboard=dict(backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')], clips=4),
+    tensorboard=dict(type='TensorboardVisBackend'),
+    wandb=dict(type='WandbBackend', project='mmtsf'),
+    mlflow=dict(type='MLflowBackend', experiment='mmtsf'),
 )
-visualizer = dict(type='ActionVisualizer', vis_backends='${logs.${log_to}.backends}')
+visualizer = dict(type='RunVisualizer', log_to='${log_to}', logs='${logs}')
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -20,7 +20,13 @@ OURS = ('/mmtsf/', '/mmengine/config/', '/mmengine/registry/', '/mmengine/utils/
 #: What is meant so wherever it is raised, by the names of its class, so that nothing is imported for them
 MEANT = ('BrokenVideoError', 'URLError', 'HTTPError', 'gaierror', 'UnpicklingError')
 #: Packages that are installed by another name than they are imported by
-INSTALLED_AS = {'sklearn': 'scikit-learn', 'cv2': 'opencv-python', 'yaml': 'pyyaml', 'PIL': 'pillow'}
+INSTALLED_AS = {
+    'PIL': 'pillow',
+    'cv2': 'opencv-python',
+    'mlflow': 'mlflow-skinny',
+    'sklearn': 'scikit-learn',
+    'yaml': 'pyyaml',
+}
 #: How errors of other packages begin or read whose remedy they do not tell, and the remedy
 REMEDIES = {
     'Torch not compiled with CUDA enabled': 'this PyTorch has no CUDA; use the CPU, or install one that has',

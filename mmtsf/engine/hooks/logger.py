@@ -38,8 +38,10 @@ class LoggerHook(hooks.LoggerHook):
     seen, begun = 0, 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Say what is trained."""
+        """Say what is trained, and open the runs of trackers, whose names are known by now."""
         self._begin(runner, training_summary)
+        if hasattr(runner.visualizer, 'begin'):
+            runner.visualizer.begin()
 
     def before_test(self, runner: Runner) -> None:
         """Say what is tested."""
@@ -58,7 +60,7 @@ class LoggerHook(hooks.LoggerHook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Log at intervals, say what the first iterations foretell, and give a sign of life in a long epoch."""
-        with _named_in_the_log(runner):
+        with named_in_the_log(runner):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if self.seen < WARM_UP + COUNTED and is_main_process():
             self._foretell(runner, data_batch)
@@ -87,14 +89,14 @@ class LoggerHook(hooks.LoggerHook):
         """Note how it went, and log the mean loss of the epoch for its curve."""
         history = runner.message_hub.log_scalars.get('train/loss')
         if by_epoch(runner) and history is not None:
-            with _named_in_the_log(runner):
+            with named_in_the_log(runner):
                 mean = float(history.mean(len(runner.train_dataloader)))
                 runner.visualizer.add_scalars({EPOCH_LOSS: mean}, step=runner.epoch + 1)
         self.line = _progress(runner, ends=True)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics, and say them with the epoch's line."""
-        with _named_in_the_log(runner):
+        with named_in_the_log(runner):
             super().after_val_epoch(runner, metrics)
         self._say(runner, f'{self.line or "validation"}  {score_words(metrics or {})}')
 
@@ -137,7 +139,8 @@ def _broken(runner: Runner) -> Iterator[str]:
 
 
 @contextmanager
-def _named_in_the_log(runner: Runner) -> Iterator[None]:
+def named_in_the_log(runner: Runner) -> Iterator[None]:
+    """Log inside: where that fails, the log file says so, and training goes on."""
     try:
         yield
     except OSError as error:
