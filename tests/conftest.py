@@ -21,6 +21,7 @@ from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
 from object_store import s3, s3_server, web  # noqa: F401
 from runs import ROOT, TINY, run_tool
+from without_torchvision import timm  # noqa: F401
 
 from mmtsf.apis import init_recognizer
 from mmtsf.config import load_config

@@ -13,6 +13,8 @@ from .geometry import ATTENTIONS, Geometry
 from .origins import State
 from .translate import OURS, Weights
 
+#: Heads of published models of other than 64 channels each, by the width of their tokens
+HEADS = {1280: 16, 1408: 16, 1664: 16}
 BLOCK = re.compile(r'backbone\.blocks\.(\d{1,6})\.')
 
 
@@ -47,16 +49,22 @@ def backbone_config(weights: Weights, num_heads: int | None = None) -> dict:
 
 def _measured(state: State) -> dict[str, Any]:
     """Return the options that tensor shapes determine."""
-    axes = {'embedding.patch.weight': 4, 'embedding.space': 4, 'embedding.time': 3, 'blocks.0.mlp.2.weight': 2}
+    axes = {
+        'embedding.patch.weight': (4, 5),
+        'embedding.space': (4,),
+        'embedding.time': (3,),
+        'blocks.0.mlp.2.weight': (2,),
+    }
     shapes = {name: tuple(state[f'backbone.{name}'].shape) for name in axes if f'backbone.{name}' in state}
-    if odd := [name for name, shape in shapes.items() if len(shape) != axes[name] or not all(shape)]:
-        raise ValueError(f'backbone.{odd[0]} is {shapes[odd[0]]}, expected {axes[odd[0]]} axes')
+    if odd := [name for name, shape in shapes.items() if len(shape) not in axes[name] or not all(shape)]:
+        expected = ' or '.join(map(str, axes[odd[0]]))
+        raise ValueError(f'backbone.{odd[0]} is {shapes[odd[0]]}, expected {expected} axes')
     if lacking := {'embedding.patch.weight', 'blocks.0.mlp.2.weight'} - set(shapes):
         raise ValueError(f'the weights lack backbone.{min(lacking)}')
     blocks = {int(match[1]) for match in map(BLOCK.match, state) if match}
     if blocks != set(range(len(blocks))):
         raise ValueError(f'the weights have blocks {shorten(map(str, sorted(blocks)))}, expected all from 0 on')
-    embed_dims, _, _, patch_size = shapes['embedding.patch.weight']
+    embed_dims, *_, patch_size = shapes['embedding.patch.weight']
     options: dict[str, Any] = dict(embed_dims=embed_dims, patch_size=patch_size, num_layers=len(blocks))
     if space := shapes.get('embedding.space'):
         options['img_size'] = (space[1] * patch_size, space[2] * patch_size)
@@ -71,7 +79,7 @@ def _guessed(weights: Weights, measured: dict[str, Any], num_heads: int | None) 
     usual = dict(
         num_frames=1 if weights.scheme == 'image' else 8,
         img_size=14 * measured['patch_size'],
-        num_heads=max(width // 64, 1) if num_heads is None else num_heads,
+        num_heads=HEADS.get(width, max(width // 64, 1)) if num_heads is None else num_heads,
     )
     parts = dict(
         attention=dict(type=ATTENTIONS[weights.scheme]),

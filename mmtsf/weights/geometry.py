@@ -93,6 +93,12 @@ SIZE = Rule(
 )
 
 
+PLACES = Rule(
+    'three whole numbers from 1 to 10,000',
+    lambda value: type(value) in (list, tuple) and len(value) == 3 and all(map(whole(1, 10_000).accepts, value)),
+)
+
+
 @dataclass(frozen=True)
 class Attention:
     """Hold the options of :class:`mmtsf.models.AttentionScheme`."""
@@ -135,6 +141,7 @@ EMBEDDINGS: dict[str, dict[str, Rule]] = dict(
     ClipEmbedding={},
     NormEmbedding=dict(norm_eps=number(0, 1)),
     RegisterEmbedding=dict(num_registers=whole(1, 10_000)),
+    TubeletEmbedding=dict(tubelet=whole(1, 1000), places=optional(PLACES)),
 )
 STEPS: dict[str, dict[str, Rule]] = dict(AttentionStep={}, RotaryStep=dict(base=number(1, 1e9)))
 
@@ -162,6 +169,7 @@ class Geometry:
     layer_scale: float | None = told(None, optional(number(0, 1000)))
     token_shift: bool = told(False, FLAG)
     norm_eps: float = told(1e-6, number(0, 1))
+    last_norm_eps: float | None = told(None, optional(number(0, 1)))
 
     @classmethod
     def parse(cls, config: Any) -> 'Geometry':

@@ -1,8 +1,6 @@
 """The model computes what the other implementations compute with the same weights, read through the public path."""
 
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -93,36 +91,6 @@ def test_logits_are_mmaction2s(attention_type: str) -> None:
     clips = tiny_clips(2, 4, 48, 48)
     logits = logits_and_features(ours(theirs.state_dict()), clips)[0]
     assert_close(logits, theirs['cls_head'](theirs['backbone'](clips)))
-
-
-class _Class(type):
-    """Classes that have every attribute, which is a class again."""
-
-    def __getattr__(cls, name: str) -> type:
-        if name.startswith('__'):
-            raise AttributeError(name)
-        return _Class(name, (), {})
-
-
-class _Anything(ModuleType):
-    """A module that has every class."""
-
-    __path__: list[str] = []
-    __getattr__ = staticmethod(lambda name: _Class.__getattr__(object, name))
-
-
-@pytest.fixture(scope='module')
-def timm():
-    """timm, which imports torchvision, whose wheel does not load beside a CPU build and which no ViT uses."""
-    with pytest.MonkeyPatch.context() as patch:
-        if 'timm' not in sys.modules:
-            for name in ('', '.ops', '.ops.misc', '.transforms', '.transforms.functional', '.datasets', '.models'):
-                module = _Anything(f'torchvision{name}')
-                patch.setitem(sys.modules, module.__name__, module)
-                parent, _, child = module.__name__.rpartition('.')
-                if parent:
-                    setattr(sys.modules[parent], child, module)
-        yield pytest.importorskip('timm')
 
 
 def image_model(timm, **changes):

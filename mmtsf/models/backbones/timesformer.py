@@ -87,6 +87,7 @@ class TimeSformer(BaseModule):
         token_shift (bool): Whether each step and MLP sees a third of the channels a frame ahead and another a frame
             behind (arXiv 2106.14881). Defaults to False.
         norm_eps (float): Epsilon of all LayerNorms. Defaults to 1e-6 (released code).
+        last_norm_eps (float, optional): Epsilon of the last one. Defaults to None: ``norm_eps``.
         compiled (bool | str): Whether ``torch.compile`` takes the blocks, one piece of code for all, at the first
             forward pass; ``'auto'``: in training on a GPU. Defaults to ``'auto'``.
         residual_dtype (str): ``'bfloat16'``: under bfloat16 autocast the tokens between blocks are bfloat16, too, which
@@ -119,6 +120,7 @@ class TimeSformer(BaseModule):
         layer_scale: float | None = None,
         token_shift: bool = False,
         norm_eps: float = 1e-6,
+        last_norm_eps: float | None = None,
         compiled: bool | str = 'auto',
         residual_dtype: str = 'float32',
         with_cp: bool = False,
@@ -168,7 +170,7 @@ class TimeSformer(BaseModule):
         if pool == 'cls' and not self.embedding.lead:
             raise ValueError(f"pool is 'cls', and {embedding['type']} has no classification token; use 'mean'")
         self.pool = pool
-        self.norm = nn.LayerNorm(embed_dims, eps=norm_eps)
+        self.norm = nn.LayerNorm(embed_dims, eps=norm_eps if last_norm_eps is None else last_norm_eps)
         self.init_std = init_std
         self.register_load_state_dict_pre_hook(_refuse_other_kind)
         self.with_cp = with_cp

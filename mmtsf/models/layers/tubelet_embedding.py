@@ -1,5 +1,7 @@
 """From pixels to tokens of tubelets, patches of several frames (VideoMAE, arXiv 2203.12602)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,9 @@ from mmtsf.registry import MODELS
 
 from .clip_embedding import grid_of, resize_space, resize_time
 from .tokens import Grid
+
+#: Places that are numbered, at most: their table has a row for each
+MOST_PLACES = 2**17
 
 
 @MODELS.register_module()
@@ -28,6 +33,7 @@ class TubeletEmbedding(nn.Module):
             weights were trained with. Defaults to None: those of ``grid``.
     """
 
+    positions: Tensor
     #: Leading tokens that come before the patches
     lead = 0
 
@@ -54,6 +60,11 @@ class TubeletEmbedding(nn.Module):
         self.patch_size = patch_size
         self.tubelet = tubelet
         self.places = tuple(places) if places else (self._tubelets(grid.t), grid.h, grid.w)
+        if len(self.places) != 3 or not 0 < math.prod(self.places) <= MOST_PLACES:
+            raise ValueError(
+                f'places are {self.places}, expected tubelets along time, height and width, {MOST_PLACES:,} in all at '
+                'most'
+            )
         size = (tubelet, patch_size, patch_size)
         self.patch = nn.Conv3d(3, embed_dims, size, size)
         self.register_buffer('positions', numbered(*self.places, embed_dims), persistent=False)

@@ -1,5 +1,7 @@
 """Translate weights of timm's ViT and DeiT, and of code with the same names."""
 
+import math
+
 import torch
 
 from mmtsf.weights.key_table import KeyTable
@@ -8,11 +10,16 @@ from .origin import POSITIONS, Origin, State, step_names
 
 
 def _unpack(state: State) -> State:
-    """Remove the distillation token, which DeiT puts after the classification token."""
-    if 'dist_token' not in state:
+    """Remove the distillation token, which DeiT puts after the classification token; where the latter has no position,
+    as in DeiT III, it is zero."""
+    if 'pos_embed' not in state:
         return state
     positions = state['pos_embed']
-    return dict(state, pos_embed=torch.cat([positions[:, :1], positions[:, 2:]], dim=1))
+    if 'dist_token' in state:
+        positions = torch.cat([positions[:, :1], positions[:, 2:]], dim=1)
+    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
+        positions = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
+    return dict(state, pos_embed=positions)
 
 
 NAMES = KeyTable(
