@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 OF_THE_CHECKOUT = ('install.sh', 'quickstart.sh', 'run_tests.sh', 'make_zoo.py')
 #: Of requirements/
 EXTRAS = (
-    *('analysis', 'demo', 'export', 'mlflow', 'ray', 'shards', 'storage'),
+    *('analysis', 'bitsandbytes', 'demo', 'export', 'lora', 'mlflow', 'ray', 'shards', 'storage'),
     *('sweep', 'tensorboard', 'torchcodec', 'wandb', 'dev'),
 )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|analysis|demo|docs|export|mlflow|ray|shards|storage|sweep|tensorboard|torchcodec|wandb]
+# Make the virtual environment .venv and install the pinned requirements: bash tools/install.sh [dev|analysis|bitsandbytes|demo|docs|export|lora|mlflow|ray|shards|storage|sweep|tensorboard|torchcodec|wandb]
 # Name another Python with PYTHON=python3.12, another folder with VENV=/path. Nothing is installed twice.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -68,5 +68,5 @@ torchcodec)
     once requirements/torchcodec.txt -r requirements/torchcodec.txt
     link_ffmpeg
     ;;
-analysis | demo | docs | export | mlflow | ray | shards | storage | sweep | tensorboard | wandb) once "requirements/$1.txt" -r "requirements/$1.txt" ;;
+analysis | bitsandbytes | demo | docs | export | lora | mlflow | ray | shards | storage | sweep | tensorboard | wandb) once "requirements/$1.txt" -r "requirements/$1.txt" ;;
 esac

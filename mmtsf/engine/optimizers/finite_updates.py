@@ -17,6 +17,8 @@ from mmtsf import compat
 from mmtsf.engine.scalars import log_later
 from mmtsf.registry import OPTIM_WRAPPERS
 
+from .low_memory import refuse_others_of_8_bits
+
 
 @OPTIM_WRAPPERS.register_module()
 class OptimWrapper(optim.OptimWrapper):
@@ -30,6 +32,7 @@ class OptimWrapper(optim.OptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        refuse_others_of_8_bits(self.optimizer)
         zero = torch.zeros((), device=self.optimizer.param_groups[0]['params'][0].device)
         #: 1 if the last batch's loss, or the gradient it completed, was not finite, else 0; on the device
         self.not_finite = zero

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from .run_record import RunRecord, flat, is_number, names_of
 
@@ -15,6 +14,9 @@ from .run_record import RunRecord, flat, is_number, names_of
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: States that are sums of squares, or counters
 NOT_NEGATIVE = {'acc_delta', 'exp_avg_sq', 'exp_inf', 'max_exp_avg_sq', 'square_avg', 'step', 'sum'}
+NOT_NEGATIVE |= {'absmax1', 'absmax2', 'state2'}  # of 8-bit AdamW
+#: What a state is: shape and kinds of numbers of a tensor; None for a number
+Kinds = dict[str, tuple[tuple[int, ...], tuple[torch.dtype, ...]] | None]
 #: Shape of a parameter by which the shapes of an optimizer's states are found out
 SIZES = (2, 3, 5, 7, 11)
 START_ANEW = 'start a new run from its weights: load_from instead of --resume'
@@ -41,7 +43,7 @@ def check_optimizer(runner: Runner, saved: Any, run: RunRecord) -> None:
         if (state := states.get(place)) is None:
             continue
         found += 1
-        if fault := _fault(state, tuple(parameter.shape), _template(optimizer, group, parameter)):
+        if fault := _fault(state, _kinds(optimizer, group, parameter)):
             raise ValueError(f"cannot resume: the optimizer's state of {name} {fault}; {START_ANEW}")
         states[place] = {key: _own(value, parameter, memory) for key, value in state.items()}
     if len(states) != found or found != (found if run.states is None else run.states):
@@ -62,8 +64,11 @@ def _check_kind(runner: Runner, run: RunRecord) -> None:
         )
 
 
-def _template(optimizer: Optimizer, group: dict, parameter: Tensor) -> dict[str, tuple[int, ...] | None]:
-    """Shapes of the states that an optimizer keeps of a parameter of ``SIZES``; None for what is no tensor."""
+def _kinds(optimizer: Any, group: dict, parameter: Tensor) -> Kinds:
+    """What an optimizer keeps of a parameter: as it says itself, or as it keeps of a small one of ``SIZES``."""
+    if hasattr(optimizer, 'state_like'):
+        own = optimizer.state_like(parameter)
+        return {name: _kind(x, {}) for name, x in own.items()}
     options = inspect.signature(type(optimizer)).parameters
     twin = nn.Parameter(parameter.new_zeros(SIZES[: parameter.ndim]))
     twin.grad = torch.ones_like(twin)
@@ -71,24 +76,30 @@ def _template(optimizer: Optimizer, group: dict, parameter: Tensor) -> dict[str,
         [twin], **{key: value for key, value in group.items() if key in options and key != 'params'}
     )
     alike.step()
-    return {name: tuple(x.shape) if isinstance(x, Tensor) else None for name, x in alike.state[twin].items()}
+    return {name: _kind(x, dict(zip(SIZES, parameter.shape))) for name, x in alike.state[twin].items()}
 
 
-def _fault(state: Any, shape: tuple[int, ...], template: dict[str, tuple[int, ...] | None]) -> str | None:
-    """What is wrong with the state of a parameter of a shape, None if it is what the optimizer would have made."""
-    if not isinstance(state, dict) or set(state) != set(template):
+def _kind(value: Any, sizes: dict[int, int]) -> tuple[tuple[int, ...], tuple[torch.dtype, ...]] | None:
+    if not isinstance(value, Tensor):
+        return None
+    kinds = FLOATS if value.is_floating_point() else (value.dtype,)
+    return tuple(sizes.get(size, size) for size in value.shape), kinds
+
+
+def _fault(state: Any, expected: Kinds) -> str | None:
+    """What is wrong with the state of a parameter, None if it is what the optimizer would have made."""
+    if not isinstance(state, dict) or set(state) != set(expected):
         found = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        return f'has {found}, expected {sorted(template)}'
+        return f'has {found}, expected {sorted(expected)}'
     for name, value in state.items():
-        small = template[name]
-        if small is None:
+        if (kind := expected[name]) is None:
             if not is_number(value):
                 return f'has {name} = {value!r}, expected a number'
             continue
-        expected = tuple(dict(zip(SIZES, shape)).get(size, size) for size in small)
-        if not isinstance(value, Tensor) or tuple(value.shape) != expected or value.dtype not in FLOATS:
+        shape, kinds = kind
+        if not isinstance(value, Tensor) or tuple(value.shape) != shape or value.dtype not in kinds:
             found = f'{value.dtype} {tuple(value.shape)}' if isinstance(value, Tensor) else reprlib.repr(value)
-            return f'has {name} = {found}, expected numbers {expected}'
+            return f'has {name} = {found}, expected {"numbers" if kinds is FLOATS else kinds[0]} {shape}'
         if not value.isfinite().all() or (name in NOT_NEGATIVE and (value < 0).any()):
             return f'has {name} that is not finite, or negative'
     return None

@@ -321,7 +321,7 @@ class Runner(mmengine.runner.Runner):
         """The model on its device, wrapped for several processes unless it will be shared out among them.
 
         Raises:
-            ValueError: If weights are to be averaged (EMA) of a model that is shared out.
+            ValueError: If weights are to be averaged (EMA) of a model that is shared out, or states have 8 bits.
         """
         if not self._is_sharded:
             if is_distributed() and any(getattr(module, 'leaves_cls_out', False) for module in model.modules()):
@@ -330,6 +330,11 @@ class Runner(mmengine.runner.Runner):
         hooks = [*(self.cfg.get('custom_hooks') or []), *(self.cfg.get('default_hooks') or {}).values()]
         if any(isinstance(hook, dict) and hook.get('type') == 'EMAHook' for hook in hooks):
             raise ValueError("parallel is 'fsdp', which averages no weights; leave EMAHook out, or use 'ddp'")
+        optimizer = (self.cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+        if '8bit' in str(optimizer.get('type')):
+            raise ValueError(
+                f"parallel is 'fsdp', which shares out no states of {optimizer['type']}; use AdamW, or 'ddp'"
+            )
         return model.to(get_device())
 
     def _without_cls(self, model_wrapper_cfg: dict | None) -> dict:
