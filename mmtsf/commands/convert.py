@@ -14,7 +14,10 @@ from mmtsf.utils.files import check_folder, check_target, folder_there
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 #: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
-ORIGINS = ('released', 'huggingface', 'mmaction2', 'timm', 'jax', 'mmpretrain', 'lucidrains', 'mae', 'deit3', 'videomae')
+ORIGINS = (
+    *('released', 'huggingface', 'mmaction2', 'lucidrains', 'videomae', 'timm', 'jax', 'mmpretrain', 'mae', 'deit3'),
+    *('clip', 'dinov2', 'dinov3'),
+)
 FORMATS = ('mmtsf', 'released', 'huggingface', 'adapters')
 RESIZES = ('smooth', 'nearest', 'released')
 ADDED_STEPS = ('image', 'own')

@@ -1,6 +1,7 @@
 """Build the model that weights belong to, from the file's metadata and its tensors."""
 
 import re
+import warnings
 from typing import Any
 
 import torch
@@ -86,6 +87,13 @@ def _guessed(weights: Weights, measured: dict[str, Any], num_heads: int | None) 
         mlp=dict(ratio=weights.state['backbone.blocks.0.mlp.2.weight'].shape[1] / width),
     )
     parts = {name: part | weights.options.get(name, {}) for name, part in parts.items()}
+    if parts['mlp'].get('activation', 'gelu') is None:
+        del parts['mlp']['activation']
+        warnings.warn(
+            "the checkpoint does not tell the MLP's activation, and GELU is taken, as in most models of OpenCLIP; "
+            "OpenAI's have quick_gelu, which --config with model.backbone.mlp.activation=quick_gelu tells",
+            stacklevel=2,
+        )
     return usual | measured | weights.options | parts
 
 

@@ -35,7 +35,7 @@ HUGGING_FACE_NAMES = {
 }
 #: Its tasks: one label a video, or several
 PROBLEMS = (None, 'single_label_classification', 'multi_label_classification')
-DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob')
+DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob', 'attention_dropout')
 Part = TypeVar('Part')
 
 
@@ -244,7 +244,7 @@ def told_options(
         geometry = Geometry.parse(options).config()
     except ValueError as error:
         raise ValueError(f'config.json is not taken: {error}') from None
-    return {name: geometry[name] for name in options}
+    return {name: options[name] if name in PARTS else geometry[name] for name in options}
 
 
 def check_hugging_face(config: dict, state: dict) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtsf.models.layers import AttentionStep
+from mmtsf.models.layers import MLP, AttentionStep, RotaryStep
 from mmtsf.utils.text import shorten
 
 from .adapters import fitted
 from .load_report import Report
 from .preprocessing import Preprocessing
-from .translate import Weights
+from .translate import OURS, Weights
 
 HEAD = 'cls_head.'
 BACKBONE = 'backbone.'
@@ -23,6 +23,8 @@ COMMON = re.compile(
     r'blocks\.\d+\.(norm\.\w+|mlp\.[023]\.\w+|attention\.steps\.\w+\.(norm|qkv|proj|scale|temporal_fc)\.\w+))'
 )
 ADDED_STEPS = ('image', 'own')
+#: Options of a backbone that need or lack weights
+PARTS = ('embedding', 'layer_scale', 'position', 'step', 'mlp')
 RESIZES = ('smooth', 'nearest', 'released')
 TABLES = ('backbone.embedding.space', 'backbone.embedding.time')
 
@@ -72,19 +74,19 @@ def load_weights(
             _copy_added_steps(state, target, report)
         report.fresh += [key for key in target if key not in state and _may_be_missing(key, target)]
     _resize_tables(state, target, resize, report)
-    _check(state, target, report)
+    _check(state, target, report, weights)
     model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)
     return report
 
 
 def _check_told(weights: Weights, model: nn.Module) -> None:
     """Refuse a model that computes something else with the same weights, as far as their file tells."""
-    told = weights.options if isinstance(weights.options, dict) else {}
+    told = _told(weights)
     for name, has in _of_backbone(getattr(model, 'backbone', model)).items():
         if name in told and told[name] != has:
             raise ValueError(
                 f'the checkpoint is of a model with {name} {told[name]}, and this one has {has}; set '
-                f'model.backbone.{name}={told[name]}'
+                f'model.backbone.{name}={told[name]}, or vit=NAME for the architecture of published weights'
             )
     pixels: Any = getattr(model, 'data_preprocessor', None)
     if weights.preprocessing and hasattr(pixels, 'mean'):
@@ -102,12 +104,32 @@ def _check_told(weights: Weights, model: nn.Module) -> None:
         )
 
 
+def _told(weights: Weights) -> dict[str, Any]:
+    """Return options that a file tells and tensors do not; a part of which it tells nothing is the usual one."""
+    options = weights.options if isinstance(weights.options, dict) else {}
+    if weights.origin == OURS and not options:
+        return {}
+    mlp, step = (options[name] if isinstance(options.get(name), dict) else {} for name in ('mlp', 'step'))
+    told = {name: options[name] for name in ('num_heads', 'norm_eps') if name in options}
+    told['step'] = _words_of(step.get('base', 100.0) if step.get('type') == 'RotaryStep' else None)
+    if (activation := mlp.get('activation', 'gelu')) is not None:  # None: the file does not tell
+        told['mlp.activation'] = activation
+    return told
+
+
+def _words_of(base: Any) -> str:
+    return 'None' if base is None else f"dict(type='RotaryStep',base={base})"
+
+
 def _of_backbone(backbone: nn.Module) -> dict[str, Any]:
     """Return options that tensors do not tell, of a backbone that has them."""
     steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
     if not steps:
         return {}
-    return dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
+    has: dict[str, Any] = dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
+    has['step'] = _words_of(next((step.base for step in steps if isinstance(step, RotaryStep)), None))
+    mlps = [module for module in backbone.modules() if isinstance(module, MLP)]
+    return has | ({'mlp.activation': mlps[0].activation} if mlps else {})
 
 
 def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:
@@ -177,7 +199,17 @@ def _times(size: tuple[int, ...]) -> str:
     return ' x '.join(map(str, size))
 
 
-def _check(state: dict[str, Tensor], target: dict[str, Tensor], report: Report) -> None:
+def _remedy(weights: Weights) -> str:
+    """Say which model takes the weights."""
+    if weights.origin == OURS:
+        return 'give the config it was trained with'
+    parts = {name: weights.options[name] for name in PARTS if weights.options.get(name) is not None}
+    words = ' '.join(f'{name}={value}' for name, value in parts.items())
+    told = f', which has model.backbone of {words}' if parts else ''
+    return f'it is of a model of {weights.origin}{told}; set vit=NAME for the architecture of published weights'
+
+
+def _check(state: dict[str, Tensor], target: dict[str, Tensor], report: Report, weights: Weights) -> None:
     left_over = [key for key in state if key not in target]
     missing = [key for key in target if key not in state and key not in report.fresh]
     shapes = [
@@ -187,7 +219,7 @@ def _check(state: dict[str, Tensor], target: dict[str, Tensor], report: Report) 
     ]
     if left_over or missing or shapes:
         raise ValueError(
-            'the checkpoint does not fit the model of this config; give the config it was trained with\n'
+            f'the checkpoint does not fit the model of this config; {_remedy(weights)}\n'
             f'{len(missing)} weights are missing: {shorten(missing) or "none"}\n'
             f'{len(left_over)} are left over: {shorten(left_over) or "none"}\n'
             f'{len(shapes)} are of another size: ' + ('\n'.join(['', *shapes]) or 'none')

@@ -113,9 +113,10 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     if told and 'huggingface' in checkpoint:
         config = checkpoint['huggingface']
         best.options |= told(config, best.scheme, best.state)
-        size = config.get('image_size', best.options.get('img_size'))
+        size = None if ORIGINS[best.origin].any_size else best.options.get('img_size', config.get('image_size'))
         best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), size)
-        best.multi_class = config.get('problem_type') == 'multi_label_classification'
+        if 'cls_head.fc_cls.weight' in best.state:
+            best.multi_class = config.get('problem_type') == 'multi_label_classification'
     return _checked(best)
 
 

@@ -30,6 +30,8 @@ class Origin:
         told (Callable, optional): Backbone options of a Hugging Face ``config.json``, from its content, the scheme and
             the weights by our names. Defaults to None: there are no such folders.
         starts (Callable): Weights by our names that a file may lack, at the authors' start, from those that it has.
+        any_size (bool): Whether its models take frames of any size, and ``config.json`` tells that of their position
+            table. Defaults to False.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Origin:
     options: Callable[[State], dict] = field(default=lambda state: {})
     told: Callable[[dict, str, State], dict] | None = None
     starts: Callable[[State], State] = field(default=lambda state: {})
+    any_size: bool = False
 
 
 def renamed(state: State, names: Mapping[str, str]) -> State:
@@ -49,12 +52,12 @@ def renamed(state: State, names: Mapping[str, str]) -> State:
     return state
 
 
-def joined(state: State, parts: tuple[str, str, str], whole: str = 'qkv') -> State:
-    """Join weights, and biases, of queries, keys and values that have names of their own.
+def joined(state: State, parts: tuple[str, ...], whole: str = 'qkv') -> State:
+    """Join weights, and biases, of layers that have names of their own, as queries, keys and values.
 
     Args:
         state (dict[str, Tensor]): All weights.
-        parts (tuple[str, str, str]): Names of the three layers, as ``'attn.query'``.
+        parts (tuple[str, ...]): Names of the layers, as ``'attn.query'``.
         whole (str): What replaces the last word of these. Defaults to ``'qkv'``.
 
     Raises:
@@ -62,9 +65,9 @@ def joined(state: State, parts: tuple[str, str, str], whole: str = 'qkv') -> Sta
     """
     state, first = dict(state), re.compile(rf'(.*\.|){re.escape(parts[0])}\.(weight|bias)')
     for match in [found for found in map(first.fullmatch, list(state)) if found]:
-        three = [state.pop(f'{match[1]}{part}.{match[2]}') for part in parts]
+        several = [state.pop(f'{match[1]}{part}.{match[2]}') for part in parts]
         place = ''.join(parts[0].rpartition('.')[:2])
-        state[f'{match[1]}{place}{whole}.{match[2]}'] = torch.cat(three)
+        state[f'{match[1]}{place}{whole}.{match[2]}'] = torch.cat(several)
     return state
 
 

@@ -1,0 +1,115 @@
+"""Translate weights of CLIP's vision tower: OpenAI's and OpenCLIP's files, and Hugging Face's."""
+
+import torch
+
+from mmtsf.weights.geometry import ATTENTIONS, told_options
+from mmtsf.weights.key_table import KeyTable
+
+from .origin import POSITIONS, Origin, State, joined, renamed, step_names
+
+#: Names of Hugging Face, of transformers 4 and 5, and of a vision tower alone, as patterns, and OpenAI's
+RENAMED = {
+    r'^vision_model\.': 'visual.',
+    r'^(?=(embeddings|encoder|pre_layrnorm|post_layernorm)\.)': 'visual.',
+    r'^visual\.embeddings\.class_embedding$': 'visual.class_embedding',
+    r'^visual\.embeddings\.patch_embedding\.': 'visual.conv1.',
+    r'^visual\.embeddings\.position_embedding\.weight$': 'visual.positional_embedding',
+    r'^visual\.pre_layrnorm\.': 'visual.ln_pre.',
+    r'^visual\.post_layernorm\.': 'visual.ln_post.',
+    r'^visual\.encoder\.layers\.(\d+)\.layer_norm([12])\.': r'visual.transformer.resblocks.\1.ln_\2.',
+    r'^visual\.encoder\.layers\.(\d+)\.self_attn\.': r'visual.transformer.resblocks.\1.attn.',
+    r'^visual\.encoder\.layers\.(\d+)\.mlp\.fc1\.': r'visual.transformer.resblocks.\1.mlp.c_fc.',
+    r'^visual\.encoder\.layers\.(\d+)\.mlp\.fc2\.': r'visual.transformer.resblocks.\1.mlp.c_proj.',
+    r'\.attn\.in_proj_': '.attn.in_proj.',
+}
+#: Heads of towers whose heads have another width than 64
+HEADS = {1280: 16, 1408: 16, 1664: 16}
+#: Activations by Hugging Face's names
+ACTIVATIONS = dict(quick_gelu='quick_gelu', gelu='gelu')
+PATCH = 'visual.conv1.weight'
+BLOCK = 'visual.transformer.resblocks.{i}'
+#: Text towers, projections into the space that both share, and sizes that OpenAI's files tell
+UNUSED = (
+    r'(text|text_model|transformer|token_embedding|ln_final)\..*|(text|visual)_projection(\.weight|\.bias)?|visual\.proj|'
+    r'positional_embedding|attn_mask|logit_(scale|bias)|input_resolution|context_length|vocab_size|classifier\.\w+|'
+    r'visual\.embeddings\.position_ids'
+)
+
+
+def _unpack(state: State) -> State:
+    """Bring all names to OpenAI's, join queries, keys and values, and give tables an axis for the batch."""
+    if 'visual.conv1.weight' not in state and 'conv1.weight' in state:  # a tower alone, of the original names
+        state = {f'visual.{key}': value for key, value in state.items()}
+    state = joined(renamed(state, RENAMED), ('attn.q_proj', 'attn.k_proj', 'attn.v_proj'), 'in_proj')
+    if state[PATCH].ndim != 4 or 'visual.ln_pre.weight' not in state:
+        raise LookupError('this is no vision transformer of CLIP')
+    state['visual.class_embedding'] = state['visual.class_embedding'].view(1, 1, -1)
+    state['visual.positional_embedding'] = state['visual.positional_embedding'][None]
+    return state
+
+
+def _options(state: State) -> dict:
+    width = len(_unpack(state)[PATCH])
+    # OpenAI's files tell their sizes; of others the activation is not told
+    activation = 'quick_gelu' if 'input_resolution' in state else None
+    return dict(
+        embedding=dict(type='NormEmbedding'),
+        mlp=dict(activation=activation),
+        num_heads=HEADS.get(width, max(width // 64, 1)),
+        norm_eps=1e-5,
+    )
+
+
+def _told(config: dict, scheme: str, state: State) -> dict:
+    vision = config if config.get('model_type') == 'clip_vision_model' else config.get('vision_config')
+    if not isinstance(vision, dict):
+        raise ValueError('config.json has no vision_config, expected that of a CLIPModel or CLIPVisionModel')
+    vision = dict(hidden_act='quick_gelu', num_attention_heads=12, layer_norm_eps=1e-5) | vision
+    activation = vision['hidden_act']
+    if activation not in ACTIVATIONS:
+        raise ValueError(f'config.json has hidden_act {activation!r}, expected one of {tuple(ACTIVATIONS)}')
+    embedding = dict(type='NormEmbedding', norm_eps=vision['layer_norm_eps'])
+    attention, mlp = dict(type=ATTENTIONS[scheme]), dict(activation=ACTIVATIONS[activation])
+    vision['model_type'] = 'clip_vision_model'  # in a CLIPModel it is not always there
+    return told_options(
+        vision,
+        dict(model_type='clip_vision_model', hidden_act=activation),
+        dict(attention=attention, mlp=mlp, embedding=embedding),
+    )
+
+
+def _starts(state: State) -> State:
+    """Give the patch embedding a bias of zero: CLIP's has none."""
+    return {'backbone.embedding.patch.bias': torch.zeros(len(state['backbone.embedding.patch.weight']))}
+
+
+CLIP = Origin(
+    'clip',
+    {
+        'image': KeyTable(
+            {
+                'visual.class_embedding': 'backbone.embedding.cls',
+                'visual.positional_embedding': POSITIONS,
+                'visual.conv1.weight': 'backbone.embedding.patch.weight',
+                'visual.ln_pre.{p}': 'backbone.embedding.norm.{p}',
+                'visual.ln_post.{p}': 'backbone.norm.{p}',
+                f'{BLOCK}.ln_2.{{p}}': 'backbone.blocks.{i}.norm.{p}',
+                f'{BLOCK}.mlp.c_fc.{{p}}': 'backbone.blocks.{i}.mlp.0.{p}',
+                f'{BLOCK}.mlp.c_proj.{{p}}': 'backbone.blocks.{i}.mlp.2.{p}',
+                **step_names(
+                    {
+                        f'{BLOCK}.ln_1.{{p}}': 'norm',
+                        f'{BLOCK}.attn.in_proj.{{p}}': 'qkv',
+                        f'{BLOCK}.attn.out_proj.{{p}}': 'proj',
+                    },
+                    'space',
+                ),
+            }
+        )
+    },
+    unused=UNUSED,
+    unpack=_unpack,
+    options=_options,
+    told=_told,
+    starts=_starts,
+)
