@@ -23,6 +23,7 @@ def extract(model: BaseRecognizer, video: Any, level: str) -> Tensor:
             leaves them.
         level (str): ``'clip'``: the classification token of each view, ``(V, C)``; ``'video'``: their mean, ``(C,)``;
             ``'tokens'``: all patches, ``(V, T, h, w, C)``; ``'frame'``: their means over the frames, ``(V, T, C)``.
+            Where a patch is of several frames, T is the number of these.
 
     Raises:
         ValueError: If ``level`` is something else.
@@ -40,5 +41,5 @@ def extract(model: BaseRecognizer, video: Any, level: str) -> Tensor:
 
 def _patches(model: BaseRecognizer, clips: Tensor, level: str) -> Tensor:
     tokens, grid = model.backbone.encode(clips)
-    patches = model.backbone.norm(tokens[:, grid.lead :]).reshape(len(clips), clips.shape[2], grid.h, grid.w, -1)
+    patches = model.backbone.norm(tokens[:, grid.lead :]).reshape(len(clips), -1, grid.h, grid.w, tokens.shape[-1])
     return patches if level == 'tokens' else patches.mean(dim=(2, 3))

@@ -97,15 +97,16 @@ def _merge(step: AttentionStep, proj: nn.Linear, temporal_fc: Any) -> None:
     step.proj, step.temporal_fc = merged, None
 
 
-def _fold_normalisation(patch: nn.Module, mean: Tensor, std: Tensor) -> None:
+def _fold_normalisation(patch: Any, mean: Tensor, std: Tensor) -> None:
     """Change the patch embedding to take pixels in place of ``(pixels - mean) / std``, both ``(3,)``."""
-    if type(patch) is not nn.Conv2d or patch.bias is None or any(patch.padding) or not is_untouched(patch):
+    if type(patch) not in (nn.Conv2d, nn.Conv3d) or patch.bias is None or any(patch.padding) or not is_untouched(patch):
         raise TypeError(
-            f'the patch embedding is a {type(patch).__name__}, expected Conv2d with a bias, without padding, '
+            f'the patch embedding is a {type(patch).__name__}, expected Conv2d or Conv3d with a bias, without padding, '
             'hooks, pruning and parametrisations; merge adapters into it and remove these before fusing'
         )
-    weight = patch.weight.double() / std.double().view(3, 1, 1)
-    shift = (weight * mean.double().view(3, 1, 1)).sum(dim=(1, 2, 3))
+    axes = (3, *(1 for _ in patch.kernel_size))
+    weight = patch.weight.double() / std.double().view(axes)
+    shift = (weight * mean.double().view(axes)).flatten(1).sum(dim=1)
     patch.weight.copy_(weight)
     patch.bias.copy_(patch.bias - shift)
 

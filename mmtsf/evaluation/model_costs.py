@@ -22,7 +22,7 @@ def part_of(name: str) -> str:
         'mlp'
         if 'mlp' in words
         else 'embedding'
-        if {'embedding', 'ClipEmbedding'} & set(words)
+        if 'embedding' in words or words[-1].endswith('Embedding')
         else 'head'
         if {'cls_head', 'TimeSformerHead'} & set(words)
         else 'norm'
@@ -71,7 +71,8 @@ def count_macs(model: BaseRecognizer, config: Config) -> Counter[str]:
     counted: Counter[str] = Counter()
     for name, flops in counter.get_flop_counts().items():
         words = name.split('.')
-        if words[-1] in ('ClipEmbedding', 'mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
+        is_embedding = words[-1].endswith('Embedding')
+        if is_embedding or words[-1] in ('mlp', 'TimeSformerHead') or words[-2:-1] == ['steps']:
             counted[part_of(name)] += sum(flops.values()) // 2
     assert sum(counted.values()) == counter.get_total_flops() // 2, 'a part of the model is not counted'
     return counted

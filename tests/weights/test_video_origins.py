@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from helpers import assert_close, randomise, tiny_clips
+from mmaction.models.backbones.vit_mae import VisionTransformer as MMActions
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -16,22 +17,55 @@ from mmtsf.weights import build, load_weights, read_checkpoint, translate
 
 transformers = pytest.importorskip('transformers')
 SIZES = dict(image_size=32, hidden_size=48, num_attention_heads=4, num_hidden_layers=2, intermediate_size=96)
-VIDEO = dict(SIZES, num_frames=4, num_labels=7)
-DECODER = {f'decoder_{name}': size for name, size in SIZES.items() if name != 'image_size'}
+DECODER = {f'decoder_{name}': size // 2 for name, size in SIZES.items() if name != 'image_size'}
+TIMM = dict(img_size=32, patch_size=16, embed_dim=48, depth=2, num_heads=4, mlp_ratio=2)
+#: What the authors' files do not tell: their models have 16 frames of 224 pixels
+TUBELETS = dict(
+    num_frames=4, img_size=32, embedding=dict(type='TubeletEmbedding', tubelet=2, places=[2, 2, 2]), num_heads=4
+)
+#: Names of the authors of VideoMAE and of MMAction2
+AUTHORS = {
+    r'patch_embed\.projection': 'patch_embed.proj',
+    r'mlp\.layers\.0\.0': 'mlp.fc1',
+    r'mlp\.layers\.1': 'mlp.fc2',
+}
 
 
 def ours(source: Any, **options: Any) -> nn.ModuleDict:
     """The model that a checkpoint, or a file, tells."""
     weights = translate(read_checkpoint(str(source)) if isinstance(source, Path) else source)
     weights.options |= options
-    model = build(weights, num_heads=None if 'num_heads' in weights.options else 4).eval()
+    model = build(weights).eval()
     load_weights(weights, model, may_start_fresh=False)
     return model
 
 
 def videomae(kind: str = 'VideoMAEForVideoClassification', **changes: Any) -> nn.Module:
-    """transformers' class with random weights."""
-    return randomise(getattr(transformers, kind)(transformers.VideoMAEConfig(**VIDEO | DECODER | changes))).eval()
+    """transformers' VideoMAE with random weights."""
+    config = transformers.VideoMAEConfig(**dict(SIZES, num_frames=4, num_labels=7) | DECODER | changes)
+    return randomise(getattr(transformers, kind)(config)).eval()
+
+
+def authors_videomae() -> tuple[dict[str, Tensor], MMActions]:
+    """A state dict of the authors' fine-tuned models, and MMAction2's class with the same weights."""
+    sizes = dict(img_size=32, embed_dims=48, depth=2, num_heads=4, mlp_ratio=2, num_frames=4)
+    theirs = randomise(MMActions(**sizes)).eval()
+    state = {key: value for key, value in theirs.state_dict().items() if key != 'pos_embed'}
+    for old, new in AUTHORS.items():
+        state = {re.sub(old, new, key): value for key, value in state.items()}
+    return state, theirs
+
+
+def vit_mae(kind: str = 'ViTMAEModel') -> nn.Module:
+    """transformers' MAE with random weights, that masks nothing."""
+    config = transformers.ViTMAEConfig(**SIZES, **DECODER, mask_ratio=0.0)
+    return randomise(getattr(transformers, kind)(config)).eval()
+
+
+def of_timm(timm: Any, **changes: Any) -> nn.Module:
+    """timm's ViT with random weights and the epsilon of MAE and DeiT III."""
+    norm = partial(nn.LayerNorm, eps=1e-6)
+    return randomise(timm.models.vision_transformer.VisionTransformer(norm_layer=norm, **TIMM | changes)).eval()
 
 
 @pytest.mark.parametrize('num_frames', [4, 6])
@@ -39,6 +73,148 @@ def videomae(kind: str = 'VideoMAEForVideoClassification', **changes: Any) -> nn
 def test_a_folder_of_videomae_gives_transformers_tokens_and_logits(num_frames, tmp_path):
     theirs = videomae(num_frames=num_frames)
     theirs.save_pretrained(tmp_path)
+    assert any(key.endswith('q_bias') for key in load_file(tmp_path / 'model.safetensors'))
     model, clips = ours(tmp_path), tiny_clips(2, num_frames, 32, 32)
     assert_close(model.backbone.encode(clips)[0], theirs.videomae(clips.transpose(1, 2)).last_hidden_state)
     assert_close(model.cls_head(model.backbone(clips)), theirs(clips.transpose(1, 2)).logits)
+    save_file(theirs.state_dict(), tmp_path / 'model.safetensors')  # by the names of transformers 5
+    again = ours(tmp_path)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize('kind', ['VideoMAEForPreTraining', 'VideoMAEModel'])
+@pytest.mark.parametrize('pooled', [False, True])
+@torch.no_grad()
+def test_a_pretrained_encoder_gives_transformers_tokens(kind, pooled, tmp_path):
+    """Its decoder is unused and said; one without a norm gets that with which the authors begin fine-tuning."""
+    theirs = videomae(kind, use_mean_pooling=pooled)
+    theirs.save_pretrained(tmp_path)
+    weights, clips = translate(read_checkpoint(str(tmp_path))), tiny_clips(2, 4, 32, 32)
+    tokens = ours(tmp_path).backbone.encode(clips)[0]
+    encoder = getattr(theirs, 'videomae', theirs)
+    norm = ours(tmp_path).backbone.norm
+    assert_close(tokens if pooled else norm(tokens), encoder(clips.transpose(1, 2)).last_hidden_state)
+    assert weights.report.fresh == (['backbone.norm.weight', 'backbone.norm.bias'] if pooled else [])
+    decoder = {key.split('.')[0] for key in weights.report.unused}
+    assert decoder == ({'decoder', 'encoder_to_decoder', 'mask_token'} if kind.endswith('ing') else set())
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', 'model.', 'encoder.', 'backbone.'])
+@torch.no_grad()
+def test_the_authors_files_of_videomae_give_mmaction2s_features(prefix):
+    state, theirs = authors_videomae()
+    decoder = {'mask_token': torch.zeros(1, 1, 24), 'decoder.blocks.0.attn.q_bias': torch.zeros(24)}
+    file = {f'{prefix}{key}': value for key, value in state.items()} | (decoder if prefix == 'encoder.' else {})
+    clips = tiny_clips(2, 4, 32, 32)
+    assert_close(ours(dict(module=file), **TUBELETS).backbone(clips), theirs(clips))
+
+
+@torch.no_grad()
+def test_mmaction2s_own_files_of_videomae_are_read():
+    _, theirs = authors_videomae()
+    head = {'cls_head.fc_cls.weight': torch.randn(7, 48), 'cls_head.fc_cls.bias': torch.randn(7)}
+    state = {f'backbone.{key}': value for key, value in theirs.state_dict().items()} | head
+    weights = translate(dict(state_dict=state))
+    assert weights.report.unused == ['pos_embed']
+    clips = tiny_clips(2, 4, 32, 32)
+    model = ours(dict(state_dict=state), **TUBELETS)
+    assert_close(
+        model.cls_head(model.backbone(clips)),
+        theirs(clips) @ head['cls_head.fc_cls.weight'].T + model.cls_head.fc_cls.bias,
+    )
+    state['backbone.pos_embed'] = torch.randn(1, 8, 48)
+    with pytest.raises(ValueError, match='pos_embed are positions that were learned'):
+        translate(dict(state_dict=state))
+
+
+@torch.no_grad()
+def test_a_folder_of_videomae_v2_gives_the_same_as_its_pth(tmp_path):
+    state, theirs = authors_videomae()
+    save_file({f'model.{key}': value for key, value in state.items()}, tmp_path / 'model.safetensors')
+    told = dict(img_size=32, patch_size=16, in_chans=3, num_classes=0, embed_dim=48, depth=2, num_heads=4, mlp_ratio=2)
+    told |= dict(qkv_bias=True, qk_scale=None, norm_layer='nn.LayerNorm', layer_norm_eps=1e-6, init_values=0.0)
+    told |= dict(use_learnable_pos_emb=False, tubelet_size=2, use_mean_pooling=True, num_frames=4, cos_attn=False)
+    config = dict(model_type='VideoMAEv2_Base', model_config=told)
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    clips = tiny_clips(2, 4, 32, 32)
+    assert_close(ours(tmp_path).backbone(clips), theirs(clips))
+    told['cos_attn'] = True
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match='config.json has cos_attn True, expected False'):
+        ours(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('lost', 'said'),
+    [
+        (
+            r'blocks\.1\.attn\.q_bias',
+            'blocks.1.attn has blocks.1.attn.v_bias, and not the biases of queries and values',
+        ),
+        (r'blocks\.1\.attn\.[qv]_bias', 'the biases of queries and values are missing in blocks.1.attn'),
+        (r'blocks\.1\.attn\.proj\.bias', r'this file tells of a model of which 1 weights are missing in it'),
+    ],
+)
+def test_biases_that_are_missing_are_named(lost, said):
+    state, _ = authors_videomae()
+    with pytest.raises(ValueError, match=said):
+        ours({key: value for key, value in state.items() if not re.fullmatch(lost, key)}, **TUBELETS)
+
+
+def test_a_config_that_tells_of_other_biases_than_there_are_is_refused(tmp_path):
+    videomae().save_pretrained(tmp_path)
+    state = load_file(tmp_path / 'model.safetensors')
+    save_file(
+        {key: value for key, value in state.items() if key[-6:] not in ('q_bias', 'v_bias')},
+        tmp_path / 'model.safetensors',
+    )
+    with pytest.raises(ValueError, match='config.json has qv_bias True, expected False for these weights'):
+        ours(tmp_path)
+
+
+def test_a_classifier_of_the_first_patch_is_refused(tmp_path):
+    """transformers' class for what was not pretrained with a mean: its logits are those of one corner."""
+    videomae(use_mean_pooling=False).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='config.json has use_mean_pooling False, expected True'):
+        ours(tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['ViTMAEModel', 'ViTMAEForPreTraining'])
+@torch.no_grad()
+def test_a_folder_of_mae_gives_transformers_features(kind, tmp_path):
+    theirs = vit_mae(kind)
+    theirs.save_pretrained(tmp_path)
+    images = torch.randn(2, 3, 32, 32)
+    encoder = getattr(theirs, 'vit', theirs)
+    told = encoder(images, noise=torch.arange(4.0).expand(2, -1)).last_hidden_state  # in order
+    for _ in range(2):
+        model = ours(tmp_path)
+        assert_close(model.backbone(images[:, :, None]), told[:, 0])
+        assert_close(model.backbone.norm(model.backbone.encode(images[:, :, None])[0]), told)
+        save_file(theirs.state_dict(), tmp_path / 'model.safetensors')  # by the names of transformers 5
+
+
+@pytest.mark.parametrize('pool', ['token', 'avg'])
+@torch.no_grad()
+def test_the_authors_files_of_mae_give_timms_logits(timm, pool):
+    """Pretrained, with a decoder; and fine-tuned with the classification token, or the patches' mean and fc_norm."""
+    theirs = of_timm(timm, global_pool=pool, num_classes=7)
+    decoder = {'decoder_pos_embed': torch.zeros(1, 5, 24), 'decoder_blocks.0.norm1.bias': torch.zeros(24)}
+    model = ours(dict(model=theirs.state_dict() | decoder | {'mask_token': torch.zeros(1, 1, 24)}), num_heads=4)
+    images = torch.randn(2, 3, 32, 32)
+    assert_close(model.cls_head(model.backbone(images[:, :, None])), theirs(images))
+
+
+@pytest.mark.parametrize('size', [32, 48])
+@torch.no_grad()
+def test_deit_3_gives_timms_logits_by_timms_names_and_by_its_authors(timm, size):
+    theirs = of_timm(timm, img_size=size, init_values=1e-4, no_embed_class=True, num_classes=7)
+    images, state = torch.randn(2, 3, size, size), theirs.state_dict()
+    for file in (
+        state,
+        dict(model={re.sub(r'ls(\d)\.gamma', r'gamma_\1', key): value for key, value in state.items()}),
+    ):
+        weights = translate(file)
+        assert (weights.origin, weights.report.left_over) == ('deit3', [])
+        model = ours(file, num_heads=4)
+        assert_close(model.cls_head(model.backbone(images[:, :, None])), theirs(images))

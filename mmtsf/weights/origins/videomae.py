@@ -116,27 +116,27 @@ def _told(config: dict, scheme: str, state: State) -> dict:
     inner = config.get('model_config')
     if isinstance(inner, dict):
         return _told_of_v2(inner, scheme, state)
-    config = {'qkv_bias' if key == 'qv_bias' else key: value for key, value in config.items()}
     check_hugging_face(config, state)
+    biased = any(key.endswith('qkv.bias') for key in state)
     has_head = 'cls_head.fc_cls.weight' in state
-    expected: dict[str, Any] = dict(model_type='videomae', **(dict(use_mean_pooling=True) if has_head else {}))
+    expected: dict[str, Any] = dict(model_type='videomae', qv_bias=biased)
+    expected |= dict(use_mean_pooling=True) if has_head else {}
     usual: dict[str, Any] = dict(num_frames=FRAMES, img_size=SIZE, num_heads=12, norm_eps=1e-12)
     if config.get('use_mean_pooling', True):
         usual['last_norm_eps'] = 1e-5  # PyTorch's own there
-    return _with_tubelets(config, told_options(config, expected, usual | dict(attention=_attention(scheme, config))))
+    usual['attention'] = dict(type=ATTENTIONS[scheme], qkv_bias=biased)
+    config = {'qv_bias': config.get('qkv_bias', True)} | config
+    return _with_tubelets(config, told_options(config, expected, usual))
 
 
 def _told_of_v2(config: dict, scheme: str, state: State) -> dict:
-    ratio = config.get('mlp_ratio', 4)
+    """Read what the authors' own class of VideoMAE V2 tells."""
     check_hugging_face(config, state)
     expected = dict(in_chans=3, cos_attn=False, use_learnable_pos_emb=False, use_mean_pooling=True, qk_scale=None)
     expected |= dict(init_values=0)
-    usual = dict(num_frames=FRAMES, img_size=SIZE, mlp=dict(ratio=ratio), attention=_attention(scheme, config))
+    attention = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
+    usual = dict(num_frames=FRAMES, img_size=SIZE, mlp=dict(ratio=config.get('mlp_ratio', 4)), attention=attention)
     return _with_tubelets(config, told_options(config, expected, usual, V2_NAMES))
-
-
-def _attention(scheme: str, config: dict) -> dict:
-    return dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
 
 
 def _with_tubelets(config: dict, options: dict) -> dict:
