@@ -28,6 +28,8 @@ EXPECTED = {
     'modern': (AdamW, 1.25e-4, 64, 30),
     'small': (AdamW, 2.5e-4, 16, 30),
     'linear_probe': (AdamW, 1e-3, 32, 30),
+    'lora': (AdamW, 1e-3, 16, 30),
+    'frozen_time': (AdamW, 5e-4, 16, 30),
     'attentive_probe': (AdamW, 1e-3, 32, 30),
 }
 
@@ -49,6 +51,8 @@ def test_shipped_configs_build_with_every_recipe(recipe: str) -> None:
     optimizer, rate, batch, epochs = EXPECTED[recipe]
     for path in CONFIGS[RECIPES.index(recipe) % 3 :: 3]:
         config = load_config(str(path), dict(recipe=recipe, **SMALL))
+        if recipe == 'frozen_time' and config.model.backbone.attention.type in ('JointAttention', 'SpaceAttention'):
+            continue  # refused
         with torch.device('meta'):
             model = MODELS.build(config.model)
         wrapper = build_optim_wrapper(model, config.optim_wrapper)
@@ -240,7 +244,7 @@ def test_a_recipe_may_be_a_file(tmp_path) -> None:
         ('modren', "there is no recipe 'modren'; did you mean 'modern'?"),
         (
             'xyz',
-            "there is no recipe 'xyz'; known are attentive_probe, linear_probe, modern, paper, ",
+            "there is no recipe 'xyz'; known are attentive_probe, frozen_time, linear_probe, lora, modern, paper, ",
         ),
         ('none.py', 'the config none.py does not exist'),
     ],

@@ -22,7 +22,7 @@ def adamw_8bit(params: Any, fused: bool | None = None, **kwargs: Any) -> Optimiz
     try:
         from .adamw_8bit import PlainAdamW8bit
     except ModuleNotFoundError as error:
-        if error.name != 'bitsandbytes':
+        if (error.name or '').split('.')[0] != 'bitsandbytes':
             raise
         raise ValueError("AdamW8bit needs bitsandbytes; pip install 'mmtsf[bitsandbytes]'") from None
     if kwargs.get('is_paged'):
