@@ -15,6 +15,8 @@ from .shipped import config_path, from_file
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 #: The same, where a word that another reference chooses has become ``*``
 ANY_REFERENCE = re.compile(r'\$\{([\w.*]+)\}')
+#: Key of a dict that begins as another one
+USE = '_use_'
 #: Keys of configs for MMCV 1 and their successors
 OLD_KEYS = {
     'checkpoint_config': 'default_hooks.checkpoint, or save_last and max_keep_ckpts in it',
@@ -151,6 +153,49 @@ def _check_counts(values: dict) -> None:
         is_known = value not in (..., None) and not any(REFERENCE.search(str(part)) for part in parts)
         if is_known and not all(type(part) is int and part > 0 for part in parts):
             raise ValueError(f'{name} is {value!r}, expected a whole number from 1 on')
+
+
+def check_patches(backbone: Any) -> None:
+    """Refuse frames that cannot be cut into the patches of our backbone, before anything is built.
+
+    Args:
+        backbone: Its resolved config, or another one, which is right.
+
+    Raises:
+        ValueError: With the nearest sizes.
+    """
+    if not is_ours(backbone):
+        return
+    size, patch, frames = (backbone.get(name) for name in ('img_size', 'patch_size', 'num_frames'))
+    sides = size if isinstance(size, (list, tuple)) else [size, size]
+    odd = [side for side in sides if _is_odd(side, patch)]
+    if odd:
+        raise ValueError(
+            f'img_size is {" x ".join(map(str, sides))} (height x width), expected multiples of patch_size {patch}; '
+            f'set clip.size to {_nearest(odd[0], patch)}'
+        )
+    tubelet = (backbone.get('embedding') or {}).get('tubelet')
+    if _is_odd(frames, tubelet):
+        raise ValueError(
+            f'clips have {frames} frames, expected a multiple of {tubelet}, the frames of a tubelet; set '
+            f'clip.num_frames to {_nearest(frames, tubelet)}'
+        )
+
+
+def is_ours(backbone: Any) -> bool:
+    """Whether the config of a backbone is one of ours."""
+    return isinstance(backbone, dict) and backbone.get('type') in ('TimeSformer', 'mmtsf.TimeSformer')
+
+
+def _is_odd(number: Any, step: Any) -> bool:
+    """Whether two counts are ones of which the first is no multiple of the second."""
+    return type(number) is type(step) is int and number > 0 and step > 0 and number % step > 0
+
+
+def _nearest(number: Any, step: Any) -> str:
+    """Name the multiples of a step around a number."""
+    below = number // step * step
+    return f'{below} or {below + step}' if below else str(step)
 
 
 def _has(values: Any, name: str) -> bool:
@@ -316,7 +361,8 @@ def _unused(name: str, value: Any, named: set[str]) -> Iterator[str]:
         yield name
         return
     for key, item in value.items():
-        yield from _unused(f'{name}.{key}', item, named)
+        if key != USE:
+            yield from _unused(f'{name}.{key}', item, named)
 
 
 def suggest(key: str, known: Iterable[str], unlisted: Iterable[str] = ()) -> str:

@@ -12,14 +12,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .checks import Names, check, named_in, refuse_old_keys, runner_keys, suggest
+from .checks import USE, Names, check, check_patches, named_in, refuse_old_keys, runner_keys, suggest
 from .data_source import found_data
 from .lineage import inherited
-from .words import merged, with_words
+from .words import check_sizes, merged, with_words
 
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
-#: Key of a dict that begins as another one
-USE = '_use_'
 #: Top-level keys that stay in a resolved config although others refer to them: MMAction2's APIs read them
 PIPELINES = ('train_pipeline', 'val_pipeline', 'test_pipeline')
 
@@ -74,11 +72,12 @@ class Resolver:
             KeyError: If there is none.
         """
         value: Any = self.values
-        for key in name.split('.'):
+        keys = name.split('.')
+        for depth, key in enumerate(keys):
             if isinstance(value, str) and REFERENCE.search(value):
                 value = self.resolve(value)
-            if isinstance(value, dict) and key not in value and USE in value:
-                value = self.resolve(value)
+            if isinstance(value, dict) and USE in value and isinstance(value.get(key, {}), dict):
+                value = self.resolve(value, '.'.join(keys[:depth]))  # what it begins as has the key, or a part of it
             if not isinstance(value, dict) or key not in value:
                 known = list(value) if isinstance(value, dict) else []
                 raise KeyError(
@@ -168,6 +167,9 @@ def resolve(config: Config, options: Iterable[str] = ()) -> Config:
     except RecursionError:
         raise ValueError(f'values of {config.filename} refer to each other in a circle') from None
     check(Names(values, tables, named, used.named, used.overridden, lineage), options)
+    backbone = (resolved.get('model') or {}).get('backbone')
+    check_sizes(values, backbone)
+    check_patches(backbone)
     hooks = resolved.get('default_hooks')
     if isinstance(hooks, dict) and hooks.get('ema', ...) is None:
         del hooks['ema']  # a hook that the recipe has no use for

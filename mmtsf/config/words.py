@@ -4,9 +4,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtsf.utils.vits import AUTO, shipped_vits, vit_of
+from mmtsf.utils.vits import AUTO, published_of, shipped_vits, vit_of
 
+from .checks import is_ours
 from .recipes import words_path
+
+#: Options of a backbone that weights decide
+SIZES = ('patch_size', 'embed_dims', 'num_heads', 'num_layers')
 
 
 def with_words(values: dict) -> dict:
@@ -23,6 +27,28 @@ def with_words(values: dict) -> dict:
         values['vits'] = merged(shipped_vits(), values.get('vits', {}))
         values['vit'] = vit_of(values.get('vit', AUTO), _starts(values), values['vits'])
     return values
+
+
+def check_sizes(values: dict, backbone: Any) -> None:
+    """Refuse another model than that of the published weights that a config starts from, before they are fetched.
+
+    Args:
+        values (dict): The config.
+        backbone: Its resolved backbone.
+
+    Raises:
+        ValueError: With the option that does not fit.
+    """
+    start = published_of(_starts(values), shipped_vits())
+    if start is None or not is_ours(backbone):
+        return
+    for name in SIZES:
+        told, has = shipped_vits()[start]['backbone'][name], backbone.get(name)
+        if told != has:
+            raise ValueError(
+                f'model.backbone.{name} is {has}, and start={start} has {told}; leave model.backbone.{name} out, or '
+                'start from other weights'
+            )
 
 
 def _starts(values: dict) -> list[Any]:

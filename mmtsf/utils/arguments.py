@@ -14,6 +14,7 @@ from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
 from .locations import OF_WEB, is_address, location, scheme_of
 from .sources import check_list, config_beside, config_path, find_checkpoint
+from .vits import shipped_vits, vit_of
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
 
@@ -243,6 +244,7 @@ def check_run(args: argparse.Namespace) -> None:
     if args.work_dir:
         check_folder(location(args.work_dir), '--work-dir')
     check_data_root(config, args.cfg_options)
+    check_start(config, args.cfg_options)
 
 
 def check_data_root(config: Path, options: list[str]) -> None:
@@ -254,10 +256,29 @@ def check_data_root(config: Path, options: list[str]) -> None:
     """
     words = dict(option.split('=', 1) for option in options)
     decide = {f'data.{word}' for word in ('source', *OF_LISTS, *OF_FOLDERS)}
-    is_shipped = config.resolve().is_relative_to(config_path('mmtsf::_base_/default_runtime.py').resolve().parents[1])
-    if 'data.root' in words and is_shipped and not decide & set(words):
+    if 'data.root' in words and is_shipped(config) and not decide & set(words):
         with asked_briefly(words['data.root']):
             check_root(words['data.root'])
+
+
+def check_start(config: Path, options: list[str]) -> None:
+    """Check the weights and the architecture that options name, as far as it can be told before the config is read.
+
+    Raises:
+        FileNotFoundError: If there are no such weights.
+        ValueError: If a shipped config has no such architecture, or the weights are of another one.
+    """
+    words = dict(option.split('=', 1) for option in options)
+    start = words.get('start', 'None').strip('"\'')
+    if start not in ('None', '') and '$' not in start:
+        find_checkpoint(start)
+    if 'vit' in words and is_shipped(config) and not any(name.startswith('vits.') for name in words):
+        vit_of(words['vit'].strip('"\''), [start], shipped_vits())
+
+
+def is_shipped(config: Path) -> bool:
+    """Return whether a config is one of the package's."""
+    return config.resolve().is_relative_to(config_path('mmtsf::_base_/default_runtime.py').resolve().parents[1])
 
 
 def place(word: str) -> Any:

@@ -38,10 +38,13 @@ class Address(NamedTuple):
     Args:
         url (str): Its URL.
         sha256 (str, optional): How its checksum begins, if that is published. Defaults to None.
+        page (str, optional): Page whose terms are to be accepted before it can be fetched. Defaults to None: anybody
+            can.
     """
 
     url: str
     sha256: str | None = None
+    page: str | None = None
 
 
 def config_path(config: str | Path) -> Path:
@@ -234,8 +237,10 @@ def find_checkpoint(source: str) -> Path | Address:
         return known[source]
     if path.suffix or len(path.parts) > 1:
         raise FileNotFoundError(f'the checkpoint {source} does not exist')
+    close = difflib.get_close_matches(source, known, n=3)
+    hint = f' (did you mean {" or ".join(close)}?)' if close else ''
     raise FileNotFoundError(
-        f'the checkpoint {source!r} does not exist, and there are no published weights of that name; known are '
+        f'the checkpoint {source!r} does not exist{hint}, and there are no published weights of that name; known are '
         f'{", ".join(known)}'
     )
 
@@ -262,8 +267,9 @@ def published() -> dict[str, Address]:
     """Read the addresses of published weights by their names."""
     import yaml
 
-    models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
-    return {model['Name']: Address(model['Weights'], model.get('SHA256')) for model in models if 'Weights' in model}
+    models = [model for model in yaml.safe_load(MODEL_INDEX.read_text())['Models'] if 'Weights' in model]
+    pages = {model['Name']: (model.get('Metadata') or {}).get('Gated') for model in models}
+    return {name: Address(model['Weights'], model.get('SHA256'), pages[name]) for name, model in zip(pages, models)}
 
 
 def is_live(source: str) -> bool:

@@ -38,6 +38,11 @@ def check_vit(name: Any, known: Iterable[str]) -> None:
     raise ValueError(f'vit is {name!r}, and there is no architecture of that name; {hint}')
 
 
+def published_of(starts: Iterable[Any], table: dict[str, dict]) -> str | None:
+    """Return the first of several names of weights that a table of architectures has; None if there is none."""
+    return next((start for start in starts if isinstance(start, str) and start in table), None)
+
+
 def vit_of(vit: Any, starts: Iterable[Any], table: dict[str, dict]) -> str:
     """Return the name of an architecture.
 
@@ -49,7 +54,7 @@ def vit_of(vit: Any, starts: Iterable[Any], table: dict[str, dict]) -> str:
     Raises:
         ValueError: If there is no such architecture, or the weights are of another one.
     """
-    published = next((start for start in starts if isinstance(start, str) and start in table), None)
+    published = published_of(starts, table)
     if vit == AUTO:
         return published or PLAIN
     check_vit(vit, [AUTO, *table])

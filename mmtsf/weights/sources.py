@@ -76,13 +76,14 @@ def found_in_cache() -> dict[str, Path]:
     return {name: path for name, (path, sha256) in files.items() if _is_whole(path, sha256)}
 
 
-def fetch(url: str, sha256: str | None = None) -> Path:
+def fetch(url: str, sha256: str | None = None, page: str | None = None) -> Path:
     """Download a file to the cache, or take it from there; one of several processes downloads, the others wait.
 
     Args:
         url (str): Where it lies.
         sha256 (str, optional): How its checksum begins. Defaults to None: as its name says, if it ends like those of
             PyTorch, ``-0123abcd.pth``.
+        page (str, optional): Page whose terms are to be accepted before it can be fetched. Defaults to None.
 
     Raises:
         FileNotFoundError: If it cannot be fetched.
@@ -106,8 +107,9 @@ def fetch(url: str, sha256: str | None = None) -> Path:
         damaged = f'; {target} is there, but damaged' if target.is_file() else ''
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno in OF_THE_DISK:
             raise of_the_cache(error, shown, target.parent, damaged) from None
+        how = f'accept its terms at {page}, fetch it there' if page else 'fetch it on another machine'
         raise FileNotFoundError(
-            f'cannot fetch {shown} ({cleaned(error)}){damaged}; fetch it on another machine and put it at {target}'
+            f'cannot fetch {shown} ({cleaned(error)}){damaged}; {how} and put it at {target}'
         ) from None
     return target
 

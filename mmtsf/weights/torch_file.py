@@ -26,6 +26,12 @@ MOST_VALUES, DEEPEST = 1_000_000, 64
 MOST_SHARED = 64
 #: First words of the format of before PyTorch 1.6
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
+#: What is said of an archive of TorchScript
+PROGRAM = (
+    "it is an archive of TorchScript, which is a program beside its weights; take the publisher's weights alone (those "
+    "of OpenAI's CLIP: start=clip_vit_base_patch16 and its siblings), or, if you trust it, save them: "
+    'torch.save(torch.jit.load(FILE, "cpu").state_dict(), "weights.pth")'
+)
 PLAIN = (type(None), bool, int, float, str)
 
 
@@ -48,6 +54,8 @@ def read_torch_file(path: Path, map_location: Any) -> Any:
 def _read_archive(file: BinaryIO, archive: zipfile.ZipFile, map_location: Any) -> Any:
     """Read the zip format: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``."""
     parts = {part.filename.partition('/')[2]: part for part in archive.infolist()}
+    if 'constants.pkl' in parts:
+        raise Refused(PROGRAM)
     if 'byteorder' in parts:
         with archive.open(parts['byteorder']) as order:
             _check_order(order.read(10).decode())
