@@ -31,6 +31,7 @@ COMMANDS = {
     'config': 'print a config, and where each value comes from',
     'browse': 'draw the clips that a config makes of its data',
     'train': 'train a model',
+    'sweep': 'search for the words of a config that train best',
     'test': 'test a model',
     'report': 'write a page about a test',
     'predict': 'classify videos',

@@ -1,0 +1,1 @@
+"""Search for the words of a config whose training validates best."""
