@@ -19,6 +19,13 @@ default_hooks = dict(
     broken_videos=dict(type='BrokenVideosHook', max_share=0.1),
     progress_bar=dict(type='ProgressBarHook'),
     validation_clips=dict(type='ValidationClipsHook', num_clips=4),
+    unequal_classes=dict(
+        type='UnequalClassesHook',
+        balance='${training.balance}',
+        class_weight='${training.class_weight}',
+        logit_adjustment='${training.logit_adjustment}',
+        focal='${training.focal}',
+    ),
     ema='${training.ema}',
 )
 

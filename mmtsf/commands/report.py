@@ -1,6 +1,6 @@
 """Write an HTML report of a test: the columns of the paper's Table 2 (training hours, accuracy, inference TFLOPs,
-parameters), results by class, confusion matrix, and the wrong predictions of highest score of each class, with their
-videos:
+parameters), results by class, confusion matrix, calibration, and the wrong predictions of highest score of each class,
+with their videos:
 
 mmtsf test CONFIG CHECKPOINT --work-dir WORK_DIR
 mmtsf report WORK_DIR report.html
@@ -36,6 +36,11 @@ def check(args: argparse.Namespace) -> None:
     file = args.work_dir / 'predictions.csv'
     if args.errors < 0:
         raise ValueError(f'--errors is {args.errors}, expected a number from 0')
+    if not file.exists() and (args.work_dir / 'per_class.csv').exists():
+        raise ValueError(
+            f'{args.work_dir} is of videos with several labels, of which there is no page; per_class.csv, '
+            'calibration.csv and reliability.png there tell how well they were recognised'
+        )
     if not file.exists():
         raise FileNotFoundError(f'{file} does not exist; mmtsf test writes it to its --work-dir')
     check_target(args.out, 'OUT', [file])

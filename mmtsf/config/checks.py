@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .class_words import WORDS, check_class_words
 from .shipped import config_path, from_file
 
 REFERENCE = re.compile(r'\$\{([\w.]+)\}')
@@ -111,6 +112,7 @@ def check(names: Names, options: Iterable[str]) -> None:
         )
     _check_keys(names)
     _check_counts(names.values)
+    _check_class_words(names.values)
     _check_options(names, options)
     _check_tables(names)
     _check_second_places(names)
@@ -196,6 +198,14 @@ def _nearest(number: Any, step: Any) -> str:
     """Name the multiples of a step around a number."""
     below = number // step * step
     return f'{below} or {below + step}' if below else str(step)
+
+
+def _check_class_words(values: dict) -> None:
+    """Refuse words for classes of unequal size that have no meaning, as far as they are written out."""
+    words, multi_class = values.get('training'), _at(values, 'data.multi_class')
+    if isinstance(words, dict):
+        plain = {name: words[name] for name in WORDS if name in words and not REFERENCE.search(str(words[name]))}
+        check_class_words(**plain, multi_class=multi_class is True)
 
 
 def _has(values: Any, name: str) -> bool:

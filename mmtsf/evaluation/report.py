@@ -1,6 +1,7 @@
 """Write an HTML report of a test, with the videos that were taken for something else."""
 
 import base64
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.files import write_text
 from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.tables import read_table
+from mmtsf.utils.text import shorten
 
 from .run_costs import costs_of
 
@@ -42,21 +44,28 @@ PAGE = """<!doctype html>
  th { white-space: nowrap } figcaption small { opacity: .7; display: block } [hidden] { display: none !important }
 </style>
 <h1>{{ title }}</h1>
-<p>{{ correct }} of {{ rows | length }} videos right: <b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.</p>
+<p>{{ correct }} of {{ rows | length }} videos right: <b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.
+{% for name, value in measures.items() %}{{ name }} <b>{{ value }}</b>{{ ', ' if not loop.last else '.' }} {% endfor %}\
+{% if untested %}Left out of means, without a test video: {{ untested }}.{% endif %}</p>
 <div class="wide"><table><tr>{% for name in costs %}<th>{{ name }}{% endfor %}</tr>
 <tr>{% for value in costs.values() %}<td class="n">{{ value }}{% endfor %}</tr></table></div>
 <nav><label>Class <select id="filter"><option value="">all {{ classes | length }}</option>
 {% for c in names %}<option>{{ c }}</option>{% endfor %}</select></label> <span id="told"></span></nav>
 <h2>Classes, the worst first</h2>
 <div class="wide"><table>
-<tr><th>class<th>videos<th>right<th>recall<th>precision<th>most often taken for</tr>
+<tr><th>class<th>videos<th>right<th>recall<th>precision<th>F1<th>most often taken for</tr>
 {% for c in classes %}<tr data-classes="{{ [c.name] | tojson | forceescape }}"><td>{{ c.name -}}
 <td class="n">{{ c.videos }}<td class="n">{{ c.right }}
 <td><span class="bar" style="width: {{ 6 * c.recall }}rem"></span> {{ '%.1f' % (100 * c.recall) }} %
-<td class="n">{{ '%.1f %%' % (100 * c.precision) if c.predicted else '' }}<td>{{ c.taken_for }}</tr>
+<td class="n">{{ '%.1f %%' % (100 * c.precision) if c.predicted else '' }}
+<td class="n">{{ '%.3f' % c.f1 }}<td>{{ c.taken_for }}</tr>
 {% endfor %}</table></div>
 {% if matrix %}<h2>Confusion matrix</h2>
 <div class="wide"><img id="matrix" class="fit" alt="confusion matrix" src="data:image/png;base64,{{ matrix }}"></div>
+{% endif %}
+{% if reliability %}<h2>Reliability</h2>
+<p>How often predictions of each score are right: below the dotted line the model is surer than it is right.</p>
+<div class="wide"><img alt="reliability curve" src="data:image/png;base64,{{ reliability }}"></div>
 {% endif %}
 <h2>Wrong predictions with the highest scores</h2>
 <p>Of each class at most {{ limit }}. Videos play from where they lie, as seen from this page.</p>
@@ -111,7 +120,6 @@ def write_report(work_dir: Path, out: Path | RemotePath, errors: int = 5) -> Rep
     """
     rows = read_table(work_dir / 'predictions.csv')
     wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
-    matrix = work_dir / 'confusion_matrix.png'
     costs = costs_of(work_dir, len(rows) - len(wrong), len(rows))
     classes = sorted(by_class(rows), key=lambda c: c['recall'])
     page = (
@@ -124,7 +132,10 @@ def write_report(work_dir: Path, out: Path | RemotePath, errors: int = 5) -> Rep
             costs=costs,
             classes=classes,
             names=sorted({row[key] for row in rows for key in ('class', 'predicted')}),
-            matrix=base64.b64encode(matrix.read_bytes()).decode() if matrix.exists() else None,
+            matrix=_picture(work_dir / 'confusion_matrix.png'),
+            reliability=_picture(work_dir / 'reliability.png'),
+            measures=measures_of(work_dir, classes),
+            untested=shorten(_untested(work_dir)),
             limit=errors,
             errors=[
                 row | source_of(row['video'], out) | (strip_of(row['video']) if place < STRIPS else {})
@@ -134,6 +145,31 @@ def write_report(work_dir: Path, out: Path | RemotePath, errors: int = 5) -> Rep
     )
     write_text(out, page)
     return Report(len(rows), len(wrong), costs)
+
+
+def measures_of(work_dir: Path, classes: list[dict]) -> dict[str, str]:
+    """Format mean class accuracy and macro F1, and the calibration where the test has written one."""
+    means = {'Mean class accuracy': 'recall', 'macro F1': 'f1'}
+    found = {name: sum(c[key] for c in classes) / len(classes) for name, key in means.items()}
+    shown = {'Mean class accuracy': f'{found["Mean class accuracy"]:.1%}', 'macro F1': f'{found["macro F1"]:.3f}'}
+    file = work_dir / 'metrics.json'
+    told = json.loads(file.read_text()) if file.exists() else {}
+    names = {'ece': 'expected calibration error', 'brier': 'Brier score', 'nll': 'negative log-likelihood'}
+    for key, name in names.items():
+        value = next((value for metric, value in told.items() if metric.rpartition('/')[2] == key), None)
+        if isinstance(value, (int, float)):
+            shown[name] = f'{value:.1%}' if key == 'ece' else f'{value:.3f}'
+    return shown
+
+
+def _untested(work_dir: Path) -> list[str]:
+    """Names of the classes that have no test video, where the test has written a table of classes."""
+    file = work_dir / 'per_class.csv'
+    return [row['class'] for row in read_table(file) if row['videos'] == '0'] if file.exists() else []
+
+
+def _picture(file: Path) -> str | None:
+    return base64.b64encode(file.read_bytes()).decode() if file.exists() else None
 
 
 def surest(wrong: list[dict], most: int) -> list[dict]:
@@ -148,7 +184,7 @@ def surest(wrong: list[dict], most: int) -> list[dict]:
 
 
 def by_class(rows: list[dict]) -> list[dict]:
-    """Count correct and wrong predictions of every class that has videos."""
+    """Count correct and wrong predictions of every class that has videos, and measure it by them."""
     results = []
     for name in sorted({row['class'] for row in rows}):
         predicted_for = [row['predicted'] for row in rows if row['class'] == name]
@@ -162,6 +198,7 @@ def by_class(rows: list[dict]) -> list[dict]:
                 predicted=predicted,
                 recall=right / len(predicted_for),
                 precision=right / max(predicted, 1),
+                f1=2 * right / (len(predicted_for) + predicted),
                 taken_for=max(set(others), key=others.count) if others else '',
             )
         )

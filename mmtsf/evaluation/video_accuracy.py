@@ -1,45 +1,53 @@
-"""Measure accuracy over videos, and count the videos that were read."""
+"""Measure accuracy and calibration over videos, and count the videos that were read."""
 
 import os
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmaction.evaluation import AccMetric
 from mmengine.logging import MMLogger
+from torch import Tensor
 
 from mmtsf.registry import METRICS
-from mmtsf.utils.screen import say
-from mmtsf.utils.tables import new_table, rounded
-from mmtsf.visualization.figures import draw_confusion_matrix
+from mmtsf.utils.text import counted, shorten
+
+from .class_metrics import ClassTable, are_probabilities, calibration, class_table
+from .result_files import write_results
+
+#: Measures beside MMAction2's
+OF_CLASSES = ('macro_f1', 'calibration')
 
 
 @METRICS.register_module()
 class VideoAccuracy(AccMetric):
-    """Top-1, top-5 and mean class accuracy; mean average precision for several labels a video.
+    """Top-1, top-5 and mean class accuracy (``mean1``), macro F1 and calibration (``ece``, ``nll``, ``brier``); mean
+    average precision in the place of accuracies for several labels a video.
 
-    Also counts the videos that were expected, found on disk and scored, and leaves the broken ones out. Classes that
-    the data set does not name are called by their numbers.
+    Also counts the videos that were expected, found on disk and scored, and leaves the broken ones out. Means over
+    classes are over those that have videos; the others are named in the log. Scores that are no probabilities have no
+    calibration. Classes that the data set does not name are called by their numbers.
 
     Args:
         metric_list (str | tuple[str, ...]): Names of MMAction2's measures; of videos with several labels, those that
-            are for them, or the mean average precision. Defaults to top-k and mean class accuracy.
+            are for them, or the mean average precision. Beside them ``'macro_f1'`` and ``'calibration'``. Defaults to
+            top-k and mean class accuracy and both of these.
         collect_device (str): Where results of several processes meet, ``'cpu'`` or ``'gpu'``. Defaults to ``'cpu'``.
         metric_options (dict, optional): Options of the measures. Defaults to None: ``topk``.
         prefix (str, optional): Prefix of the names. Defaults to None: ``acc``.
         topk (int | tuple[int, ...], optional): The k of the top-k accuracies. Defaults to None: 1, and 5 where there
             are more than five classes.
-        out_dir (str, optional): Folder for ``per_class.csv``, ``predictions.csv`` and
-            ``confusion_matrix.png``. Defaults to None: none.
+        out_dir (str, optional): Folder for the files of :func:`mmtsf.evaluation.result_files.write_results`. Defaults
+            to None: none.
     """
 
     metrics: tuple[str, ...]
 
     def __init__(
         self,
-        metric_list: str | tuple[str, ...] = ('top_k_accuracy', 'mean_class_accuracy'),
+        metric_list: str | tuple[str, ...] = ('top_k_accuracy', 'mean_class_accuracy', *OF_CLASSES),
         collect_device: str = 'cpu',
         metric_options: dict | None = None,
         prefix: str | None = None,
@@ -49,7 +57,9 @@ class VideoAccuracy(AccMetric):
         self._drops_top5 = topk is None and metric_options is None
         topk = topk if isinstance(topk, int) else tuple(topk or (1, 5))
         options = metric_options or dict(top_k_accuracy=dict(topk=topk))
-        super().__init__(metric_list, collect_device, options, prefix)
+        names = (metric_list,) if isinstance(metric_list, str) else tuple(metric_list)
+        self.of_classes = [name for name in names if name in OF_CLASSES]
+        super().__init__(tuple(name for name in names if name not in OF_CLASSES), collect_device, options, prefix)
         self.out_dir = out_dir
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -64,7 +74,7 @@ class VideoAccuracy(AccMetric):
 
         Raises:
             RuntimeError: If no video was scored.
-            ValueError: If a video has a label for which there is no score.
+            ValueError: If a video has a label for which there is no score, or a score that is not finite.
         """
         scored = [result for result in results if not result['broken']]
         missing = sum(not os.path.exists(path) for result in results for path, _ in result['broken'])
@@ -76,64 +86,67 @@ class VideoAccuracy(AccMetric):
             logger.warning(f'not scored: {reason}')
         if not scored:
             raise RuntimeError(f'none of the {len(results)} videos could be read; check that data.root points at them')
-        if isinstance(scored[0]['label'], np.ndarray):  # several labels a video
+        scores, labels = _stacked(scored)
+        several, table = labels.ndim == 2, class_table(scores, labels)
+        self._say_untested(table, shown=bool(self.out_dir))
+        if several:
             fit = tuple(name for name in self.metrics if name.endswith('mean_average_precision'))
             self.metrics = fit or ('mean_average_precision',)
-            return super().compute_metrics(scored)
-        matrix = _confusion_matrix(scored)
-        if self.out_dir:
-            classes = self._class_names(len(matrix))
-            _write_classes(matrix, classes, Path(self.out_dir))
-            _write_predictions(scored, classes, Path(self.out_dir))
-        metrics = super().compute_metrics(scored)
-        if self._drops_top5 and len(matrix) <= 5:
+        with np.errstate(invalid='ignore'):  # MMAction2's precision leaves out classes that have no video by NaN
+            metrics = super().compute_metrics(scored)
+        if self._drops_top5 and len(table.videos) <= 5:
             metrics.pop('top5', None)  # it is always 1
         if 'mean1' in metrics:  # MMAction2 counts classes that have no video but were predicted
-            labelled = matrix.sum(1) > 0
-            metrics['mean1'] = (matrix.diagonal()[labelled] / matrix.sum(1)[labelled]).mean()
+            metrics['mean1'] = table.recall[table.tested].mean()
+        if 'macro_f1' in self.of_classes:
+            metrics['macro_f1'] = table.f1[table.tested].mean()
+        fits = 'calibration' in self.of_classes and are_probabilities(scores, several)
+        compared = calibration(scores, labels) if fits else None
+        if compared:
+            metrics |= dict(ece=compared.ece, nll=compared.nll, brier=compared.brier)
+        elif 'calibration' in self.of_classes and self.out_dir:
+            logger.info('calibration is left out: scores are no probabilities, as with average_clips=score')
+        if self.out_dir:
+            write_results(scored, table, compared, self._class_names(len(table.videos)), Path(self.out_dir))
         return metrics
+
+    def _say_untested(self, table: ClassTable, shown: bool) -> None:
+        """Name the classes that have no test video."""
+        names = self._class_names(len(table.videos))
+        if untested := [name for name, tested in zip(names, table.tested) if not tested]:
+            MMLogger.get_current_instance().info(
+                f'{counted(len(untested), "class")} of {len(names)} without a test video, left out of means: '
+                f'{shorten(untested)}',
+                extra=dict(on_screen=shown),
+            )
 
     def _class_names(self, num_classes: int) -> list[str]:
         named = list((self.dataset_meta or {}).get('classes') or ())
         return [named[label] if label < len(named) else str(label) for label in range(num_classes)]
 
 
-def _confusion_matrix(results: list[dict]) -> np.ndarray:
-    """Counts ``(K, K)``, rows the labels and columns the predictions."""
-    num_classes = len(results[0]['pred']['item'])
-    matrix = np.zeros((num_classes, num_classes), int)
+def _stacked(results: list[dict]) -> tuple[Tensor, Tensor]:
+    """Scores ``(N, K)``, and labels ``(N,)``, or of several a video ``(N, K)``.
+
+    Raises:
+        ValueError: If a score is not finite, or a video has scores for each view, or a label that has no score.
+    """
     for result in results:
-        if not 0 <= (label := result['label']) < num_classes:
+        scores, label, video = result['pred']['item'], result['label'], result['filename'] or 'a video'
+        if scores.ndim != 1:
             raise ValueError(
-                f'{result["filename"] or "a video"} has the label {label}, but there are scores of {num_classes} '
-                'classes, which count from 0; correct the list, or set data.num_classes'
+                f'{video} has scores {scores.shape}, expected one for each class; set model.cls_head.average_clips to '
+                "'prob' or 'score'"
             )
-        matrix[label, result['pred']['item'].argmax()] += 1
-    return matrix
-
-
-def _write_classes(matrix: np.ndarray, classes: list[str], out_dir: Path) -> None:
-    """Write results by class and the confusion matrix."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    header = ['label', 'class', 'videos', 'correct', 'recall', 'precision']
-    with new_table(out_dir / 'per_class.csv', header) as write:
-        for label, name in enumerate(classes):
-            videos, correct, predicted = matrix[label].sum(), matrix[label, label], matrix[:, label].sum()
-            write([label, name, videos, correct, _share(correct, videos), _share(correct, predicted)])
-    draw_confusion_matrix(matrix, classes, out_dir / 'confusion_matrix.png')
-
-
-def _write_predictions(results: list[dict], classes: list[str], out_dir: Path) -> None:
-    """Write the prediction for every video."""
-    header = ['video', 'class', 'predicted', 'score', 'score_of_class']
-    with new_table(out_dir / 'predictions.csv', header) as write:
-        for result in results:
-            scores, label = result['pred']['item'], int(result['label'])
-            best = int(scores.argmax())
-            row = [classes[label], classes[best], rounded(float(scores[best])), rounded(float(scores[label]))]
-            write([result['filename'], *row])
-    say(f'wrote per_class.csv, confusion_matrix.png, predictions.csv to {out_dir}')
-
-
-def _share(part: int, whole: int) -> Decimal | None:
-    return rounded(part / whole) if whole else None
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f'{video} has the scores {scores[:3].tolist()}..., which are not all finite; the weights may not be, '
+                'or its values overflow: test an earlier checkpoint, or in float32 (amp=off)'
+            )
+        if isinstance(label, int) and not 0 <= label < len(scores):
+            raise ValueError(
+                f'{video} has the label {label}, but there are scores of {len(scores)} classes, which count from 0; '
+                'correct the list, or set data.num_classes'
+            )
+    scores = np.stack([result['pred']['item'] for result in results]).astype(np.float64)
+    return torch.from_numpy(scores), torch.from_numpy(np.stack([result['label'] for result in results]))

@@ -8,10 +8,13 @@ from .attentions import *  # noqa: F403
 from .backbones import TimeSformer
 from .blending import RandomBlending
 from .heads import AttentiveHead, TimeSformerHead
+from .losses import FocalLoss, LogitAdjustedLoss
 from .recognizers import VideoRecognizer
 
 __all__ = [
     'AttentiveHead',
+    'FocalLoss',
+    'LogitAdjustedLoss',
     'RandomBlending',
     'TimeSformer',
     'TimeSformerHead',

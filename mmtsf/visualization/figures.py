@@ -12,6 +12,7 @@ from .words import drawable, font_of
 
 if TYPE_CHECKING:
     from mmtsf.apis.timeline import Scene
+    from mmtsf.evaluation.class_metrics import Calibration
 
 #: Frames of a clip that are drawn side by side, at most
 SHOWN = 8
@@ -205,6 +206,31 @@ def draw_clip_accuracies(clips: Sequence[int], metrics: Sequence[dict[str, float
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
     _add_legend(figure, lines, loc='outside lower center', ncols=3)
+    _save(figure, path)
+
+
+def draw_reliability(compared: 'Calibration', several: bool, path: Path) -> None:
+    """Draw the share of right predictions against their score, and below how many there are of each score.
+
+    Args:
+        compared (Calibration): From :func:`mmtsf.evaluation.class_metrics.calibration`.
+        several (bool): Whether each class of a video is judged by itself.
+        path (Path): Image file to write.
+    """
+    figure, axes = _figure((4.6, 5.6), rows=2, sharex=True, height_ratios=(3, 1))
+    (above,), (below,) = axes
+    edges, full = np.linspace(0, 1, len(compared.predictions) + 1), compared.predictions > 0
+    above.bar(edges[:-1], np.where(full, compared.share, 0), 1 / len(full), align='edge', color='0.85', edgecolor='0.6')
+    above.plot([0, 1], [0, 1], ':', color='gray')
+    above.plot(compared.confidence[full], compared.share[full], 'o-', markersize=4)
+    what = 'classes of videos that have it' if several else 'right predictions'
+    above.set(title=f'reliability: ECE {compared.ece:.1%}, {len(full)} bins', ylabel=what, xlim=(0, 1), ylim=(0, 1.02))
+    below.bar(edges[:-1], compared.predictions, 1 / len(full), align='edge', color='0.7', edgecolor='0.6')
+    below.set(xlabel='score' if several else 'score of the predicted class', ylabel='number')
+    above.yaxis.set_major_formatter('{x:.0%}')
+    below.xaxis.set_major_formatter('{x:.0%}')
+    for axis in (above, below):
+        axis.spines[['top', 'right']].set_visible(False)
     _save(figure, path)
 
 

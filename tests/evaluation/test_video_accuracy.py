@@ -1,5 +1,6 @@
 """Accuracies against numbers worked out by hand, and videos that were not scored."""
 
+import csv
 import logging
 from pathlib import Path
 
@@ -10,13 +11,17 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.structures import LabelData
+from torchmetrics.functional import classification
 
+from mmtsf.engine.hooks import CheckpointHook
 from mmtsf.evaluation import VideoAccuracy
 from mmtsf.models import TimeSformerHead
 
 CLASSES = ['ape', 'bat', 'cat, wild', 'dog', 'eel', 'fox']
 #: Classes from likely to unlikely, and label, of seven videos
 VIDEOS = [('012345', 0), ('102345', 0), ('102345', 1), ('013452', 2), ('301245', 3), ('401235', 4), ('501234', 5)]
+#: The mean of 1/2, 2/3, 0, 1, 1, 1
+F1 = 25 / 36
 
 
 def scored(ranking: str, label: int, broken: tuple = ()) -> dict:
@@ -39,9 +44,9 @@ def evaluate(samples: list[dict], batch_size: int = 3, **arguments) -> dict[str,
 
 
 def test_accuracies_are_those_worked_out_by_hand():
-    # right: 0, 2, 4, 5, 6; within five: all but 3; classes: 1/2, 1, 0, 1, 1, 1
+    # right: 0, 2, 4, 5, 6; within five: all but 3; classes: 1/2, 1, 0, 1, 1, 1; F1: 1/2, 2/3, 0, 1, 1, 1
     assert evaluate([scored(*video) for video in VIDEOS]) == pytest.approx(
-        {'acc/top1': 5 / 7, 'acc/top5': 6 / 7, 'acc/mean1': 4.5 / 6}
+        {'acc/top1': 5 / 7, 'acc/top5': 6 / 7, 'acc/mean1': 4.5 / 6, 'acc/macro_f1': F1}
     )
 
 
@@ -50,10 +55,15 @@ def test_accuracies_are_those_worked_out_by_hand():
     [((1, 2), {'acc/top1': 5 / 7, 'acc/top2': 6 / 7}), ((6,), {'acc/top6': 1.0}), (1, {'acc/top1': 5 / 7})],
 )
 def test_any_k_may_be_asked_for(topk, expected):
-    assert evaluate([scored(*video) for video in VIDEOS], topk=topk) == pytest.approx(expected | {'acc/mean1': 0.75})
+    assert evaluate([scored(*video) for video in VIDEOS], topk=topk) == pytest.approx(
+        expected | {'acc/mean1': 0.75, 'acc/macro_f1': F1}
+    )
 
 
-@pytest.mark.parametrize(('ranking', 'names'), [('01234', {'top1', 'mean1'}), ('012345', {'top1', 'top5', 'mean1'})])
+@pytest.mark.parametrize(
+    ('ranking', 'names'),
+    [('01234', {'top1', 'mean1', 'macro_f1'}), ('012345', {'top1', 'top5', 'mean1', 'macro_f1'})],
+)
 def test_top_5_of_five_classes_is_not_reported(ranking, names):
     assert set(evaluate([scored(ranking, 0)])) == {f'acc/{name}' for name in names}
     head = TimeSformerHead(len(ranking), 8)
@@ -75,22 +85,28 @@ def test_several_labels_a_video_are_judged_by_mean_average_precision(tmp_path):
         for row, label in zip(scores, labels)
     ]
     # the first class has its videos at ranks 1 and 3: (1/1 + 2/3) / 2; the others have theirs at rank 1
-    assert evaluate(samples, out_dir=str(tmp_path)) == pytest.approx(
-        {'acc/mean_average_precision': (5 / 6 + 1 + 1) / 3}
-    )
+    metrics = evaluate(samples, out_dir=str(tmp_path))
+    assert metrics['acc/mean_average_precision'] == pytest.approx((5 / 6 + 1 + 1) / 3)
+    # above 0.5: 1 1 0, 1 0 0, 1 0 1
+    assert metrics['acc/macro_f1'] == pytest.approx((4 / 5 + 1 + 1) / 3)
+    assert (tmp_path / 'per_class.csv').read_text().splitlines()[:2] == [
+        'label,class,videos,correct,recall,precision,f1,average_precision',
+        '0,ape,2,2,1.0000,0.6667,0.8000,0.8333',
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {'per_class.csv', 'calibration.csv', 'reliability.png'}
 
 
 def test_results_by_class_and_the_confusion_matrix_are_written(tmp_path):
     out_dir = tmp_path / 'new' / 'folder'
     evaluate([scored(*video) for video in VIDEOS] + [unread(tmp_path / 'a.mp4')], out_dir=str(out_dir))
     assert (out_dir / 'per_class.csv').read_text().splitlines() == [
-        'label,class,videos,correct,recall,precision',
-        '0,ape,2,1,0.5000,0.5000',
-        '1,bat,1,1,1.0000,0.5000',
-        '2,"cat, wild",1,0,0.0000,',
-        '3,dog,1,1,1.0000,1.0000',
-        '4,eel,1,1,1.0000,1.0000',
-        '5,fox,1,1,1.0000,1.0000',
+        'label,class,videos,correct,recall,precision,f1',
+        '0,ape,2,1,0.5000,0.5000,0.5000',
+        '1,bat,1,1,1.0000,0.5000,0.6667',
+        '2,"cat, wild",1,0,0.0000,,0.0000',
+        '3,dog,1,1,1.0000,1.0000,1.0000',
+        '4,eel,1,1,1.0000,1.0000,1.0000',
+        '5,fox,1,1,1.0000,1.0000,1.0000',
     ]
     assert min(cv2.imread(str(out_dir / 'confusion_matrix.png')).shape[:2]) > 100
 
@@ -121,7 +137,8 @@ def test_classes_that_the_data_set_does_not_name_are_called_by_their_numbers(met
     metric = VideoAccuracy(out_dir=str(tmp_path))
     metric.dataset_meta = meta
     metric.process(None, [scored(*video) for video in VIDEOS])
-    assert metric.evaluate(len(VIDEOS)) == pytest.approx({'acc/top1': 5 / 7, 'acc/top5': 6 / 7, 'acc/mean1': 0.75})
+    metrics = {'acc/top1': 5 / 7, 'acc/top5': 6 / 7, 'acc/mean1': 0.75, 'acc/macro_f1': F1}
+    assert metric.evaluate(len(VIDEOS)) == pytest.approx(metrics)
     names = [line.split(',')[1] for line in (tmp_path / 'per_class.csv').read_text().splitlines()[1:]]
     assert names == [*(meta or {}).get('classes', ['0', '1']), '2', '3', '4', '5']
 
@@ -151,3 +168,75 @@ def test_it_takes_the_arguments_of_mmactions_metric():
     samples = [scored(*video) for video in VIDEOS]
     assert evaluate(samples, metric_list='top_k_accuracy', metric_options=options) == {'acc/top2': 6 / 7}
     assert evaluate(samples, metric_list=('mean_class_accuracy',), prefix='x') == {'x/mean1': 0.75}
+
+
+def probable(rows: list[list[float]], labels: list) -> list[dict]:
+    """What a model says of videos in probabilities; several labels a video are lists."""
+    return [
+        dict(pred_scores=dict(item=torch.tensor(row)), gt_labels=dict(item=torch.tensor(label)), broken=[])
+        for row, label in zip(rows, labels)
+    ]
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_calibration_and_f1_are_those_of_torchmetrics_and_the_bins_add_up(several, tmp_path):
+    torch.manual_seed(0)
+    scores = torch.rand(40, 6) if several else torch.randn(40, 6).mul(2).softmax(dim=1)
+    labels = torch.randint(0, 2, (40, 6)) if several else torch.randint(0, 6, (40,))
+    rows = labels.tolist() if several else labels[:, None].tolist()
+    metrics = evaluate(probable(scores.tolist(), rows), out_dir=str(tmp_path))
+    if several:
+        error = classification.binary_calibration_error(scores.flatten(), labels.flatten(), n_bins=15)
+        f1 = classification.multilabel_f1_score(scores, labels, 6)
+        hot = labels
+    else:
+        error = classification.multiclass_calibration_error(scores, labels, 6, n_bins=15)
+        f1 = classification.multiclass_f1_score(scores, labels, 6, average='macro')
+        hot = torch.nn.functional.one_hot(labels, 6)
+        assert metrics['acc/nll'] == pytest.approx(float(torch.nn.functional.nll_loss(scores.log(), labels)))
+    brier = (scores - hot).square()
+    assert metrics['acc/brier'] == pytest.approx(float(brier.mean() if several else brier.sum(dim=1).mean()))
+    assert (metrics['acc/ece'], metrics['acc/macro_f1']) == pytest.approx((float(error), float(f1)))
+    with (tmp_path / 'calibration.csv').open() as file:
+        bins = list(csv.DictReader(file))
+    columns = ('predictions', 'mean_score', 'share_right')
+    full = [[float(row[name]) for name in columns] for row in bins if row['mean_score']]
+    total = sum(number for number, *_ in full)
+    assert total == (240 if several else 40)
+    assert sum(n * abs(a - b) for n, a, b in full) / total == pytest.approx(metrics['acc/ece'], abs=1e-3)
+
+
+def test_a_score_of_one_lies_in_the_last_bin():
+    metrics = evaluate(probable([[1.0, 0.0], [1.0, 0.0]], [[0], [1]]))
+    assert (metrics['acc/ece'], metrics['acc/brier']) == pytest.approx((0.5, 1.0))
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_classes_without_a_test_video_are_left_out_of_means_and_named(several, caplog):
+    labels = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]] if several else [[0], [1]]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.handler.setLevel(logging.INFO)
+    try:
+        metrics = evaluate(probable([[0.6, 0.1, 0.3], [0.1, 0.2, 0.7]], labels))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert metrics['acc/macro_f1'] == pytest.approx(0.5)
+    assert metrics['acc/mean_average_precision' if several else 'acc/mean1'] == pytest.approx(1 if several else 0.5)
+    assert '1 class of 3 without a test video, left out of means: cat, wild' in caplog.text
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_scores_that_are_not_finite_are_refused(value):
+    with pytest.raises(ValueError, match='a video has the scores .* which are not all finite'):
+        evaluate(probable([[0.5, value]], [[0]]))
+
+
+def test_scores_of_each_view_are_refused():
+    with pytest.raises(ValueError, match=r"a video has scores \(2, 2\).*set model.cls_head.average_clips to 'prob'"):
+        evaluate(probable([[[0.5, 0.5], [0.5, 0.5]]], [[0]]))
+
+
+def test_the_best_checkpoint_is_the_one_of_the_least_calibration_error():
+    for key, rule in (('acc/ece', 'less'), ('acc/nll', 'less'), ('acc/brier', 'less'), ('acc/macro_f1', 'greater')):
+        assert CheckpointHook(save_best=key).rules == [rule]

@@ -9,5 +9,10 @@ training = dict(
     frozen=False,  # whether the backbone stays as it is; 'image': what an image model has of it
     adapters=None,  # low-rank adapters that learn in the place of the backbone's weights, see mmtsf.models.adapters
     ema=None,  # config of a hook that averages the weights
+    # classes of unequal size, see docs/guides/unequal_classes.md
+    balance=0.0,  # how evenly they are drawn: 0 as they are, 1 all the same
+    class_weight=None,  # of the loss: 'inverse' or 'effective', beta of the effective number, or a list
+    logit_adjustment=0.0,  # tau: times the log of their shares, added to the logits in training
+    focal=0.0,  # gamma of the focal loss; 0: cross entropy
     protocol='paper',  # or 'released': where clips are taken and how views are combined, see pipelines.py
 )

@@ -8,6 +8,7 @@ from .preemption import PreemptionHook
 from .progress_bar import ProgressBarHook
 from .reproducibility import ReproducibilityHook
 from .runtime_info import RuntimeInfoHook
+from .unequal_classes import UnequalClassesHook
 from .validation_clips import ValidationClipsHook
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     'ProgressBarHook',
     'ReproducibilityHook',
     'RuntimeInfoHook',
+    'UnequalClassesHook',
     'ValidationClipsHook',
 ]

@@ -23,6 +23,9 @@ from mmtsf.utils.files import LOCK, PART, written_whole
 #: What the hook knows of its checkpoints, as if they were written
 KNOWN = ('last_ckpt', 'last_iter', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 
+#: Metrics of which the least is the best; MMEngine takes most of what has an ``acc`` in its name
+LESS = ('loss', *(f'{prefix}{name}' for name in ('ece', 'nll', 'brier') for prefix in ('', 'acc/')))
+
 
 @HOOKS.register_module()
 class CheckpointHook(hooks.CheckpointHook):
@@ -56,6 +59,7 @@ class CheckpointHook(hooks.CheckpointHook):
         background: bool = True,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault('less_keys', LESS)
         super().__init__(*args, **kwargs)
         self.background = background
         self.minutes = minutes
