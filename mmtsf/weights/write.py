@@ -10,12 +10,20 @@ from safetensors.torch import save_file
 from mmtsf.utils.files import checksum, written_whole
 from mmtsf.utils.text import shorten
 
-from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry
+from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry, Hidden
 from .origins import ORIGINS, State
 from .preprocessing import Preprocessing, to_hugging_face
 from .translate import translate_back
 
 FORMATS = ('mmtsf', 'released', 'huggingface', 'adapters')
+#: What else other formats have no word for, with the values that are theirs
+PLAIN: dict[str, tuple] = dict(
+    embedding=(dict(type='ClipEmbedding'), dict(type='ClipEmbedding', antialias=False)),
+    step=(None, dict(type='AttentionStep')),
+    pool=('cls',),
+    layer_scale=(None,),
+    token_shift=(False,),
+)
 SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if scheme != 'image'}
 
 
@@ -107,11 +115,15 @@ def hugging_face_config(state: State, meta: dict) -> dict:
 
 def _scheme(geometry: Geometry) -> str:
     attention, usual = geometry.attention, Attention(geometry.attention.type)
-    own = attention.order not in (None, 'time_space') or geometry.token_shift or geometry.mlp.type != 'MLP'
-    if attention.type not in SCHEMES or own or replace(attention, order=None, qkv_bias=True) != usual:
+    is_own = attention.order not in (None, 'time_space') or replace(attention, order=None, qkv_bias=True) != usual
+    own = [attention] if attention.type not in SCHEMES or is_own else []
+    own += [geometry.mlp] if replace(geometry.mlp, ratio=4) != Hidden() else []
+    words = PLAIN | dict(last_norm_eps=(None, geometry.norm_eps))
+    own += [f'{name}={value}' for name in words if (value := getattr(geometry, name)) not in words[name]]
+    if own:
         raise ValueError(
-            f'{attention}, {geometry.mlp}, token_shift={geometry.token_shift} exists in mmtsf only; other formats have '
-            f'{", ".join(SCHEMES)} in their own order, as the paper has them'
+            f'{", ".join(map(str, own))} exists in mmtsf only; other formats have {", ".join(SCHEMES)} in their own '
+            'order, of patches of one frame, as the paper has them'
         )
     return SCHEMES[attention.type]
 

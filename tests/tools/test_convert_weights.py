@@ -196,6 +196,9 @@ def test_labels_of_another_kind_are_refused(labels, convert, tmp_path):
         dict(attention=dict(type='DividedAttention', cls_token='all')),
         dict(attention=dict(type='DividedAttention', cls_token='keys')),
         dict(token_shift=True),
+        dict(pool='mean'),
+        dict(mlp=dict(type='MLP', activation='quick_gelu')),
+        dict(last_norm_eps=1e-3),
     ],
 )
 def test_what_others_would_compute_otherwise_stays_here(options, to, tmp_path):

@@ -10,10 +10,15 @@ import pytest
 import torch
 from helpers import assert_close, randomise, tiny_clips
 from mmaction.models.backbones.vit_mae import VisionTransformer as MMActions
+from mmaction.structures import ActionDataSample
+from runs import ROOT, TINY
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmtsf.weights import build, load_weights, read_checkpoint, translate
+from mmtsf.apis import init_recognizer
+from mmtsf.registry import MODELS
+from mmtsf.weights import backbone_config, build, classes_of, load_weights, read_checkpoint, translate
+from mmtsf.weights.convert import convert
 
 transformers = pytest.importorskip('transformers')
 SIZES = dict(image_size=32, hidden_size=48, num_attention_heads=4, num_hidden_layers=2, intermediate_size=96)
@@ -218,3 +223,73 @@ def test_deit_3_gives_timms_logits_by_timms_names_and_by_its_authors(timm, size)
         assert (weights.origin, weights.report.left_over) == ('deit3', [])
         model = ours(file, num_heads=4)
         assert_close(model.cls_head(model.backbone(images[:, :, None])), theirs(images))
+
+
+@pytest.mark.parametrize('family', ['mae', 'mae of means', 'deit3'])
+@torch.no_grad()
+def test_divided_attention_gives_the_image_models_features_on_a_still_video(timm, family):
+    changes = dict(mae={}, deit3=dict(init_values=1e-4, no_embed_class=True)).get(family, dict(global_pool='avg'))
+    theirs, image = of_timm(timm, num_classes=7, **changes), torch.randn(2, 3, 1, 32, 32)
+    weights = translate(theirs.state_dict())
+    backbone = backbone_config(weights, num_heads=4) | dict(attention=dict(type='DividedAttention'), num_frames=3)
+    model = MODELS.build(backbone).eval()
+    model.init_weights()
+    assert load_weights(weights, model).copied
+    assert_close(
+        model(image.expand(-1, -1, 3, -1, -1)),
+        theirs.forward_head(theirs.forward_features(image[:, :, 0]), pre_logits=True),
+    )
+
+
+@torch.no_grad()
+def test_a_converted_file_of_videomae_is_the_same_model(tmp_path):
+    theirs = videomae(id2label={label: f'class {label}' for label in range(7)})
+    theirs.save_pretrained(tmp_path / 'theirs')
+    words, (path, _) = convert(str(tmp_path / 'theirs'), tmp_path / 'ours.safetensors')
+    assert 'videomae (JointAttention), 30 weights matched' in words
+    model, clips = ours(path), tiny_clips(2, 4, 32, 32)
+    assert_close(model.cls_head(model.backbone(clips)), theirs(clips.transpose(1, 2)).logits)
+    assert classes_of(read_checkpoint(str(path)), 7)[3] == 'class 3'
+    with pytest.raises(ValueError, match='exists in mmtsf only; other formats have'):
+        convert(str(path), tmp_path / 'back', to='huggingface')
+
+
+VIDEO_CONFIG = {
+    'start': None,
+    'data.num_classes': 7,
+    'clip.size': 32,
+    'clip.num_frames': 4,
+    'model.backbone': dict(embed_dims=48, num_heads=4, num_layers=2, patch_size=16, mlp=dict(type='MLP', ratio=2)),
+    'model.backbone.attention.type': 'JointAttention',
+    'model.backbone.embedding': dict(type='TubeletEmbedding'),
+    'model.backbone.pool': 'mean',
+    'model.backbone.position_init': 'image',
+    'model.backbone.norm_eps': 1e-12,
+    'model.backbone.last_norm_eps': 1e-5,
+    'model.data_preprocessor': dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+}
+
+
+@torch.no_grad()
+def test_a_folder_predicts_with_its_own_mean_and_a_wrong_one_is_refused(tmp_path):
+    """transformers' own video processor has another mean than VideoMAE was trained with, where a folder tells none."""
+    theirs = videomae()
+    theirs.save_pretrained(tmp_path)
+    told = dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], rescale_factor=1 / 255, resample=2)
+    told |= dict(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32), do_center_crop=True)
+    processor = tmp_path / 'preprocessor_config.json'
+    processor.write_text(json.dumps(told))
+    model = init_recognizer(ROOT / TINY, tmp_path, 'cpu', VIDEO_CONFIG)
+    pixels = torch.randint(256, (1, 3, 4, 32, 32), dtype=torch.uint8)
+    (result,) = model.test_step(dict(inputs=[pixels], data_samples=[ActionDataSample()]))
+    mean, std = (torch.tensor(told[name]).view(3, 1, 1, 1) for name in ('image_mean', 'image_std'))
+    logits = theirs(((pixels / 255 - mean) / std).transpose(1, 2)).logits
+    assert_close(result.pred_scores.item, logits.softmax(1)[0])
+    other = VIDEO_CONFIG | {'model.data_preprocessor': dict(mean=[127.5] * 3, std=[127.5] * 3)}
+    with pytest.raises(
+        ValueError, match=r'normalised otherwise; set model.data_preprocessor.mean=\[123.675,116.28,103.5'
+    ):
+        init_recognizer(ROOT / TINY, tmp_path, 'cpu', other)
+    processor.write_text(json.dumps({key: value for key, value in told.items() if key != 'image_mean'}))
+    with pytest.raises(ValueError, match='preprocessor_config.json has no image_mean; write it'):
+        init_recognizer(ROOT / TINY, tmp_path, 'cpu', VIDEO_CONFIG)
