@@ -33,6 +33,8 @@ HUGGING_FACE_NAMES = {
     'drop_path_rate': 'drop_path_rate',
     'initializer_range': 'init_std',
 }
+#: Its activations and ours
+ACTIVATIONS = dict(gelu='gelu', quick_gelu='quick_gelu', silu='silu', swish='silu', relu='relu')
 #: Its tasks: one label a video, or several
 PROBLEMS = (None, 'single_label_classification', 'multi_label_classification')
 DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob', 'attention_dropout')
@@ -138,9 +140,9 @@ class Hidden:
 
 #: Options of each kind of embedding and of attention step
 EMBEDDINGS: dict[str, dict[str, Rule]] = dict(
-    ClipEmbedding={},
-    NormEmbedding=dict(norm_eps=number(0, 1)),
-    RegisterEmbedding=dict(num_registers=whole(1, 10_000)),
+    ClipEmbedding=dict(antialias=FLAG),
+    NormEmbedding=dict(norm_eps=number(0, 1), antialias=FLAG),
+    RegisterEmbedding=dict(num_registers=whole(1, 10_000), antialias=FLAG),
     TubeletEmbedding=dict(tubelet=whole(1, 1000), places=optional(PLACES)),
 )
 STEPS: dict[str, dict[str, Rule]] = dict(AttentionStep={}, RotaryStep=dict(base=number(1, 1e9)))
@@ -245,6 +247,18 @@ def told_options(
     except ValueError as error:
         raise ValueError(f'config.json is not taken: {error}') from None
     return {name: options[name] if name in PARTS else geometry[name] for name in options}
+
+
+def told_activation(config: dict, usual: str) -> str:
+    """Translate the activation of a ``config.json`` of Hugging Face.
+
+    Raises:
+        ValueError: If we do not have it.
+    """
+    name = config.get('hidden_act', usual)
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise ValueError(f'config.json has hidden_act {reprlib.repr(name)}, expected one of {", ".join(ACTIVATIONS)}')
+    return ACTIVATIONS[name]
 
 
 def check_hugging_face(config: dict, state: dict) -> None:

@@ -73,7 +73,7 @@ def load_weights(
         if added_steps == 'image':
             _copy_added_steps(state, target, report)
         report.fresh += [key for key in target if key not in state and _may_be_missing(key, target)]
-    _resize_tables(state, target, resize, report)
+    _resize_tables(state, target, resize, report, _embedding_of(model))
     _check(state, target, report, weights)
     model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)
     return report
@@ -111,6 +111,8 @@ def _told(weights: Weights) -> dict[str, Any]:
         return {}
     mlp, step = (options[name] if isinstance(options.get(name), dict) else {} for name in ('mlp', 'step'))
     told = {name: options[name] for name in ('num_heads', 'norm_eps') if name in options}
+    if isinstance(options.get('embedding'), dict):
+        told['embedding.antialias'] = options['embedding'].get('antialias', False)
     told['step'] = _words_of(step.get('base', 100.0) if step.get('type') == 'RotaryStep' else None)
     if (activation := mlp.get('activation', 'gelu')) is not None:  # None: the file does not tell
         told['mlp.activation'] = activation
@@ -127,6 +129,7 @@ def _of_backbone(backbone: nn.Module) -> dict[str, Any]:
     if not steps:
         return {}
     has: dict[str, Any] = dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
+    has['embedding.antialias'] = getattr(_embedding_of(backbone), 'antialias', False)
     has['step'] = _words_of(next((step.base for step in steps if isinstance(step, RotaryStep)), None))
     mlps = [module for module in backbone.modules() if isinstance(module, MLP)]
     return has | ({'mlp.activation': mlps[0].activation} if mlps else {})
@@ -173,7 +176,14 @@ def _may_be_missing(key: str, target: dict[str, Tensor]) -> bool:
     return added or key.startswith(HEAD) or key == 'backbone.embedding.time' or COMMON.fullmatch(key) is None
 
 
-def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str, report: Report) -> None:
+def _embedding_of(model: nn.Module) -> Any:
+    return getattr(getattr(model, 'backbone', model), 'embedding', None)
+
+
+def _resize_tables(
+    state: dict[str, Tensor], target: dict[str, Tensor], how: str, report: Report, embedding: Any
+) -> None:
+    antialias = getattr(embedding, 'antialias', False)
     for key in TABLES:
         if key not in state or key not in target or state[key].shape == target[key].shape:
             continue
@@ -184,14 +194,14 @@ def _resize_tables(state: dict[str, Tensor], target: dict[str, Tensor], how: str
             line = _interpolate(state[key].flatten(1, 2), (size[0] * size[1],), 'nearest')
             state[key] = line.unflatten(1, size)
         else:
-            smooth = 'bicubic' if len(size) == 2 else 'linear'
-            state[key] = _interpolate(state[key], size, smooth if how == 'smooth' else 'nearest')
+            smooth: dict = dict(mode='bicubic', antialias=antialias) if len(size) == 2 else dict(mode='linear')
+            state[key] = _interpolate(state[key], size, **smooth if how == 'smooth' else dict(mode='nearest'))
         report.resized.append(f'{key} {_times(before)} -> {_times(size)}')
 
 
-def _interpolate(table: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+def _interpolate(table: Tensor, size: tuple[int, ...], mode: str, antialias: bool = False) -> Tensor:
     """Interpolate a table ``(1, ..., C)`` to ``(1, *size, C)``."""
-    options: dict[str, Any] = {} if mode == 'nearest' else dict(align_corners=False)
+    options: dict[str, Any] = {} if mode == 'nearest' else dict(align_corners=False, antialias=antialias)
     return F.interpolate(table.movedim(-1, 1).float(), size, mode=mode, **options).movedim(1, -1).to(table.dtype)
 
 

@@ -133,11 +133,11 @@ def parse_json(text: str | bytes) -> dict:
 
 
 def _is_of_hugging_face(file: Path) -> bool:
-    """Return whether a file lies in a folder of TimeSformer's as Hugging Face saves it, whose config tells more."""
+    """Return whether a file lies in a folder as Hugging Face saves it, whose config tells more."""
     if file.name not in (*HUGGING_FACE_FILES, *HUGGING_FACE_INDEXES):
         return False
     config = file.with_name(HUGGING_FACE_CONFIG)
-    return config.is_file() and _read_json(config).get('model_type') == 'timesformer'
+    return config.is_file() and isinstance(_read_json(config).get('model_type'), str)
 
 
 def _read_hugging_face(folder: Path, map_location: Any, file: Path | None = None) -> dict:

@@ -14,7 +14,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     """Optimizer whose rate falls by a factor from layer to layer, towards the input (BEiT, arXiv 2106.08254).
 
     The embedding is layer 0, block N layer N + 1, norm and head the last, which has the full rate. Biases, norms,
-    tokens and position tables have no weight decay. Frozen weights are left out.
+    layer scale, tokens and position tables have no weight decay. Frozen weights are left out.
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper; the optimizer's names ``lr`` and ``weight_decay``.

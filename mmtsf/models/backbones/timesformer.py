@@ -144,8 +144,8 @@ class TimeSformer(BaseModule):
             rotary=position == 'rotary',
             token_shift=token_shift,
         )
-        scale = {} if layer_scale is None else dict(layer_scale=layer_scale)
-        shared |= scale if step is None else dict(scale, step=step)
+        scale: dict[str, Any] = {} if layer_scale is None else dict(layer_scale=layer_scale)
+        shared |= scale | ({} if step is None else dict(step=step))
         if doubled := {*shared, 'drop_path_rate'} & set(attention):
             raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
         with DefaultScope.overwrite_default_scope('mmtsf'):  # in configs of MMAction2's scope, too

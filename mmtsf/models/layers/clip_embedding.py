@@ -1,6 +1,7 @@
 """From pixels to tokens: patches, classification token, position and time (Equation 1 of the paper)."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -31,18 +32,29 @@ class ClipEmbedding(nn.Module):
         position_init (str): How the tables start. ``'image'`` beside a pretrained image model (released code): space
             near zero, time zero. From scratch, where that never learns order, ``'noise'`` (standard deviation 1) or
             ``'sinusoid'``.
+        antialias (bool): Whether a table over space is smoothed where it is made smaller (DINOv2 with registers).
+            Defaults to False.
     """
 
     #: Leading tokens that come before the patches
     lead = 1
 
-    def __init__(self, grid: Grid, patch_size: int, embed_dims: int, position: str, position_init: str) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        patch_size: int,
+        embed_dims: int,
+        position: str,
+        position_init: str,
+        antialias: bool = False,
+    ) -> None:
         super().__init__()
         if position not in POSITIONS:
             raise ValueError(f'position is {position!r}, expected one of {POSITIONS}')
         if position_init not in POSITION_INITS:
             raise ValueError(f'position_init is {position_init!r}, expected one of {POSITION_INITS}')
         self.patch_size = patch_size
+        self.antialias = antialias
         self.position_init = position_init
         self.patch = nn.Conv2d(3, embed_dims, patch_size, patch_size)
         self.cls = nn.Parameter(torch.zeros(1, 1, embed_dims))
@@ -75,7 +87,7 @@ class ClipEmbedding(nn.Module):
         patches = patches.unflatten(0, (clips.shape[0], grid.t))
         cls: Tensor = self.cls
         if self.space is not None and self.cls_position is not None:
-            patches = patches + resize_space(self.space, grid.h, grid.w).unsqueeze(1)
+            patches = patches + resize_space(self.space, grid.h, grid.w, self.antialias).unsqueeze(1)
             cls = cls + self.cls_position
         if self.time is not None:
             patches = patches + resize_time(self.time, grid.t)[:, :, None, None]
@@ -99,12 +111,13 @@ def grid_of(clips: Tensor, patch_size: int) -> Grid:
     return Grid(num_frames, height // patch_size, width // patch_size)
 
 
-def resize_space(table: Tensor, height: int, width: int) -> Tensor:
+def resize_space(table: Tensor, height: int, width: int, antialias: bool = False) -> Tensor:
     """Resize ``(1, H, W, C)`` to ``(1, height, width, C)``, bicubic in two dimensions."""
     if _is_known(height, width) and table.shape[1:3] == (height, width):
         return table
     table = table.permute(0, 3, 1, 2)
-    return F.interpolate(table, (height, width), mode='bicubic', align_corners=False).permute(0, 2, 3, 1)
+    resized = F.interpolate(table, (height, width), mode='bicubic', align_corners=False, antialias=antialias)
+    return resized.permute(0, 2, 3, 1)
 
 
 def resize_time(table: Tensor, num_frames: int) -> Tensor:
@@ -133,7 +146,7 @@ def sinusoid(*shape: int) -> Tensor:
 
 def _resize_tables(module: ClipEmbedding, state: dict, prefix: str, *_) -> None:
     """Before a checkpoint is loaded, bring its tables to the module's size."""
-    for name, resize in (('space', resize_space), ('time', resize_time)):
+    for name, resize in (('space', partial(resize_space, antialias=module.antialias)), ('time', resize_time)):
         table, key = getattr(module, name), f'{prefix}{name}'
         if table is not None and key in state and state[key].ndim == table.ndim:
             state[key] = resize(state[key], *table.shape[1:-1])

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmtsf.weights.geometry import ATTENTIONS, told_options
+from mmtsf.weights.geometry import ATTENTIONS, told_activation, told_options
 from mmtsf.weights.key_table import KeyTable
 
 from .origin import POSITIONS, Origin, State, joined, renamed, step_names
@@ -22,10 +22,8 @@ RENAMED = {
     r'^visual\.encoder\.layers\.(\d+)\.mlp\.fc2\.': r'visual.transformer.resblocks.\1.mlp.c_proj.',
     r'\.attn\.in_proj_': '.attn.in_proj.',
 }
-#: Heads of towers whose heads have another width than 64
-HEADS = {1280: 16, 1408: 16, 1664: 16}
-#: Activations by Hugging Face's names
-ACTIVATIONS = dict(quick_gelu='quick_gelu', gelu='gelu')
+#: What transformers takes for what a config.json does not say
+USUAL = dict(hidden_act='quick_gelu', num_attention_heads=12, layer_norm_eps=1e-5)
 PATCH = 'visual.conv1.weight'
 BLOCK = 'visual.transformer.resblocks.{i}'
 #: Text towers, projections into the space that both share, and sizes that OpenAI's files tell
@@ -49,32 +47,25 @@ def _unpack(state: State) -> State:
 
 
 def _options(state: State) -> dict:
-    width = len(_unpack(state)[PATCH])
+    _unpack(state)  # no file of another origin
     # OpenAI's files tell their sizes; of others the activation is not told
     activation = 'quick_gelu' if 'input_resolution' in state else None
-    return dict(
-        embedding=dict(type='NormEmbedding'),
-        mlp=dict(activation=activation),
-        num_heads=HEADS.get(width, max(width // 64, 1)),
-        norm_eps=1e-5,
-    )
+    return dict(embedding=dict(type='NormEmbedding'), mlp=dict(activation=activation), norm_eps=1e-5)
 
 
 def _told(config: dict, scheme: str, state: State) -> dict:
     vision = config if config.get('model_type') == 'clip_vision_model' else config.get('vision_config')
     if not isinstance(vision, dict):
         raise ValueError('config.json has no vision_config, expected that of a CLIPModel or CLIPVisionModel')
-    vision = dict(hidden_act='quick_gelu', num_attention_heads=12, layer_norm_eps=1e-5) | vision
-    activation = vision['hidden_act']
-    if activation not in ACTIVATIONS:
-        raise ValueError(f'config.json has hidden_act {activation!r}, expected one of {tuple(ACTIVATIONS)}')
-    embedding = dict(type='NormEmbedding', norm_eps=vision['layer_norm_eps'])
-    attention, mlp = dict(type=ATTENTIONS[scheme]), dict(activation=ACTIVATIONS[activation])
-    vision['model_type'] = 'clip_vision_model'  # in a CLIPModel it is not always there
+    vision = USUAL | vision
     return told_options(
         vision,
-        dict(model_type='clip_vision_model', hidden_act=activation),
-        dict(attention=attention, mlp=mlp, embedding=embedding),
+        dict(model_type='clip_vision_model', hidden_act=vision['hidden_act']),
+        dict(
+            attention=dict(type=ATTENTIONS[scheme]),
+            mlp=dict(activation=told_activation(vision, 'quick_gelu')),
+            embedding=dict(type='NormEmbedding', norm_eps=vision['layer_norm_eps']),
+        ),
     )
 
 

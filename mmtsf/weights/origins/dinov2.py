@@ -64,7 +64,10 @@ def parts_of(state: State, registers: str) -> dict:
 
 
 def _options(state: State) -> dict:
-    return parts_of(_unpack(state), 'register_tokens') | dict(norm_eps=1e-6)
+    parts = parts_of(_unpack(state), 'register_tokens') | dict(norm_eps=1e-6)
+    if 'embedding' in parts:
+        parts['embedding']['antialias'] = True
+    return parts
 
 
 def _told(config: dict, scheme: str, state: State) -> dict:

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from mmtsf.weights.geometry import ATTENTIONS, told_options
+from mmtsf.weights.geometry import ATTENTIONS, told_activation, told_options
 from mmtsf.weights.key_table import KeyTable
 
 from .dinov2 import GATED, SCALED, parts_of, values_first
@@ -70,15 +70,14 @@ def _options(state: State) -> dict:
 
 def _told(config: dict, scheme: str, state: State) -> dict:
     gated = config.get('use_gated_mlp', False)
-    activation = config.get('hidden_act', 'gelu')
     options = dict(
         attention=dict(type=ATTENTIONS[scheme], qkv_bias=any(key.endswith('qkv.bias') for key in state)),
-        mlp=dict(type='GatedMLP' if gated else 'MLP', activation=activation),
+        mlp=dict(type='GatedMLP' if gated else 'MLP', activation=told_activation(config, 'gelu')),
         step=dict(type='RotaryStep', base=config.get('rope_theta', BASE)),
         num_heads=6,
         norm_eps=1e-5,
     )
-    return told_options(config, dict(model_type='dinov3_vit', hidden_act=activation), options)
+    return told_options(config, dict(model_type='dinov3_vit', hidden_act=config.get('hidden_act')), options)
 
 
 DINOV3 = Origin(
