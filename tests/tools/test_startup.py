@@ -95,6 +95,8 @@ MISTAKES = [
     ('misc/print_config.py none.py', NO_CONFIG),
     ('study/study.py {v}', 'which is a file, expected the name of a folder'),
     ('study/study.py {t}/x --data a=none', 'but there is no folder none/train'),
+    ('study/starts.py {t}/x --data a=none', "'a=none', expected NAME=TRAIN_LIST,TEST_LIST,EPOCHS"),
+    ('study/starts.py {t}/x --data a=b,c,3 --images none', 'none/train-images-idx3-ubyte.gz does not exist'),
 ]
 
 

@@ -59,14 +59,14 @@ def read(file: Path) -> dict[str, dict[str, Accuracies]]:
     return results
 
 
-def table(study: str, columns: dict[str, Accuracies]) -> list[str]:
-    """Format a Markdown table: the paper's figures, and a column for each data set."""
-    paper = PAPER.get(study, {})
+def table(study: str, columns: dict[str, Accuracies], papers: dict = PAPER) -> list[str]:
+    """Format a Markdown table: a column for each data set, and the paper's figures."""
+    paper = papers.get(study, {})
     head = [study, *columns, *(['paper: K400, SSv2'] if paper else [])]
     rows = [
         [
             value,
-            *(shown(column[value]) for column in columns.values()),
+            *(shown(column[value]) if value in column else '–' for column in columns.values()),
             *(['{}, {}'.format(*paper[value])] if paper else []),
         ]
         for value in next(iter(columns.values()))
@@ -91,15 +91,16 @@ def verdict(study: str, data: str, accuracies: Accuracies, number: int) -> list[
         ranking, ranking_name = TRENDS[study], "the paper's trend"
     said: dict[str, list[str]] = {'seen': [], 'the opposite': [], 'within the spread': []}
     for better, worse in itertools.combinations([value for value in ranking if value in accuracies], 2):
-        if min(accuracies[better]) > max(accuracies[worse]):
-            word = 'seen'
-        elif max(accuracies[better]) < min(accuracies[worse]):
-            word = 'the opposite'
-        else:
-            word = 'within the spread'
-        said[word].append(f'{better} > {worse}')
+        said[relation(accuracies[better], accuracies[worse])].append(f'{better} > {worse}')
     findings = '; '.join(f'{word}: {", ".join(pairs)}' for word, pairs in said.items() if pairs)
     return [f'{data}, {ranking_name}: {findings}.', ''] if findings else []
+
+
+def relation(better: list[float], worse: list[float]) -> str:
+    """Say whether every seed of the better is above every seed of the worse."""
+    if min(better) > max(worse):
+        return 'seen'
+    return 'the opposite' if max(better) < min(worse) else 'within the spread'
 
 
 def pyplot() -> Any:
@@ -118,10 +119,11 @@ def draw(columns: dict[str, Accuracies], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(values) * len(columns) ** 0.5, 3.5), layout='constrained')
     width = 0.8 / len(columns)
     for number, (data, column) in enumerate(columns.items()):
-        places = [place + (number - (len(columns) - 1) / 2) * width for place in range(len(values))]
-        axes.bar(places, [statistics.mean(column[value]) for value in values], width, label=data, alpha=0.7)
-        for place, value in zip(places, values):
-            axes.plot([place] * len(column[value]), column[value], 'k.', markersize=4)
+        shift = (number - (len(columns) - 1) / 2) * width
+        there = {place + shift: column[value] for place, value in enumerate(values) if value in column}
+        axes.bar(list(there), list(map(statistics.mean, there.values())), width, label=data, alpha=0.7)
+        for place, accuracies in there.items():
+            axes.plot([place] * len(accuracies), accuracies, 'k.', markersize=4)
     axes.set_xticks(range(len(values)), values)
     axes.set(ylabel='top-1', ylim=(0, 1.02))
     axes.spines[['top', 'right']].set_visible(False)
