@@ -12,6 +12,7 @@ from helpers import assert_close, randomise, tiny_clips
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
+from mmtsf.utils.vits import shipped_vits
 from mmtsf.weights import backbone_config, load_weights, read_checkpoint, translate
 from mmtsf.weights.convert import convert
 
@@ -179,6 +180,31 @@ def test_the_authors_files_are_the_same_models(family: str) -> None:
     side = backbone.embedding.patch_size * 2
     frames = tiny_clips(2, 1, side, side)
     assert_close(backbone(frames), tower(theirs)(frames[:, :, 0]).pooler_output)
+
+
+@pytest.mark.parametrize(
+    ('family', 'name'),
+    [
+        ('clip', 'clip_vit_base_patch16'),
+        ('openclip', 'openclip_vit_base_patch16_laion2b'),
+        ('dinov2', 'dinov2_vit_base_patch14'),
+        ('dinov2 gated', 'dinov2_vit_giant_patch14'),
+        ('dinov2 registers', 'dinov2_vit_base_patch14_reg4'),
+        ('dinov3', 'dinov3_vit_base_patch16'),
+        ('dinov3 plus', 'dinov3_vit_huge_plus_patch16'),
+    ],
+)
+def test_an_architecture_by_name_has_the_parts_that_its_weights_tell(family: str, name: str) -> None:
+    told = translate(dict(state_dict=ORIGINALS[family](theirs_of(family)))).options
+    backbone = shipped_vits()[name]['backbone']
+    plain = dict(
+        embedding=dict(type='ClipEmbedding'), norm_eps=1e-6, layer_scale=None, position='space_time', step=None
+    )
+    for part, usual in plain.items():
+        assert dict(norm_eps=1e-5) | backbone.get('embedding', {}) == dict(norm_eps=1e-5) | told.get('embedding', {})
+        assert part == 'embedding' or backbone.get(part, usual) == told.get(part, usual)
+    activation = told.get('mlp', {}).get('activation', 'gelu')
+    assert backbone.get('mlp', {}).get('activation', 'gelu') == activation or activation is None
 
 
 @pytest.mark.parametrize('family', ['clip tower', 'dinov2', 'dinov2 registers', 'dinov3'])

@@ -21,15 +21,20 @@ _dinov2_giant = dict(
     num_layers=40,
     mlp=dict(type='GatedMLP', activation='silu', ratio=4096 / 1536),
 )
-_registers = dict(embedding=dict(type='RegisterEmbedding', num_registers=4))
+_registers = dict(embedding=dict(type='RegisterEmbedding', num_registers=4, antialias=True))
 _dinov3 = dict(
-    _registers, patch_size=16, position='time', step=dict(type='RotaryStep', base=100.0), layer_scale=1.0, norm_eps=1e-5
+    embedding=dict(type='RegisterEmbedding', num_registers=4),
+    patch_size=16,
+    position='time',
+    step=dict(type='RotaryStep', base=100.0),
+    layer_scale=1.0,
+    norm_eps=1e-5,
 )
 _swiglu = dict(mlp=dict(type='GatedMLP', activation='silu', ratio=4.0))
 _deit3 = dict(layer_scale=1.0)
 _at_16 = dict(pool='mean', patch_size=16, embedding=dict(type='TubeletEmbedding', tubelet=2, places=(8, 14, 14)))
 _at_14 = dict(pool='mean', patch_size=14, embedding=dict(type='TubeletEmbedding', tubelet=2, places=(8, 16, 16)))
-_videomae = dict(_at_16, norm_eps=1e-12)  # as Hugging Face has it; the authors' code has 1e-6
+_videomae = dict(_at_16, norm_eps=1e-12, last_norm_eps=1e-5)  # as Hugging Face has it; the authors' code has 1e-6
 
 vits = dict(
     vit_base_patch16=dict(_released, backbone=dict(patch_size=16, **_base)),  # the paper's

@@ -60,11 +60,13 @@ def _options(state: State) -> dict:
     unpacked = _unpack(state)
     options: dict = dict(norm_eps=1e-5, position='time', step=dict(type='RotaryStep', base=BASE))
     options['attention'] = dict(qkv_bias=any(key.endswith('qkv.bias') for key in unpacked))
+    width = unpacked['cls_token'].shape[-1]
+    options['num_heads'] = max(width // 64, 1)  # of all published models but that of 7 billion weights
     if (periods := state.get(PERIODS)) is not None:
         expected = BASE ** (torch.arange(len(periods)) / len(periods))
         if not torch.allclose(periods.float(), expected, rtol=1e-2):
             raise ValueError(f'{PERIODS} are not those of the base {BASE:g}, expected the published rotary positions')
-        options['num_heads'] = len(state['cls_token'].flatten()) // (4 * len(periods))
+        options['num_heads'] = width // (4 * len(periods))
     return parts_of(unpacked, 'storage_tokens') | options
 
 
