@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -116,7 +117,7 @@ def hugging_face_config(state: State, meta: dict) -> dict:
 def _scheme(geometry: Geometry) -> str:
     attention, usual = geometry.attention, Attention(geometry.attention.type)
     is_own = attention.order not in (None, 'time_space') or replace(attention, order=None, qkv_bias=True) != usual
-    own = [attention] if attention.type not in SCHEMES or is_own else []
+    own: list[Any] = [attention] if attention.type not in SCHEMES or is_own else []
     own += [geometry.mlp] if replace(geometry.mlp, ratio=4) != Hidden() else []
     words = PLAIN | dict(last_norm_eps=(None, geometry.norm_eps))
     own += [f'{name}={value}' for name in words if (value := getattr(geometry, name)) not in words[name]]
