@@ -197,12 +197,11 @@ def test_the_authors_files_are_the_same_models(family: str) -> None:
 def test_an_architecture_by_name_has_the_parts_that_its_weights_tell(family: str, name: str) -> None:
     told = translate(dict(state_dict=ORIGINALS[family](theirs_of(family)))).options
     backbone = shipped_vits()[name]['backbone']
-    plain = dict(
-        embedding=dict(type='ClipEmbedding'), norm_eps=1e-6, layer_scale=None, position='space_time', step=None
-    )
-    for part, usual in plain.items():
-        assert dict(norm_eps=1e-5) | backbone.get('embedding', {}) == dict(norm_eps=1e-5) | told.get('embedding', {})
-        assert part == 'embedding' or backbone.get(part, usual) == told.get(part, usual)
+    for part in ('layer_scale', 'position', 'step'):
+        assert backbone.get(part) == told.get(part)
+    embeddings = (dict(norm_eps=1e-5) | options.get('embedding', {}) for options in (backbone, told))
+    assert next(embeddings) == next(embeddings)
+    assert backbone.get('norm_eps', 1e-6) == told.get('norm_eps', 1e-6)
     activation = told.get('mlp', {}).get('activation', 'gelu')
     assert backbone.get('mlp', {}).get('activation', 'gelu') == activation or activation is None
 
