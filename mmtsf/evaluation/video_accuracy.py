@@ -62,6 +62,17 @@ class VideoAccuracy(AccMetric):
         super().__init__(tuple(name for name in names if name not in OF_CLASSES), collect_device, options, prefix)
         self.out_dir = out_dir
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the metrics that there may be, whatever the labels."""
+        given = (self.metric_options or {}).get('top_k_accuracy', {}).get('topk', (1, 5))
+        tops = [f'top{k}' for k in ([given] if isinstance(given, int) else given)]
+        found = dict(top_k_accuracy=tops, mean_class_accuracy=['mean1'], macro_f1=['macro_f1'])
+        found['calibration'] = ['ece', 'nll', 'brier']
+        of_several = [name for name in self.metrics if name.endswith('precision')] or ['mean_average_precision']
+        asked = [name for metric in (*self.metrics, *self.of_classes) for name in found.get(metric, [])]
+        return [f'{self.prefix}/{name}' for name in (*asked, *of_several)]
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep scores and labels ``(K,)`` of a batch, their videos, and which of these were broken."""
         super().process(data_batch, data_samples)

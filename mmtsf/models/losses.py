@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmaction.models.losses.base import BaseWeightedLoss
+from mmaction.models.losses import BaseWeightedLoss
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS

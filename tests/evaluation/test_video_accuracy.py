@@ -3,6 +3,7 @@
 import csv
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -240,3 +241,13 @@ def test_scores_of_each_view_are_refused():
 def test_the_best_checkpoint_is_the_one_of_the_least_calibration_error():
     for key, rule in (('acc/ece', 'less'), ('acc/nll', 'less'), ('acc/brier', 'less'), ('acc/macro_f1', 'greater')):
         assert CheckpointHook(save_best=key).rules == [rule]
+
+
+def test_a_best_metric_that_there_is_not_is_refused_before_training():
+    metric = VideoAccuracy()
+    assert set(evaluate([scored(*video) for video in VIDEOS])) < set(metric.names)
+    runner = SimpleNamespace(val_loop=SimpleNamespace(evaluator=SimpleNamespace(metrics=[metric])))
+    with pytest.raises(ValueError, match=r"save_best is 'acc/f1', which no validation gives; .* acc/macro_f1"):
+        CheckpointHook(save_best='acc/f1', rule='greater')._check_best(runner)
+    for names in ('auto', ['acc/top1', 'acc/ece'], 'acc/mean_average_precision'):
+        CheckpointHook(save_best=names)._check_best(runner)

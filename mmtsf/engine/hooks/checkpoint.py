@@ -76,16 +76,27 @@ class CheckpointHook(hooks.CheckpointHook):
 
         Raises:
             TypeError: If there is an argument that nothing takes.
+            ValueError: If ``save_best`` is no metric of the validation.
         """
         known = inspect.signature(Runner.save_checkpoint).parameters
         if odd := [name for name in self.args if isinstance(runner, Runner) and name not in known]:
             raise TypeError(f'CheckpointHook has no argument {odd[0]!r}; see mmengine.hooks.CheckpointHook')
+        self._check_best(runner)
         super().before_train(runner)
         if resumed := compat.resumed_checkpoint(runner):
             self.last_ckpt, self.last_iter = resumed, runner.iter
         if is_main_process() and self._is_local:
             for part in Path(self.out_dir).glob(f'*{PART}'):
                 part.unlink()
+
+    def _check_best(self, runner: Runner) -> None:
+        """Refuse a metric of ``save_best`` that no validation gives, where its metrics tell what they are."""
+        loop = runner.val_loop if self.save_best else None
+        names = [getattr(metric, 'names', None) for metric in getattr(getattr(loop, 'evaluator', None), 'metrics', [])]
+        known = [name for several in names for name in several or ()]
+        odd = [key for key in getattr(self, 'key_indicators', ()) if key not in ('auto', *known)]
+        if odd and names and None not in names:
+            raise ValueError(f'save_best is {odd[0]!r}, which no validation gives; expected one of {", ".join(known)}')
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -259,6 +270,8 @@ class CheckpointHook(hooks.CheckpointHook):
             return
         if 'auto' in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
+        if lacking := [key for key in self.key_indicators if key not in metrics]:
+            raise ValueError(f'save_best is {lacking[0]!r}, but this validation gives {", ".join(metrics)}; name one')
         self.wait(runner)
         better = [
             self._save_if_best(runner, key, rule, metrics[key]) for key, rule in zip(self.key_indicators, self.rules)
