@@ -11,7 +11,13 @@ __version__ = '0.1.0'
 
 
 #: What is imported when it is asked for, and where it is
-LAZY = {'Runner': 'engine.runner', 'get_config': 'zoo', 'get_model': 'zoo', 'list_models': 'zoo'}
+LAZY = {
+    'Runner': 'engine.runner',
+    'from_pretrained': 'apis.pretrained',
+    'get_config': 'zoo',
+    'get_model': 'zoo',
+    'list_models': 'zoo',
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from mmtsf.utils.arguments import names_in, place
-from mmtsf.utils.files import check_folder, check_target, folder_there
+from mmtsf.utils.files import check_empty, check_folder, check_target, folder_there
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 #: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights
@@ -52,6 +52,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--added-steps', choices=ADDED_STEPS, default='image', help='start of steps an image model lacks'
     )
+    words = 'of a test, metrics.json in its work dir, for the card of a folder for Hugging Face'
+    parser.add_argument('--metrics', metavar='FILE', help=words)
+    words = 'what the card says else: name, dataset, license, base_model (OWNER/NAME), language'
+    parser.add_argument('--card', nargs='+', default=[], metavar='KEY=VALUE', help=words)
+
+
+def check_card(args: argparse.Namespace) -> None:
+    """Check what is for a folder of Hugging Face alone.
+
+    Raises:
+        OSError: If the metrics do not exist, or the folder holds something.
+        ValueError: If it is given with another format.
+    """
+    if args.to != 'huggingface':
+        for name in ('metrics', 'card'):
+            if getattr(args, name):
+                raise ValueError(f'--{name} is for the card of a folder; give --to huggingface, or leave it out')
+        return
+    if args.metrics and not Path(args.metrics).is_file():
+        raise FileNotFoundError(f'--metrics is {args.metrics}, which does not exist; mmtsf test writes metrics.json')
+    check_folder(args.target, 'the target')
+    check_empty(args.target)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -73,15 +95,15 @@ def check(args: argparse.Namespace) -> None:
     source = find_checkpoint(args.source)
     if args.config:
         config_path(args.config)
-    if args.to == 'huggingface':
-        check_folder(args.target, 'the target')
-    else:
+    check_card(args)
+    if args.to != 'huggingface':
         check_target(args.target, 'the target', [source] if isinstance(source, Path) else [])
 
 
 def run(args: argparse.Namespace) -> None:
     """Convert the weights, and say what became of them."""
     from mmtsf.weights.convert import convert
+    from mmtsf.weights.model_card import Card, read_metrics
 
     is_folder = args.to == 'huggingface'
     above = args.target if is_folder else args.target.parent
@@ -96,6 +118,8 @@ def run(args: argparse.Namespace) -> None:
             args.allow,
             args.resize,
             args.added_steps,
+            Card.parse(args.card),
+            read_metrics(args.metrics) if args.metrics else None,
         )
     print(words)
     for file in files:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .locations import OF_WEB, is_address, scheme_of
+from .locations import OF_WEB, entries, is_address, scheme_of
 
 if TYPE_CHECKING:
     from .remote_path import RemotePath
@@ -129,6 +129,18 @@ def check_folder(path: Path | RemotePath, named: str) -> None:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise OSError(f'{named} is {path}, which cannot be written: {error.strerror}; choose another') from None
+
+
+def check_empty(folder: Path | RemotePath, named: str = 'the target') -> None:
+    """Check that a folder holds nothing, or is not there.
+
+    Raises:
+        FileExistsError: If it does: what is written would be mixed with that.
+    """
+    if found := next((entry.name for entry in entries(folder) if not entry.name.endswith(PART)), None):
+        raise FileExistsError(
+            f'{named} is {folder}, which holds {found}; choose another folder, or remove what it holds'
+        )
 
 
 @contextmanager

@@ -236,7 +236,10 @@ def find_checkpoint(source: str) -> Path | Address:
     if source in known:
         return known[source]
     if path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f'the checkpoint {source} does not exist')
+        of_hub = (
+            f'; a model of the Hugging Face hub is hf://{source}' if re.fullmatch(r'[\w.-]+/[\w.-]+', source) else ''
+        )
+        raise FileNotFoundError(f'the checkpoint {source} does not exist{of_hub}')
     close = difflib.get_close_matches(source, known, n=3)
     hint = f' (did you mean {" or ".join(close)}?)' if close else ''
     raise FileNotFoundError(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
@@ -14,7 +15,8 @@ from .adapters import separated
 from .build import backbone_config, build, head_config
 from .classes import classes_of
 from .load import HEAD, load_weights
-from .preprocessing import Preprocessing
+from .model_card import Card, start_of
+from .preprocessing import Preprocessing, interval_of
 from .read import read_checkpoint
 from .translate import OURS, Weights, translate
 from .write import write
@@ -33,6 +35,8 @@ def convert(
     allow: Sequence[str] = (),
     resize: str = 'smooth',
     added_steps: str = 'image',
+    card: Card | None = None,
+    metrics: dict[str, float] | None = None,
 ) -> tuple[str, list[Path]]:
     """Convert a checkpoint.
 
@@ -47,6 +51,8 @@ def convert(
         num_heads (int, optional): Attention heads, which few files tell. Defaults to None: 64 channels each.
         allow (Sequence[str]): Keys, as regular expressions, that may be left out. Defaults to ``()``.
         resize, added_steps: See :func:`load_weights`.
+        card (Card, optional): What a card for Hugging Face says. Defaults to None: what the checkpoint tells.
+        metrics (dict[str, float], optional): Metrics of a test, for the card. Defaults to None: there was none.
 
     Raises:
         ValueError: If the weights do not fit, or the format has no place for them.
@@ -85,6 +91,8 @@ def convert(
         preprocessing=told.plain() if told else None,
         multi_class=multi_class,
     )
+    if to == 'huggingface':
+        meta |= _told_by_hugging_face(checkpoint, settings, card, metrics)
     words = f'{without_secrets(source)}: {weights.origin} ({backbone["attention"]["type"]}), {report}'
     return words, write(model.state_dict(), meta, target, to)
 
@@ -100,6 +108,15 @@ def _write_adapters(checkpoint: dict, weights: Weights, target: Path) -> tuple[s
     )
     size = sum(value.nbytes for value in state.values()) / 1e6
     return f'{len(state)} weights, {size:.1f} MB, learned beside {record.base_words}', write(state, meta, target)
+
+
+def _told_by_hugging_face(
+    checkpoint: dict, settings: Config | None, card: Card | None, metrics: dict[str, float] | None
+) -> dict:
+    """Return what a folder of theirs says beside the model: which frames, what the training started from, a test."""
+    told = settings or checkpoint.get('meta', {}).get('run', {}).get('settings')
+    start, licence = start_of(checkpoint)
+    return dict(frame_interval=interval_of(told), start=start, start_license=licence, card=card, metrics=metrics)
 
 
 def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] | None:

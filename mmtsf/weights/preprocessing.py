@@ -6,6 +6,8 @@ import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mmengine.config import Config
+
 from .geometry import FLAG, PIXELS, Rule, optional
 
 #: Files of a Hugging Face folder that tell it
@@ -148,7 +150,8 @@ def _check_size(name: str, told: dict, size: int | None, crop: int | None, image
     """Refuse a crop that is not the model's, and warn of another resizing than that of our pipelines."""
     if crop is not None and image_size is not None and crop not in (image_size, *_list(image_size)):
         raise ValueError(
-            f'{name} crops frames to {crop} pixels, and the model of config.json takes {image_size}; make them one'
+            f'{name} crops frames to {crop} pixels, and the model of config.json takes {_list(image_size)[0]}; make '
+            'them one'
         )
     odd = []
     if isinstance(told.get('size'), dict) and 'height' in told['size']:
@@ -186,6 +189,16 @@ def to_hugging_face(preprocessing: Preprocessing, image_size: int) -> dict[str, 
     )
     kinds = dict(video_processor_type='TimesformerVideoProcessor'), dict(image_processor_type='VideoMAEImageProcessor')
     return {name: kind | common for name, kind in zip(PROCESSORS, kinds)}
+
+
+def interval_of(config: Any) -> int | None:
+    """Return the distance of the frames of a clip that a config tests with; None if it does not tell one."""
+    found: Any = config
+    for name in ('test_dataloader', 'dataset', 'pipeline'):
+        found = found.get(name) if isinstance(found, (dict, Config)) else None
+    steps = [step for step in found if isinstance(step, dict)] if isinstance(found, (list, tuple)) else []
+    told = next((step['frame_interval'] for step in steps if 'frame_interval' in step), None)
+    return told if type(told) is int and 0 < told <= 100_000 else None
 
 
 def _short_side(transform: dict) -> int | None:

@@ -1,6 +1,11 @@
 """Write weights to files that other implementations read."""
 
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from mmtsf.utils.files import checksum, written_whole
+from mmtsf.utils.files import PART, check_empty, checksum, written_whole
 from mmtsf.utils.text import shorten
 
 from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry, Hidden
+from .model_card import Card, model_card
 from .origins import ORIGINS, State
 from .preprocessing import Preprocessing, to_hugging_face
 from .translate import translate_back
@@ -34,7 +40,8 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
     Args:
         state (dict[str, Tensor]): Weights by our names.
         meta (dict): ``backbone``, its config; ``classes``, names of the classes, ``preprocessing``, how frames become
-            its input (:class:`Preprocessing`), ``multi_class``, if known.
+            its input (:class:`Preprocessing`), ``multi_class``, if known; for Hugging Face ``frame_interval``,
+            ``start``, ``start_license``, ``card`` (:class:`Card`) and ``metrics`` of a test.
         path (Path): A ``.pth``, ``.pyth`` or ``.safetensors`` file; for ``huggingface`` a folder.
         to (str): Format, one of ``FORMATS``; adapters are written as ``'mmtsf'``. Defaults to ``'mmtsf'``.
 
@@ -68,14 +75,40 @@ def _write_hugging_face(state: State, meta: dict, folder: Path) -> list[Path]:
         state = state | {patch: state[patch].flip(1).contiguous()}
         told = replace(told, mean=told.mean[::-1], std=told.std[::-1], to_rgb=False)
     texts = {'config.json': config} | to_hugging_face(told, config['image_size'])
-    weights = folder / 'model.safetensors'
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(weights) as part:
-        save_file(_translated(state, meta, 'huggingface'), part, metadata=dict(format='pt'))
-    for name, text in texts.items():
-        with written_whole(folder / name) as part:
-            part.write_text(json.dumps(text, indent=2))
-    return [weights, *(folder / name for name in texts), _write_checksum(weights)]
+    theirs = _translated(state, meta, 'huggingface')
+    number = sum(value.numel() for value in theirs.values())
+    card = model_card(config, meta, meta.get('card') or Card(), meta.get('metrics') or {}, number)
+    with _whole_folder(folder) as part:
+        save_file(theirs, part / 'model.safetensors', metadata=dict(format='pt'))
+        _write_checksum(part / 'model.safetensors')
+        for name, text in texts.items():
+            (part / name).write_text(json.dumps(text, indent=2))
+        (part / 'README.md').write_text(card, encoding='utf-8')
+    names = ('model.safetensors', *texts, 'README.md', 'model.safetensors.sha256')
+    return [folder / name for name in names]
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, beside the one whose name it gets when all of it is there.
+
+    Raises:
+        FileExistsError: If that one holds something: it would be a mixture of two models.
+    """
+    check_empty(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', suffix=PART, dir=folder.parent))
+    try:
+        part.chmod(0o777 & ~_umask())
+        yield part
+        part.replace(folder)  # also in the place of an empty one
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
 
 
 def hugging_face_config(state: State, meta: dict) -> dict:
@@ -108,6 +141,7 @@ def hugging_face_config(state: State, meta: dict) -> dict:
         drop_path_rate=0,
         layer_norm_eps=geometry.norm_eps,
         qkv_bias=geometry.attention.qkv_bias,
+        **(dict(frame_interval=meta['frame_interval']) if meta.get('frame_interval') else {}),
         **(dict(problem_type='multi_label_classification') if meta.get('multi_class') else {}),
         id2label=dict(enumerate(classes)),
         label2id={name: label for label, name in enumerate(classes)},

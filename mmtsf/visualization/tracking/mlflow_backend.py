@@ -62,9 +62,13 @@ class MLflowBackend(Tracker):
         with errors_of('log_to=mlflow', _errors(), REMEDY):
             self.client = MlflowClient(self.told['uri'] or mlflow.get_tracking_uri())
             found = self.client.get_experiment_by_name(self.told['experiment'])
-            self.experiment_id = (
-                found.experiment_id if found else self.client.create_experiment(self.told['experiment'])
-            )
+            self.experiment_id = found.experiment_id if found else self._new_experiment()
+
+    def _new_experiment(self) -> str:
+        """Make the experiment; clips lie beside a database file, wherever the command runs."""
+        place = re.fullmatch(r'sqlite:///([^?]+)', self.client.tracking_uri)
+        clips = (Path(place[1]).resolve().parent / 'mlruns').as_uri() if place else None
+        return self.client.create_experiment(self.told['experiment'], artifact_location=clips)
 
     def _init_env(self) -> None:
         if self.client is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mmtsf.registry import VISBACKENDS
 from mmtsf.visualization.video_writer import write_video
@@ -108,7 +109,10 @@ class WandbBackend(Tracker):
         """Log a picture of an epoch."""
         import wandb
 
-        self._log('epoch', {name: wandb.Image(image)}, step)
+        with tempfile.TemporaryDirectory() as folder:  # wandb's own goes with the first process that forked and ended
+            path = Path(folder, f'{name}.png')
+            Image.fromarray(image).save(path)
+            self._log('epoch', {name: wandb.Image(str(path))}, step)
 
     def add_video(self, name: str, frames: list[np.ndarray], step: int, fps: float) -> None:
         """Log a video of an epoch."""

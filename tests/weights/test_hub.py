@@ -1,0 +1,193 @@
+"""Folders for Hugging Face: whole, with a card, and read back here and by transformers, from a folder or the hub."""
+
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import MOTION_CLASSES
+from runs import in_process
+
+import mmtsf
+from mmtsf.apis import inference_recognizer, init_recognizer
+from mmtsf.weights.hub import hub_folder
+from mmtsf.weights.model_card import Card, read_metrics
+
+#: Test metrics, as mmtsf test writes them
+METRICS = {'acc/top1': 0.75, 'acc/mean1': 0.5, 'calibration/ece': 0.125}
+SHA = '0123456789abcdef0123456789abcdef01234567'
+TINY = 'mmtsf::timesformer_tiny_motion.py'
+
+
+@pytest.fixture(scope='module')
+def folder(tiny_checkpoint, tmp_path_factory) -> Path:
+    """A folder with a card, as the command writes it."""
+    above = tmp_path_factory.mktemp('hub')
+    (above / 'metrics.json').write_text(json.dumps(METRICS))
+    words = ('--metrics', above / 'metrics.json', '--config', TINY)
+    card = ('--card', 'name=Motion | 4', 'dataset=Motion videos', 'license=apache-2.0', 'base_model=google/vit')
+    assert not in_process('convert', tiny_checkpoint, above / 'hf', '--to', 'huggingface', *words, *card)
+    return above / 'hf'
+
+
+def test_a_folder_is_complete_and_its_card_is_one_of_the_hub(folder):
+    from huggingface_hub import ModelCard
+
+    assert {path.name for path in folder.iterdir()} == {
+        'README.md',
+        'config.json',
+        'model.safetensors',
+        'model.safetensors.sha256',
+        'preprocessor_config.json',
+        'video_preprocessor_config.json',
+    }
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith('.')] == []
+    config = json.loads((folder / 'config.json').read_text())
+    assert list(config['id2label'].values()) == MOTION_CLASSES
+    card = ModelCard.load(folder / 'README.md')
+    told = card.data
+    assert (told.license, told.base_model, told.pipeline_tag) == ('apache-2.0', 'google/vit', 'video-classification')
+    assert {(one.metric_name, one.metric_type, one.metric_value) for one in told.eval_results} == {
+        ('top-1 accuracy', 'accuracy', 0.75),
+        ('mean class accuracy', 'accuracy', 0.5),
+        ('calibration/ece', 'calibration_ece', 0.125),
+    }
+    assert {one.dataset_name for one in told.eval_results} == {'Motion videos'}
+    assert '# Motion \\| 4' in card.text
+    assert f'frame_sampling_rate={config["frame_interval"]}' in card.text
+
+
+def test_the_pipeline_of_transformers_and_ours_give_the_same_scores(folder, tiny_checkpoint, motion):
+    transformers = pytest.importorskip('transformers')
+    video = str(next(motion.glob('test/left/*.mp4')))
+    ours = mmtsf.from_pretrained(folder, device='cpu')
+    assert ours.dataset_meta['classes'] == MOTION_CLASSES
+    frames = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), np.uint8)
+    one = mmtsf.from_pretrained(folder, device='cpu', options={'clip.frame_interval': 1, 'view': '1x1'})
+    before = init_recognizer(TINY, tiny_checkpoint, 'cpu', {'clip.frame_interval': 1, 'view': '1x1'})
+    scores = [inference_recognizer(model, frames).pred_scores.item for model in (one, before)]
+    torch.testing.assert_close(*scores, atol=1e-5, rtol=0)
+    pipeline = transformers.pipeline('video-classification', model=str(folder))
+    pixels = pipeline.image_processor(list(frames), return_tensors='pt')
+    theirs = pipeline.model(**pixels).logits.softmax(-1)[0]
+    torch.testing.assert_close(scores[0], theirs, atol=1e-5, rtol=0)
+    assert {answer['label'] for answer in pipeline(video)} <= set(MOTION_CLASSES)
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(folder, tiny_checkpoint, tmp_path):
+    (tmp_path / 'hf').mkdir()
+    (tmp_path / 'hf/config.json').write_text('mine')
+    with pytest.raises(SystemExit):
+        in_process('convert', tiny_checkpoint, tmp_path / 'hf', '--to', 'huggingface')
+    assert [path.read_text() for path in (tmp_path / 'hf').iterdir()] == ['mine']
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as a download asks for."""
+
+    folder: Path
+    asked: list[str] = []
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition('?')[0]
+        Hub.asked.append(path)
+        if path.startswith('/api/models/me/motion'):
+            files = [*(file.name for file in self.folder.iterdir()), 'modeling.py', 'pytorch_model.bin']
+            told = dict(id='me/motion', sha=SHA, siblings=[dict(rfilename=name) for name in files])
+            tree = [dict(type='file', path=name, size=1, oid='1' * 40) for name in files]
+            self.answer(json.dumps(tree if '/tree/' in path else told).encode(), {'Content-Type': 'application/json'})
+        elif path.startswith(f'/me/motion/resolve/{SHA}/'):
+            data = (self.folder / path.rpartition('/')[2]).read_bytes()
+            self.answer(data, {'ETag': f'"{hash(data):x}"', 'X-Repo-Commit': SHA})
+        else:
+            self.send_response(404)
+            self.send_header('X-Error-Code', 'RepoNotFound')
+            self.send_header('Content-Length', '0')
+            self.end_headers()
+
+    def answer(self, data: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in (headers | {'Content-Length': str(len(data))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == 'GET':
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(folder, tmp_path, monkeypatch):
+    """The hub's address is a server here, and its cache is empty."""
+    from huggingface_hub import constants
+
+    Hub.folder, Hub.asked = folder, []
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f'http://127.0.0.1:{server.server_port}'
+    monkeypatch.setattr(constants, 'ENDPOINT', address)
+    monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE', address + '/{repo_id}/resolve/{revision}/{filename}')
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'cache'))
+    yield Hub
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_model_of_the_hub_is_fetched_as_data_and_then_taken_from_the_cache(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    model = mmtsf.from_pretrained('me/motion', device='cpu')
+    assert model.dataset_meta['classes'] == MOTION_CLASSES
+    assert not [path for path in hub.asked if path.endswith(('.py', '.bin', '.md'))]
+    place = hub_folder('me/motion', SHA)
+    assert {path.name for path in place.iterdir()} == {
+        'config.json',
+        'model.safetensors',
+        'preprocessor_config.json',
+        'video_preprocessor_config.json',
+    }
+    with pytest.raises(FileNotFoundError, match='me/none cannot be fetched: .*; correct the name'):
+        mmtsf.from_pretrained('me/none')
+    hub.asked.clear()
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    assert hub_folder('me/motion') == place
+    assert not hub.asked
+    with pytest.raises(
+        FileNotFoundError, match='you/motion is not in the cache of huggingface_hub, and the hub cannot'
+    ):
+        mmtsf.from_pretrained('you/motion')
+
+
+@pytest.mark.parametrize(
+    ('source', 'revision', 'told'),
+    [
+        ('nowhere', None, 'there is no folder nowhere, and it is no OWNER/NAME'),
+        ('../secret', None, 'there is no folder ../secret'),
+        ('a/b/c', None, 'no OWNER/NAME'),
+        ('me/../x', None, 'no OWNER/NAME'),
+        ('me/motion', '../main', "revision is '../main', expected a branch"),
+    ],
+)
+def test_what_is_no_model_of_the_hub_is_refused(source, revision, told):
+    with pytest.raises((FileNotFoundError, ValueError), match=told):
+        mmtsf.from_pretrained(source, revision)
+
+
+@pytest.mark.parametrize('text', ['[]', '{', '{"a": NaN}', '{"a": "b"}', '{"a\\n": 1}', '{}'])
+def test_metrics_are_data(text, tmp_path):
+    (tmp_path / 'metrics.json').write_text(text)
+    with pytest.raises(ValueError, match='--metrics is .*metrics.json'):
+        read_metrics(tmp_path / 'metrics.json')
+
+
+@pytest.mark.parametrize('word', ['name', 'names=a', 'name=', 'name=a\nb', 'base_model=x', 'license=' + 'x' * 501])
+def test_other_words_of_a_card_are_refused(word):
+    with pytest.raises(ValueError, match='--card has'):
+        Card.parse([word])
