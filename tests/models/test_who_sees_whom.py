@@ -36,6 +36,20 @@ def test_a_token_sees_its_group_and_nothing_else(attention: str, step: str, grid
     assert torch.equal(dependence(lambda x: scheme.steps[step](x, grid), tokens), expected)
 
 
+@pytest.mark.parametrize('lead', [0, 3])
+@pytest.mark.parametrize('cls_token', ['copies', 'all'])
+@pytest.mark.parametrize(('attention', 'step'), EACH_STEP)
+def test_leading_tokens_are_in_every_group_that_the_classification_token_is_in(
+    attention, step, cls_token, lead
+) -> None:
+    grid = Grid(2, 2, 4, lead)
+    scheme = randomise(MODELS.build(dict(type=attention, embed_dims=8, num_heads=2, cls_token=cls_token))).double()
+    tokens = torch.randn(1, lead + grid.num_patches, 8, dtype=torch.double)
+    expected = torch.full((lead + grid.num_patches,) * 2, cls_token == 'all' or step not in WITHOUT_CLS)
+    expected[lead:, lead:] = who_sees_whom(step, grid)
+    assert torch.equal(dependence(lambda x: scheme.steps[step](x, grid), tokens), expected)
+
+
 @pytest.mark.parametrize(('attention', 'step'), EACH_STEP)
 def test_one_classification_token_sees_and_is_seen_by_all(attention: str, step: str) -> None:
     grid = Grid(4, 2, 6)

@@ -33,20 +33,20 @@ def dense_attention(name: str, step: AttentionStep, tokens: Tensor, grid: Grid) 
     """Row-stochastic ``(L, L)`` for tokens ``(1, L, C)``: what every token takes from every other one in a step."""
     q, k, _ = step.qkv(step.norm(tokens))[0].unflatten(-1, (3, step.num_heads, -1)).unbind(1)  # (L, heads, C / heads)
     logits = torch.einsum('qhc,khc->hqk', q, k) / q.shape[-1] ** 0.5
-    sees = who_sees_whom(name, grid)
+    sees, lead = who_sees_whom(name, grid), grid.lead
     if getattr(step, 'one_cls', False):
         mask = torch.ones(len(logits[0]), len(logits[0]), dtype=torch.bool)
-        mask[1:, 1:] = sees
+        mask[lead:, lead:] = sees
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
     if name in WITHOUT_CLS:
-        mask = torch.block_diag(torch.ones(1, 1), sees).bool()
-        mask[1:, 0] = isinstance(step, ClsKeyStep)
+        mask = torch.block_diag(torch.eye(lead), sees).bool()
+        mask[lead:, :lead] = isinstance(step, ClsKeyStep)
         return logits.masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
-    mask = torch.cat([torch.ones(len(sees), 1, dtype=torch.bool), sees], dim=1)
-    patches = logits[:, 1:].masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
-    # one copy of the classification token in each group: rows of the mask that differ
-    copies = [logits[:, 0].masked_fill(~group, -torch.inf).softmax(-1).mean(0) for group in mask.unique(dim=0)]
-    return torch.cat([torch.stack(copies).mean(0, keepdim=True), patches])
+    mask = torch.cat([torch.ones(len(sees), lead, dtype=torch.bool), sees], dim=1)
+    patches = logits[:, lead:].masked_fill(~mask, -torch.inf).softmax(-1).mean(0)
+    # one copy of leading tokens in each group: rows of the mask that differ
+    copies = [logits[:, :lead].masked_fill(~group, -torch.inf).softmax(-1).mean(0) for group in mask.unique(dim=0)]
+    return torch.cat([torch.stack(copies).mean(0), patches])
 
 
 def dense_matrices(backbone: TimeSformer, clip: Tensor) -> list[dict[str, Tensor]]:
@@ -93,6 +93,14 @@ def test_rollout_is_the_product_of_the_dense_matrices(attention: dict) -> None:
     assert_close(weights, rows[:, 1:].reshape(4, 2, 4))
     assert weights.sum().item() == pytest.approx(1 - rows[:, 0].sum().item(), abs=1e-5)
     assert weights.std() > 1e-3  # not uniform
+
+
+@pytest.mark.parametrize('name', ['joint', 'divided', 'divided_one_cls', 'divided_parallel_cls_key', 'axial'])
+@torch.no_grad()
+def test_rollout_with_register_tokens_is_the_product_too(name: str) -> None:
+    backbone = tiny_backbone(ATTENTIONS[name], embedding=dict(type='RegisterEmbedding', num_registers=2))
+    clip = tiny_clips()
+    assert_close(rollout(backbone, clip), dense_rollout(backbone, clip)[3:].reshape(4, 2, 4))
 
 
 @each_attention

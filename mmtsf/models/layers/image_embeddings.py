@@ -56,5 +56,5 @@ class RegisterEmbedding(ClipEmbedding):
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
         """As :meth:`ClipEmbedding.forward`, ``(B, 1 + R + T*h*w, C)``."""
         tokens, grid = super().forward(clips)
-        registers = self.registers.expand(len(tokens), -1, -1)
+        registers = self.registers.expand(tokens.shape[0], -1, -1)
         return torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1), grid._replace(lead=self.lead)

@@ -46,7 +46,7 @@ class RotaryStep(AttentionStep):
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn ``(B*G, heads, N, c)`` by angles of ``(G, 1, N, c)``."""
-    x = x.unflatten(0, (-1, len(cos)))
+    x = x.unflatten(0, (-1, cos.shape[0]))  # len() would be a number in an export
     first, second = x.chunk(2, dim=-1)
     return (x * cos + torch.cat([-second, first], dim=-1) * sin).flatten(0, 1)
 
