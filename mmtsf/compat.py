@@ -234,6 +234,10 @@ INHERITED = {
     ),
     'mmtsf.engine.runner.runner.Runner': ('_has_loaded', '_load_from', '_resume'),
     'mmtsf.engine.scalars.LaterHistory': ('_count_history', '_log_history'),
+    'mmtsf.visualization.tracking.mlflow_backend.MLflowBackend': ('_env_initialized', '_init_env'),
+    'mmtsf.visualization.tracking.run_visualizer.RunVisualizer': ('_vis_backends',),
+    'mmtsf.visualization.tracking.tracker.Tracker': ('_env_initialized', '_init_env', '_save_dir'),
+    'mmtsf.visualization.tracking.wandb_backend.WandbBackend': ('_init_env',),
 }
 
 
