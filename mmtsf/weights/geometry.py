@@ -187,7 +187,7 @@ class Geometry:
         return _parse(
             cls,
             {key: value for key, value in options.items() if key not in (*LEFT_OUT, *PARTS)},
-            attention=_parse(Attention, rename_words(_named(options.get('attention'), 'attention'))),
+            attention=_parse(Attention, dict(type='') | rename_words(_named(options.get('attention'), 'attention'))),
             mlp=_parse(Hidden, _named(options.get('mlp', {}), 'mlp')),
             embedding=_part('embedding', options.get('embedding', {}), EMBEDDINGS),
             step=None if options.get('step') is None else _part('step', options['step'], STEPS),

@@ -10,12 +10,14 @@ from mmtsf.models.layers import MLP, AttentionStep, RotaryStep
 from mmtsf.utils.text import shorten
 
 from .adapters import fitted
+from .geometry import Geometry
 from .load_report import Report
 from .preprocessing import Preprocessing
 from .translate import OURS, Weights
 
 HEAD = 'cls_head.'
 BACKBONE = 'backbone.'
+CLASSIFIER = 'cls_head.fc_cls.weight'
 STEP = re.compile(r'(backbone\.blocks\.\d+\.attention\.steps\.)(\w+)\.(.+)')
 #: Weights that no model of ours which has a place for them goes without
 COMMON = re.compile(
@@ -81,13 +83,14 @@ def load_weights(
 
 def _check_told(weights: Weights, model: nn.Module) -> None:
     """Refuse a model that computes something else with the same weights, as far as their file tells."""
-    told = _told(weights)
-    for name, has in _of_backbone(getattr(model, 'backbone', model)).items():
-        if name in told and told[name] != has:
-            raise ValueError(
-                f'the checkpoint is of a model with {name} {told[name]}, and this one has {has}; set '
-                f'model.backbone.{name}={told[name]}, or vit=NAME for the architecture of published weights'
-            )
+    told, has = _told(weights, _keeps_head(weights, model)), _of_backbone(getattr(model, 'backbone', model))
+    if odd := [name for name in has if name in told and told[name] != has[name]]:
+        raise ValueError(
+            f'the checkpoint is of a model with {", ".join(f"{name} {told[name]}" for name in odd)}, and this one has '
+            f'{", ".join(str(has[name]) for name in odd)}; set '
+            f'{" ".join(f"model.backbone.{name}={told[name]}" for name in odd)}, or vit=NAME for the architecture of '
+            'published weights'
+        )
     pixels: Any = getattr(model, 'data_preprocessor', None)
     if weights.preprocessing and hasattr(pixels, 'mean'):
         means, stds = (tuple(values.flatten().tolist()) for values in (pixels.mean, pixels.std))
@@ -104,7 +107,13 @@ def _check_told(weights: Weights, model: nn.Module) -> None:
         )
 
 
-def _told(weights: Weights) -> dict[str, Any]:
+def _keeps_head(weights: Weights, model: nn.Module) -> bool:
+    """Return whether a model takes the file's classifier."""
+    there, own = (state.get(CLASSIFIER) for state in (weights.state, model.state_dict()))
+    return there is not None and own is not None and there.shape == own.shape
+
+
+def _told(weights: Weights, keeps_head: bool) -> dict[str, Any]:
     """Return options that a file tells and tensors do not; a part of which it tells nothing is the usual one."""
     options = weights.options if isinstance(weights.options, dict) else {}
     if weights.origin == OURS and not options:
@@ -113,10 +122,32 @@ def _told(weights: Weights) -> dict[str, Any]:
     told = {name: options[name] for name in ('num_heads', 'norm_eps') if name in options}
     if isinstance(options.get('embedding'), dict):
         told['embedding.antialias'] = options['embedding'].get('antialias', False)
+    if 'pool' in options or keeps_head:  # a start of an image model may be pooled otherwise
+        told['pool'] = options.get('pool', 'cls')
+    if options.get('last_norm_eps') is not None:
+        told['last_norm_eps'] = options['last_norm_eps']
+    told['embedding.places'] = _places_of(options)
     told['step'] = _words_of(step.get('base', 100.0) if step.get('type') == 'RotaryStep' else None)
     if (activation := mlp.get('activation', 'gelu')) is not None:  # None: the file does not tell
         told['mlp.activation'] = activation
     return told
+
+
+def _places_of(options: dict) -> str | None:
+    """Return the tubelets that a model's positions number; None if it has none, or a part of one's own."""
+    try:
+        geometry = Geometry.parse(options)
+    except ValueError:
+        return None
+    if geometry.embedding['type'] != 'TubeletEmbedding':
+        return None
+    sides = [side // geometry.patch_size for side in geometry.img_size]
+    places = geometry.embedding.get('places') or [geometry.num_frames // geometry.embedding.get('tubelet', 2), *sides]
+    return _in_a_word(places)
+
+
+def _in_a_word(numbers: Any) -> str:
+    return f'[{",".join(map(str, numbers))}]'
 
 
 def _words_of(base: Any) -> str:
@@ -129,7 +160,11 @@ def _of_backbone(backbone: nn.Module) -> dict[str, Any]:
     if not steps:
         return {}
     has: dict[str, Any] = dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
-    has['embedding.antialias'] = getattr(_embedding_of(backbone), 'antialias', False)
+    embedding = _embedding_of(backbone)
+    has['embedding.antialias'] = getattr(embedding, 'antialias', False)
+    has |= dict(pool=getattr(backbone, 'pool', 'cls'), last_norm_eps=getattr(backbone.norm, 'eps', None))
+    if hasattr(embedding, 'places'):
+        has['embedding.places'] = _in_a_word(embedding.places)
     has['step'] = _words_of(next((step.base for step in steps if isinstance(step, RotaryStep)), None))
     mlps = [module for module in backbone.modules() if isinstance(module, MLP)]
     return has | ({'mlp.activation': mlps[0].activation} if mlps else {})

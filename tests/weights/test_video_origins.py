@@ -293,3 +293,23 @@ def test_a_folder_predicts_with_its_own_mean_and_a_wrong_one_is_refused(tmp_path
     processor.write_text(json.dumps({key: value for key, value in told.items() if key != 'image_mean'}))
     with pytest.raises(ValueError, match='preprocessor_config.json has no image_mean; write it'):
         init_recognizer(ROOT / TINY, tmp_path, 'cpu', VIDEO_CONFIG)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'model.backbone.last_norm_eps': None}, r'model.backbone.last_norm_eps=1e-05, or vit=NAME'),
+        (
+            {'clip.num_frames': 6},
+            r'with embedding.places \[2,2,2\], and this one has \[3,2,2\]; set model.backbone.embedding',
+        ),
+        (
+            {'model.backbone.embedding.type': 'ClipEmbedding', 'model.backbone.pool': 'cls'},
+            r'with pool mean, and this one has cls; set model.backbone.pool=mean, or vit=NAME',
+        ),
+    ],
+)
+def test_a_model_that_computes_otherwise_is_refused_with_the_options(changes, said, tmp_path):
+    videomae().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        init_recognizer(ROOT / TINY, tmp_path, 'cpu', VIDEO_CONFIG | changes)
