@@ -301,3 +301,15 @@ def test_dropout_of_attention_is_said_to_have_no_place(tmp_path: Path) -> None:
     theirs.config.attention_dropout = 0.1
     with pytest.warns(UserWarning, match='attention_dropout 0.1, which has no place here'):
         ours_of(folder_of(theirs, tmp_path))
+
+
+@pytest.mark.parametrize(('family', 'crop'), [('clip', 32), ('dinov2', 56), ('dinov3', 64)])
+def test_how_frames_are_normalised_comes_along_from_the_processor(family: str, crop: int, tmp_path: Path) -> None:
+    folder_of(theirs_of(family), tmp_path)
+    mean, std = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
+    told = dict(image_mean=mean, image_std=std, size=dict(shortest_edge=crop), crop_size=dict(height=crop, width=crop))
+    (tmp_path / 'preprocessor_config.json').write_text(json.dumps(dict(told, image_processor_type='AnImageProcessor')))
+    weights = translate(read_checkpoint(str(tmp_path / 'model.safetensors')))
+    assert weights.multi_class is None
+    assert weights.preprocessing.mean == pytest.approx([value * 255 for value in mean])
+    assert weights.preprocessing.std == pytest.approx([value * 255 for value in std])
