@@ -35,18 +35,27 @@ class FocalLoss(BaseWeightedLoss):
         super().__init__(loss_weight)
         self.gamma = gamma
         self.sigmoid = sigmoid
-        self.class_weight = None if class_weight is None else torch.tensor(class_weight, device='cpu')
+        self.class_weight: Tensor | None = None
+        if class_weight is not None:
+            self.class_weight = torch.tensor(class_weight, dtype=torch.float32, device='cpu')
 
     def _forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
         target = (label if label.shape == cls_score.shape else F.one_hot(label, cls_score.shape[1])).to(cls_score.dtype)
-        weights = torch.ones(()) if self.class_weight is None else self.class_weight
-        weighted = weights.to(cls_score) * target
+        weights = self._weights_for(cls_score)
+        weighted = weights * target
         if self.sigmoid:
             right = cls_score.sigmoid() * (2 * target - 1) + 1 - target
-            losses = F.binary_cross_entropy_with_logits(cls_score, target, weights.to(cls_score), reduction='none')
+            losses = F.binary_cross_entropy_with_logits(cls_score, target, weights, reduction='none')
             return (self._hard(right) * losses).mean()
         log_p = cls_score.log_softmax(dim=1)
         return -(self._hard(log_p.exp()) * log_p * weighted).sum() / weighted.sum()
+
+    def _weights_for(self, cls_score: Tensor) -> Tensor:
+        """Weights of the classes, which are sent to the scores' device once."""
+        if self.class_weight is None:
+            return cls_score.new_ones(())
+        self.class_weight = self.class_weight.to(cls_score)
+        return self.class_weight
 
     def _hard(self, right: Tensor) -> Tensor:
         """How hard labels are whose probabilities these are; where one is 1, a power below 1 has no derivative."""
@@ -81,7 +90,8 @@ class LogitAdjustedLoss(nn.Module):
 
     def forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
         """Loss of logits ``(B, K)``."""
-        return self.loss_cls(cls_score + self.added.to(cls_score), label)
+        self.added = self.added.to(cls_score)  # once
+        return self.loss_cls(cls_score + self.added, label)
 
 
 def class_weights(class_counts: Sequence[float], weight: str | float) -> list[float]:
