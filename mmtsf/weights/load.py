@@ -10,6 +10,7 @@ from mmtsf.models.layers import MLP, AttentionStep, RotaryStep
 from mmtsf.utils.text import shorten
 
 from .adapters import fitted
+from .fitting import fitting_words
 from .geometry import Geometry
 from .load_report import Report
 from .preprocessing import Preprocessing
@@ -88,8 +89,8 @@ def _check_told(weights: Weights, model: nn.Module) -> None:
         raise ValueError(
             f'the checkpoint is of a model with {", ".join(f"{name} {told[name]}" for name in odd)}, and this one has '
             f'{", ".join(str(has[name]) for name in odd)}; set '
-            f'{" ".join(f"model.backbone.{name}={told[name]}" for name in odd)}, or vit=NAME for the architecture of '
-            'published weights'
+            f'{" ".join(f"model.backbone.{name}={told[name]}" for name in odd)}, or {fitting_words(weights)} for the '
+            'architecture of published weights'
         )
     pixels: Any = getattr(model, 'data_preprocessor', None)
     if weights.preprocessing and hasattr(pixels, 'mean'):
@@ -251,7 +252,8 @@ def _remedy(weights: Weights) -> str:
     parts = {name: weights.options[name] for name in PARTS if weights.options.get(name) is not None}
     words = ' '.join(f'{name}={value}' for name, value in parts.items())
     told = f', which has model.backbone of {words}' if parts else ''
-    return f'it is of a model of {weights.origin}{told}; set vit=NAME for the architecture of published weights'
+    words = fitting_words(weights)
+    return f'it is of a model of {weights.origin}{told}; set {words} for the architecture of published weights'
 
 
 def _check(state: dict[str, Tensor], target: dict[str, Tensor], report: Report, weights: Weights) -> None:

@@ -47,6 +47,9 @@ multiply-accumulates a view (one clip, one crop), the paper's figure before ours
 percent.
 """
 COLUMNS = ('config', 'paper', 'parameters', 'G MACs: paper / ours', 'weights', 'their result', 'options')
+STARTS = """\
+`start=NAME` in a config or on the command line, which brings parts, sizes and pixels: [weights.md](weights.md#starts).
+"""
 TAIL = """
 ## Commands
 
@@ -135,10 +138,15 @@ def memory(models: list[dict]) -> Iterator[str]:
 
 
 def starts(models: list[dict]) -> Iterator[str]:
-    """Make the table of image models to start from."""
-    yield '\n## Image models to start from\n\n`start=NAME` in a config or on the command line.\n'
-    rows = [(weights(m), m['Metadata']['Training Data']) for m in models if 'Results' not in m]
-    yield from table(rows, ('weights', 'trained on'))
+    """Make the table of models of images, or of videos, to start from."""
+    yield '\n## Models to start from\n\n' + STARTS
+    rows = []
+    for model in models:
+        if 'Results' not in model:
+            about = model['Metadata']
+            terms = f', [terms to accept]({about["Gated"]})' if 'Gated' in about else ''
+            rows.append((weights(model), about['Training Data'], about['Licence'] + terms))
+    yield from table(rows, ('weights', 'trained on', 'licence'))
 
 
 def main() -> None:
