@@ -59,7 +59,9 @@ class CheckpointHook(hooks.CheckpointHook):
         background: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault('less_keys', LESS)
+        given = inspect.signature(hooks.CheckpointHook).bind_partial(*args, **kwargs).arguments
+        if 'less_keys' not in given:
+            kwargs['less_keys'] = LESS
         super().__init__(*args, **kwargs)
         self.background = background
         self.minutes = minutes
