@@ -72,6 +72,25 @@ def test_a_torch_program_of_two_frames_takes_any_and_the_reverse(attention: str,
     assert difference < TOLERANCE
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    'parts',
+    [
+        dict(embedding=dict(type='NormEmbedding'), mlp=dict(type='MLP', activation='quick_gelu')),
+        dict(embedding=dict(type='RegisterEmbedding'), layer_scale=0.5),
+        dict(embedding=dict(type='RegisterEmbedding'), position='time', step=dict(type='RotaryStep')),
+    ],
+    ids=['norm first', 'registers', 'rotary'],
+)
+@pytest.mark.parametrize('form', ['torch', 'onnx'])
+def test_exports_have_the_parts_of_newer_image_models(parts: dict, form: str, tmp_path: Path) -> None:
+    model = classifier(num_frames=4, **parts)
+    export = export_onnx if form == 'onnx' else export_torch
+    export(model, model.example(2, 4, 48, 48), tmp_path / 'model', dynamic=True)
+    examples = [model.example(*shape) for shape in ((2, 4, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48))]
+    assert largest_difference(model, exported(tmp_path / 'model', form), examples) < TOLERANCE
+
+
 def test_an_export_that_normalises_takes_rgb_of_a_model_that_saw_bgr(tmp_path: Path) -> None:
     config = load_config(TINY, {'model.data_preprocessor.to_rgb': True, 'start': None, SHALLOW: 1}).model
     recognizer = MODELS.build(config).eval()
