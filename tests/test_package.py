@@ -100,8 +100,10 @@ def test_the_wheel_has_the_version_the_extras_and_no_tests(wheel):
     assert {'mmtsf/py.typed', *(f'mmtsf/demo/{path.name}' for path in ROOT.glob('mmtsf/demo/*.css'))} <= set(names)
     assert about.get_all('Provides-Extra') == [
         'analysis',
+        'bitsandbytes',
         'demo',
         'export',
+        'lora',
         'mlflow',
         'ray',
         'shards',
