@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmaction.models.losses import BaseWeightedLoss
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
 
 
 @MODELS.register_module()
-class FocalLoss(BaseWeightedLoss):
+class FocalLoss(nn.Module):
     """Cross entropy, times (1 - p)^gamma of each label's probability p: what is easy counts little (Lin et al., arXiv
     1708.02002). With a gamma of 0 it is MMAction2's ``CrossEntropyLoss``, or ``BCELossWithLogits``.
 
@@ -32,23 +31,25 @@ class FocalLoss(BaseWeightedLoss):
         class_weight: Sequence[float] | None = None,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__()
+        self.loss_weight = loss_weight
         self.gamma = gamma
         self.sigmoid = sigmoid
         self.class_weight: Tensor | None = None
         if class_weight is not None:
             self.class_weight = torch.tensor(class_weight, dtype=torch.float32, device='cpu')
 
-    def _forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
+    def forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
+        """Loss of logits ``(B, K)``."""
         target = (label if label.shape == cls_score.shape else F.one_hot(label, cls_score.shape[1])).to(cls_score.dtype)
         weights = self._weights_for(cls_score)
         weighted = weights * target
         if self.sigmoid:
             right = cls_score.sigmoid() * (2 * target - 1) + 1 - target
             losses = F.binary_cross_entropy_with_logits(cls_score, target, weights, reduction='none')
-            return (self._hard(right) * losses).mean()
+            return self.loss_weight * (self._hard(right) * losses).mean()
         log_p = cls_score.log_softmax(dim=1)
-        return -(self._hard(log_p.exp()) * log_p * weighted).sum() / weighted.sum()
+        return -self.loss_weight * (self._hard(log_p.exp()) * log_p * weighted).sum() / weighted.sum()
 
     def _weights_for(self, cls_score: Tensor) -> Tensor:
         """Weights of the classes, which are sent to the scores' device once."""
