@@ -32,9 +32,11 @@ from mmtsf.evaluation.report import write_report
 from mmtsf.preparation.motion import write_videos
 from mmtsf.utils.cores import num_cores
 from mmtsf.utils.screen import say
+from mmtsf.utils.vits import shipped_vits
 from mmtsf.visualization import draw_curves
-from mmtsf.weights import read_checkpoint, translate
+from mmtsf.weights import Weights, read_checkpoint, translate
 from mmtsf.weights.build import backbone_config
+from mmtsf.weights.fitting import fitting_vits
 from mmtsf.weights.sources import found_in_cache, local_path
 
 BASE = 'mmtsf::timesformer_tiny_motion.py'
@@ -95,7 +97,8 @@ class Plan:
         text = ''.join(f'{name} = {value!r}\n' for name, value in lines.items())
         text += f'train_dataloader = dict(batch_size={min(self.batch, 4 if self.start else 32)})\n'
         if self.start:
-            model = dict(backbone=self.values['backbone'], cls_head=dict(init_std=0.02))
+            parts = {name: self.values[name] for name in ('backbone', 'data_preprocessor')}
+            model = dict(parts, cls_head=dict(init_std=0.02))
             text += f'model = {model!r}\n'
             text += 'val_dataloader = dict(batch_size=4)\ntest_dataloader = dict(batch_size=4)\n'
         return f'# Written by mmtsf quickstart; change it and train again with mmtsf train\n{text}'
@@ -262,10 +265,15 @@ def candidates(plan: Plan, args: argparse.Namespace) -> Iterator[Plan]:
         source = Path(local_path(args.start)) if args.start else next(iter(cached.values()), None)
         if source is not None:
             print(f'start: {args.start or next(iter(cached))}', flush=True)
-            backbone = backbone_config(translate(read_checkpoint(str(source))))
+            weights = translate(read_checkpoint(str(source)))
+            backbone = backbone_config(weights)
             frames, size = backbone.pop('num_frames'), backbone.pop('img_size')  # which follow the clip
+            if weights.scheme == 'image':
+                frames, backbone['attention']['type'] = 8, SCHEMES['divided']
             size = size if isinstance(size, int) else min(size)
-            values = dict(sized(plan, frames, size).values, backbone=backbone)
+            size = shipped_vits()[args.start]['size'] if args.start in shipped_vits() else size
+            pixels = pixels_of(args.start, weights)
+            values = dict(sized(plan, frames, size).values, backbone=backbone, data_preprocessor=pixels)
             started = replace(plan, values=values, start=source, batch=min(16, plan.batch))
             yield replace(started, recipe='small')
             yield replace(started, recipe='linear_probe')
@@ -280,6 +288,17 @@ def candidates(plan: Plan, args: argparse.Namespace) -> Iterator[Plan]:
         )
     yield plan
     yield sized(plan, 4, 32)
+
+
+def pixels_of(start: str | None, weights: Weights) -> dict:
+    """Return mean and std of frames as weights have them: by what their file tells, by their name, or by what all
+    published ones of their architecture have; none where the usual ones are as likely."""
+    if weights.preprocessing:
+        told = weights.preprocessing.plain()
+        return {key: told[key] for key in ('mean', 'std', 'to_rgb')}
+    names = [start] if start in shipped_vits() else fitting_vits(weights)
+    found = [{key: shipped_vits()[str(name)][key] for key in ('mean', 'std')} for name in names]
+    return found[0] if found and all(one == found[0] for one in found) else {}
 
 
 def fitting(plan: Plan, args: argparse.Namespace, budget: Budget, models: int, begun: float) -> tuple[Plan, Budget]:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmtsf.config import load_config
+from mmtsf.engine.quickstart import pixels_of
 from mmtsf.registry import MODELS
 from mmtsf.utils.sources import MODEL_INDEX, published
 from mmtsf.utils.vits import shipped_vits
@@ -115,7 +116,10 @@ def test_a_file_without_the_word_names_the_architectures_that_it_fits():
         (dict(activation=None), ['clip_vit_base_patch16', 'openclip_vit_base_patch16_laion2b']),
     ):
         assert fitting_vits(Weights(state, 'clip', 'image', dict(parts, mlp=mlp))) == names
+    assert pixels_of('mine.pth', Weights(state, 'clip', 'image', parts | dict(mlp=mlp)))['mean'][0] == 122.7709383
     plain = Weights(state, 'timm', 'image', {})
+    assert pixels_of('openclip_vit_large_patch14_laion2b', plain) == dict(mean=[127.5] * 3, std=[127.5] * 3)
+    assert pixels_of('mine.pth', plain) == {}  # the paper's and MAE's are as likely
     assert fitting_vits(plain) == ['vit_base_patch16', 'mae_vit_base_patch16']
     with pytest.raises(
         ValueError, match='is of a model of timm.*; set vit=vit_base_patch16 or vit=mae_vit_base_patch16'
