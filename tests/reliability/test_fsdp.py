@@ -23,18 +23,17 @@ def grad_norms(log: str) -> list[float]:
         pytest.param(STEADY, True, id='SGD', marks=pytest.mark.long),
         pytest.param(ADAMW, True, id='AdamW', marks=pytest.mark.long),
         pytest.param(ADAMW, False, id='loop', marks=pytest.mark.long),
-        pytest.param({**ADAMW, 'recipe': 'lora'}, True, id='adapters', marks=pytest.mark.long),
     ],
 )
 def test_shared_out_equals_whole_after_20_steps(kind, fused, motion, tmp_path):
     changes = {**kind, 'max_epochs': 5, 'default_hooks.logger.interval': 1, 'model.backbone.with_cp': fused}
-    changes |= {'optim_wrapper.optimizer.fused': fused, 'optim_wrapper.clip_grad.max_norm': 4}
+    changes |= {'optim_wrapper.optimizer.fused': fused, 'optim_wrapper.clip_grad.max_norm': 5}
     for parallel in ('ddp', 'fsdp'):
         train(2, tmp_path / parallel, *options(motion, **changes, parallel=parallel))
     norms = {parallel: grad_norms(log_of(tmp_path / parallel)) for parallel in ('ddp', 'fsdp')}
     assert norms['fsdp'] == pytest.approx(norms['ddp'], abs=2e-4)  # of four decimals in the log
     assert len(norms['fsdp']) == 20
-    assert max(norms['fsdp']) > 4  # clipped
+    assert max(norms['fsdp']) > 5  # clipped
     for epoch in (3, 5):
         files = [tmp_path / parallel / f'epoch_{epoch}.pth' for parallel in ('ddp', 'fsdp')]
         assert apart(*files) < 1e-5
