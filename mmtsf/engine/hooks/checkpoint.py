@@ -4,7 +4,7 @@ import copy
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,9 @@ class CheckpointHook(hooks.CheckpointHook):
     def _check_best(self, runner: Runner) -> None:
         """Refuse a metric of ``save_best`` that no validation gives, where its metrics tell what they are."""
         loop = runner.val_loop if self.save_best else None
-        names = [getattr(metric, 'names', None) for metric in getattr(getattr(loop, 'evaluator', None), 'metrics', [])]
-        known = [name for several in names for name in several or ()]
+        known = names_of(getattr(getattr(loop, 'evaluator', None), 'metrics', []))
         odd = [key for key in getattr(self, 'key_indicators', ()) if key not in ('auto', *known)]
-        if odd and names and None not in names:
+        if odd and known:
             raise ValueError(f'save_best is {odd[0]!r}, which no validation gives; expected one of {", ".join(known)}')
 
     def after_train_iter(
@@ -327,6 +326,12 @@ class CheckpointHook(hooks.CheckpointHook):
         super().after_train(runner)
         if unsaved := why_unsaved(runner):
             raise RuntimeError(f'training is at its end, but {unsaved}; then go on with --resume')
+
+
+def names_of(metrics: Iterable[Any]) -> list[str]:
+    """Return what metrics may give a validation; nothing where one of them does not tell."""
+    names = [getattr(metric, 'names', None) for metric in metrics]
+    return [] if None in names else [name for several in names for name in several or ()]
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from mmtsf import compat
 from mmtsf.datasets.loading.video_loader import VideoLoader
 from mmtsf.registry import LOOPS
 
+#: What a checkpoint that was written after a validation says of it: the epoch
+VALIDATED = 'validated_epoch'
+
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
@@ -37,7 +40,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         """Train."""
         self.runner.call_hook('before_train')
-        if self._iter > 0 and self._batches_done == 0:
+        is_held = self.runner.message_hub.get_info(VALIDATED) == self._epoch
+        if self._iter > 0 and self._batches_done == 0 and not is_held:
             self._validate()  # the run that is resumed may have ended before or within it
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -80,4 +84,5 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._decide_current_val_interval()
         due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
         if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
+            self.runner.message_hub.update_info(VALIDATED, self._epoch)  # for the checkpoint of a new best
             self.runner.val_loop.run()
