@@ -104,7 +104,8 @@ def head_config(weights: Weights) -> dict | None:
         return None
     if classifier.ndim != 2:
         raise ValueError(f'cls_head.fc_cls.weight is {tuple(classifier.shape)}, expected two axes')
-    return dict(type='TimeSformerHead', num_classes=classifier.shape[0], in_channels=classifier.shape[1])
+    told = {} if weights.multi_class is None else dict(multi_class=weights.multi_class)
+    return dict(type='TimeSformerHead', num_classes=classifier.shape[0], in_channels=classifier.shape[1], **told)
 
 
 def build(weights: Weights, num_heads: int | None = None) -> nn.Module:

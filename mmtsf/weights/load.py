@@ -6,19 +6,16 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtsf.models.layers import MLP, AttentionStep, RotaryStep
 from mmtsf.utils.text import shorten
 
 from .adapters import fitted
 from .fitting import fitting_words
-from .geometry import Geometry
 from .load_report import Report
-from .preprocessing import Preprocessing
+from .told import check_told
 from .translate import OURS, Weights
 
 HEAD = 'cls_head.'
 BACKBONE = 'backbone.'
-CLASSIFIER = 'cls_head.fc_cls.weight'
 STEP = re.compile(r'(backbone\.blocks\.\d+\.attention\.steps\.)(\w+)\.(.+)')
 #: Weights that no model of ours which has a place for them goes without
 COMMON = re.compile(
@@ -29,6 +26,7 @@ ADDED_STEPS = ('image', 'own')
 #: Options of a backbone that need or lack weights
 PARTS = ('embedding', 'layer_scale', 'position', 'step', 'mlp')
 RESIZES = ('smooth', 'nearest', 'released')
+PREPROCESSING = ('same', 'own')
 TABLES = ('backbone.embedding.space', 'backbone.embedding.time')
 
 
@@ -38,6 +36,7 @@ def load_weights(
     may_start_fresh: bool = True,
     added_steps: str = 'image',
     resize: str = 'smooth',
+    preprocessing: str = 'same',
 ) -> Report:
     """Load weights into a model.
 
@@ -55,14 +54,20 @@ def load_weights(
             time; ``'nearest'`` (the forward pass of the released code and Hugging Face); or ``'released'``, as the
             released code loads them, nearest in the table as one line, which scrambles places. Defaults to
             ``'smooth'``.
+        preprocessing (str): How frames are normalised: ``'same'``, as the file tells, if it does, or ``'own'``, as the
+            model's config says. Defaults to ``'same'``.
 
     Raises:
-        ValueError: If the weights do not fit.
+        ValueError: If the weights do not fit, or the model computes something else with them.
     """
-    for name, value, known in (('added_steps', added_steps, ADDED_STEPS), ('resize', resize, RESIZES)):
+    for name, value, known in (
+        ('added_steps', added_steps, ADDED_STEPS),
+        ('resize', resize, RESIZES),
+        ('preprocessing', preprocessing, PREPROCESSING),
+    ):
         if value not in known:
             raise ValueError(f'{name} is {value!r}, expected one of {known}')
-    _check_told(weights, model)
+    check_told(weights, model, preprocessing)
     state = dict(fitted(weights.state, weights.adapters, model, may_start_fresh))
     prefix = '' if hasattr(model, 'backbone') else BACKBONE
     target = {f'{prefix}{key}': value for key, value in model.state_dict().items()}
@@ -80,95 +85,6 @@ def load_weights(
     _check(state, target, report, weights)
     model.load_state_dict({key[len(prefix) :]: value for key, value in state.items()}, strict=False)
     return report
-
-
-def _check_told(weights: Weights, model: nn.Module) -> None:
-    """Refuse a model that computes something else with the same weights, as far as their file tells."""
-    told, has = _told(weights, _keeps_head(weights, model)), _of_backbone(getattr(model, 'backbone', model))
-    if odd := [name for name in has if name in told and told[name] != has[name]]:
-        raise ValueError(
-            f'the checkpoint is of a model with {", ".join(f"{name} {told[name]}" for name in odd)}, and this one has '
-            f'{", ".join(str(has[name]) for name in odd)}; set '
-            f'{" ".join(f"model.backbone.{name}={told[name]}" for name in odd)}, or {fitting_words(weights)} for the '
-            'architecture of published weights'
-        )
-    pixels: Any = getattr(model, 'data_preprocessor', None)
-    if weights.preprocessing and hasattr(pixels, 'mean'):
-        means, stds = (tuple(values.flatten().tolist()) for values in (pixels.mean, pixels.std))
-        if not weights.preprocessing.is_as(Preprocessing(means, stds, pixels.to_rgb)):
-            raise ValueError(
-                'the checkpoint is of a model whose frames are normalised otherwise; set '
-                f'{weights.preprocessing.options()}'
-            )
-    head = getattr(model, 'cls_head', None)
-    if weights.multi_class is not None and getattr(head, 'multi_class', weights.multi_class) != weights.multi_class:
-        raise ValueError(
-            f'the checkpoint is of a model whose videos have {"several labels" if weights.multi_class else "one label"}'
-            f' each, and this one is not; set data.multi_class={weights.multi_class}'
-        )
-
-
-def _keeps_head(weights: Weights, model: nn.Module) -> bool:
-    """Return whether a model takes the file's classifier."""
-    there, own = (state.get(CLASSIFIER) for state in (weights.state, model.state_dict()))
-    return there is not None and own is not None and there.shape == own.shape
-
-
-def _told(weights: Weights, keeps_head: bool) -> dict[str, Any]:
-    """Return options that a file tells and tensors do not; a part of which it tells nothing is the usual one."""
-    options = weights.options if isinstance(weights.options, dict) else {}
-    if weights.origin == OURS and not options:
-        return {}
-    mlp, step = (options[name] if isinstance(options.get(name), dict) else {} for name in ('mlp', 'step'))
-    told = {name: options[name] for name in ('num_heads', 'norm_eps') if name in options}
-    if isinstance(options.get('embedding'), dict):
-        told['embedding.antialias'] = options['embedding'].get('antialias', False)
-    if 'pool' in options or keeps_head:  # a start of an image model may be pooled otherwise
-        told['pool'] = options.get('pool', 'cls')
-    if options.get('last_norm_eps') is not None:
-        told['last_norm_eps'] = options['last_norm_eps']
-    told['embedding.places'] = _places_of(options)
-    told['step'] = _words_of(step.get('base', 100.0) if step.get('type') == 'RotaryStep' else None)
-    if (activation := mlp.get('activation', 'gelu')) is not None:  # None: the file does not tell
-        told['mlp.activation'] = activation
-    return told
-
-
-def _places_of(options: dict) -> str | None:
-    """Return the tubelets that a model's positions number; None if it has none, or a part of one's own."""
-    try:
-        geometry = Geometry.parse(options)
-    except ValueError:
-        return None
-    if geometry.embedding['type'] != 'TubeletEmbedding':
-        return None
-    sides = [side // geometry.patch_size for side in geometry.img_size]
-    places = geometry.embedding.get('places') or [geometry.num_frames // geometry.embedding.get('tubelet', 2), *sides]
-    return _in_a_word(places)
-
-
-def _in_a_word(numbers: Any) -> str:
-    return f'[{",".join(map(str, numbers))}]'
-
-
-def _words_of(base: Any) -> str:
-    return 'None' if base is None else f"dict(type='RotaryStep',base={base})"
-
-
-def _of_backbone(backbone: nn.Module) -> dict[str, Any]:
-    """Return options that tensors do not tell, of a backbone that has them."""
-    steps = [module for module in backbone.modules() if isinstance(module, AttentionStep)]
-    if not steps:
-        return {}
-    has: dict[str, Any] = dict(num_heads=steps[0].num_heads, norm_eps=steps[0].norm.eps)
-    embedding = _embedding_of(backbone)
-    has['embedding.antialias'] = getattr(embedding, 'antialias', False)
-    has |= dict(pool=getattr(backbone, 'pool', 'cls'), last_norm_eps=getattr(backbone.norm, 'eps', None))
-    if hasattr(embedding, 'places'):
-        has['embedding.places'] = _in_a_word(embedding.places)
-    has['step'] = _words_of(next((step.base for step in steps if isinstance(step, RotaryStep)), None))
-    mlps = [module for module in backbone.modules() if isinstance(module, MLP)]
-    return has | ({'mlp.activation': mlps[0].activation} if mlps else {})
 
 
 def _name_image_step(state: dict[str, Tensor], target: dict[str, Tensor]) -> None:

@@ -22,20 +22,29 @@ class Pretrained:
             ``'image'``.
         resize (str): How position tables are resized, ``'smooth'``, ``'nearest'`` or ``'released'``. Defaults to
             ``'smooth'``.
+        preprocessing (str): How frames are normalised: ``'same'``, as the file tells, where another mean or std of the
+            recognizer is an error, or ``'own'``, as its config says. Defaults to ``'same'``.
     """
 
     def __init__(
-        self, checkpoint: str | None, origin: str | None = None, added_steps: str = 'image', resize: str = 'smooth'
+        self,
+        checkpoint: str | None,
+        origin: str | None = None,
+        added_steps: str = 'image',
+        resize: str = 'smooth',
+        preprocessing: str = 'same',
     ) -> None:
         self.checkpoint = checkpoint
         self.origin = origin
         self.added_steps = added_steps
         self.resize = resize
+        self.preprocessing = preprocessing
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into ``module``."""
         if self.checkpoint is None:
             return
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
-        report = load_weights(weights, module, added_steps=self.added_steps, resize=self.resize)
+        how = dict(added_steps=self.added_steps, resize=self.resize, preprocessing=self.preprocessing)
+        report = load_weights(weights, module, **how)
         print_log(f'{without_secrets(self.checkpoint)} ({weights.origin}): {report}', 'current')

@@ -14,6 +14,7 @@ from mmtsf.utils.text import shorten
 
 from .adapters import AdapterRecord
 from .finite import not_finite
+from .geometry import FLAG
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
 from .preprocessing import Preprocessing, from_hugging_face
@@ -30,6 +31,12 @@ COUNTERS = ('n_averaged', 'steps')
 OURS = 'mmtsf'
 #: Weights of a model; one of 1,000 blocks with two steps has 18,000
 MOST_WEIGHTS = 50_000
+#: Weights that a model of whatever origin computes with: leading tokens, positions, norms before and within blocks
+COMPUTED = re.compile(
+    r'((model|backbone|encoder|visual|trunk|embeddings|timesformer|vit|deit|dinov2)\.){0,3}'
+    r'((cls|reg|register|storage|distillation)_tokens?|pos_embed|(norm_pre|ln_pre|pre_layrnorm)\.\w+|'
+    r'(blocks|layers?)\.\d+\..+)'
+)
 #: Kinds of numbers that weights may be
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Tensors by which our own files are known, of a whole model or of a backbone
@@ -86,6 +93,9 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         weights.adapters = adapters
         if known.get('preprocessing') is not None:
             weights.preprocessing = Preprocessing.parse(known['preprocessing'])
+        if known.get('multi_class') is not None:
+            FLAG.check('multi_class', known['multi_class'])
+            weights.multi_class = known['multi_class']
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
@@ -102,17 +112,12 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
             f'these weights are of no architecture that is known here ({names}); their keys are {shorten(state)}'
         )
     best = readings[0]
-    if best.report.left_over:
-        raise ValueError(
-            f'the weights look like those of {best.origin} ({best.scheme} attention), but '
-            f'{len(best.report.left_over)} keys have no place: {shorten(best.report.left_over)}; name those that may '
-            'be left out with --allow'
-        )
+    told, config = ORIGINS[best.origin].told, checkpoint.get('huggingface')
+    if told and config is not None:
+        best.options |= told(config, best.scheme, best.state)  # first, as it knows what is of another kind of model
+    _check_places(best)
     _split_positions(best.state)
-    told = ORIGINS[best.origin].told
-    if told and 'huggingface' in checkpoint:
-        config = checkpoint['huggingface']
-        best.options |= told(config, best.scheme, best.state)
+    if told and config is not None:
         size = None if ORIGINS[best.origin].any_size else best.options.get('img_size', config.get('image_size'))
         best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), size)
         if 'cls_head.fc_cls.weight' in best.state:
@@ -210,7 +215,7 @@ def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> 
         ours = table.to_ours(key)
         if ours is not None and ours not in weights.state:
             weights.state[ours] = value
-        elif origin.unused and re.fullmatch(origin.unused, key) or any(re.fullmatch(one, key) for one in allow):
+        elif origin.unused and re.fullmatch(origin.unused, key) or _is_allowed(key, allow):
             weights.report.unused.append(key)
         else:
             weights.report.left_over.append(key)
@@ -220,6 +225,33 @@ def _read(state: State, origin: Origin, scheme: str, allow: tuple[str, ...]) -> 
     weights.report.fresh = list(starts)
     weights.report.missing = table.missing(list(state))
     return weights
+
+
+def _is_allowed(key: str, allow: tuple[str, ...]) -> bool:
+    return COMPUTED.fullmatch(key) is None and any(re.fullmatch(one, key) for one in allow)
+
+
+def _check_places(weights: Weights) -> None:
+    """Refuse keys that have no place, of which those that a model computes with cannot be left out, and models without
+    a classification token."""
+    left_over, cls = weights.report.left_over, 'backbone.embedding.cls'
+    if cls in ORIGINS[weights.origin].tables[weights.scheme].names.values() and cls not in weights.state:
+        raise ValueError(
+            f'the weights look like those of {weights.origin} ({weights.scheme} attention), but have no classification '
+            'token, and models without one, VideoMAE aside, are not read; take a model of docs/weights.md'
+        )
+    if not left_over:
+        return
+    message = f'the weights look like those of {weights.origin} ({weights.scheme} attention), but '
+    if parts := [key for key in left_over if COMPUTED.fullmatch(key)]:
+        raise ValueError(
+            f'{message}{len(parts)} that their model computes with have no place, and without them it is another '
+            f'model: {shorten(parts)}; take a model of docs/weights.md, as its authors or Hugging Face publish it'
+        )
+    raise ValueError(
+        f'{message}{len(left_over)} keys have no place: {shorten(left_over)}; name those that may be left out with '
+        '--allow'
+    )
 
 
 def _with_prefix(state: State, prefix: str) -> State:

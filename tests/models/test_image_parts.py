@@ -7,7 +7,7 @@ from torch import nn
 
 from mmtsf.deploy.fuse import fuse_backbone
 from mmtsf.engine.optimizers.layer_decay import LayerDecayConstructor
-from mmtsf.models.layers import MLP, GatedMLP, LayerScale, QuickGELU, RotaryStep
+from mmtsf.models.layers import MLP, AttentionStep, ClipEmbedding, GatedMLP, LayerScale, QuickGELU, RotaryStep
 
 PARTS = {
     'norm first': dict(embedding=dict(type='NormEmbedding'), mlp=dict(type='MLP', activation='quick_gelu')),
@@ -111,3 +111,13 @@ def test_activations_are_what_they_are_called() -> None:
 def test_what_a_part_does_not_have_is_refused(options: dict, words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         tiny_backbone('DividedAttention', **options)
+
+
+def test_a_part_that_names_no_type_is_the_usual_one() -> None:
+    parts = dict(mlp=dict(activation='quick_gelu', ratio=2), embedding=dict(antialias=True), step=dict())
+    backbone = tiny_backbone('DividedAttention', **parts)
+    assert type(backbone.embedding) is ClipEmbedding
+    assert backbone.embedding.antialias
+    mlp, step = backbone.blocks[0].mlp, backbone.blocks[0].attention.steps['time']
+    assert (type(mlp), mlp.activation, mlp[0].out_features) == (MLP, 'quick_gelu', 2 * mlp[0].in_features)
+    assert type(step) is AttentionStep

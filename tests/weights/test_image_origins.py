@@ -27,6 +27,7 @@ MODELS_OF = {
     'dinov2': ('Dinov2', dict()),
     'dinov2 gated': ('Dinov2', dict(use_swiglu_ffn=True)),
     'dinov2 registers': ('Dinov2WithRegisters', dict()),
+    'dinov2 no registers': ('Dinov2WithRegisters', dict(num_register_tokens=0)),
     'dinov3': ('DINOv3ViT', dict(num_register_tokens=4)),
     'dinov3 plus': ('DINOv3ViT', dict(num_register_tokens=4, use_gated_mlp=True, hidden_act='silu')),
     'dinov3 without biases': ('DINOv3ViT', dict(query_bias=False, value_bias=False, rope_theta=50.0)),
@@ -80,7 +81,7 @@ def test_every_frames_tokens_are_those_of_transformers_class(family: str, tmp_pa
     given, (tokens, grid) = tower(theirs)(frames_of(clips)), backbone.encode(clips)
     assert_close(backbone.norm(tokens[:, 0]), given.pooler_output)
     assert_close(tokens if 'clip' in family else backbone.norm(tokens), given.last_hidden_state)
-    assert grid.lead == (5 if 'registers' in family or family in ('dinov3', 'dinov3 plus') else 1)
+    assert grid.lead == (5 if family in ('dinov2 registers', 'dinov3', 'dinov3 plus') else 1)
 
 
 def renamed(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
@@ -163,6 +164,64 @@ ORIGINALS = {
     'dinov3': original_dino,
     'dinov3 plus': original_dino,
 }
+
+
+#: timm's models, and what is other than usual
+TIMMS = {
+    'vit_base_patch16_clip_224': dict(img_size=32),
+    'vit_small_patch14_reg4_dinov2': dict(img_size=28),
+    'vit_small_patch16_dinov3_qkvb': dict(),
+    'vit_small_plus_patch16_dinov3': dict(),
+}
+
+
+@pytest.mark.parametrize('name', TIMMS)
+@torch.no_grad()
+def test_timms_files_of_these_families_are_the_same_models(name: str, timm: Any) -> None:
+    theirs = randomise(timm.create_model(name, embed_dim=64, depth=2, num_heads=1, num_classes=0, **TIMMS[name])).eval()
+    warned = pytest.warns(UserWarning, match='does not tell .* activation') if 'clip' in name else nullcontext()
+    with warned:
+        backbone = ours_of(theirs.state_dict(), num_heads=1)
+    side = backbone.embedding.patch_size * 2
+    frames = tiny_clips(2, 1, side, side)
+    assert_close(backbone.norm(backbone.encode(frames)[0]), theirs.forward_features(frames[:, :, 0]))
+
+
+@pytest.mark.parametrize('kind', ['ViTModel', 'ViTForImageClassification', 'ViTMSNModel'])
+@torch.no_grad()
+def test_folders_of_plain_vits_are_read_with_their_classifier(kind: str, tmp_path: Path) -> None:
+    config = getattr(transformers, 'ViTMSNConfig' if 'MSN' in kind else 'ViTConfig')(
+        image_size=32, **SIZES, num_labels=3
+    )
+    theirs = randomise(getattr(transformers, kind)(config)).eval()
+    weights = translate(read_checkpoint(str(folder_of(theirs, tmp_path))))
+    backbone, frames = ours_of(tmp_path), tiny_clips(2, 1, 32, 32)
+    told = getattr(theirs, 'vit', theirs)(frames[:, :, 0]).last_hidden_state
+    assert_close(backbone.norm(backbone.encode(frames)[0]), told)
+    assert ('cls_head.fc_cls.weight' in weights.state) == ('Classification' in kind)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(reg_token=torch.ones(1, 4, 48)), 'their model computes with have no place.*: reg_token; take'),
+        ({'norm_pre.bias': torch.ones(48)}, 'norm_pre.bias; take a model of docs/weights.md'),
+        (dict(cls_token=None), 'have no classification token'),
+    ],
+)
+def test_what_a_model_computes_with_cannot_be_left_out(change: dict, words: str, timm: Any) -> None:
+    theirs = timm.models.vision_transformer.VisionTransformer(32, 16, embed_dim=48, depth=1, num_heads=4)
+    state = {key: value for key, value in (theirs.state_dict() | change).items() if value is not None}
+    with pytest.raises(ValueError, match=words) as told:
+        translate(state, allow=(r'reg_token|norm_pre\..*|cls_token',))
+    assert '--allow' not in str(told.value)
+
+
+@pytest.mark.parametrize('kind', ['Vivit', 'DeiT'])
+def test_a_folder_of_another_family_is_named_by_what_it_says_of_itself(kind: str, tmp_path: Path) -> None:
+    theirs = getattr(transformers, f'{kind}Model')(getattr(transformers, f'{kind}Config')(image_size=32, **SIZES))
+    with pytest.raises(ValueError, match=f"has model_type '{kind.lower()}', expected one of vit_mae, vit"):
+        translate(read_checkpoint(str(folder_of(theirs, tmp_path))))
 
 
 @pytest.mark.parametrize('family', ORIGINALS)
@@ -262,6 +321,7 @@ def test_what_a_file_tells_comes_along_when_it_is_converted(tmp_path: Path) -> N
         ('dinov3', dict(step=None), r"step=dict\(type='RotaryStep',base=100.0\)"),
         ('dinov3', dict(position='space_time'), 'position=time.* set vit=NAME'),
         ('dinov3', dict(norm_eps=1e-6), 'norm_eps=1e-05'),
+        ('clip tower', dict(embedding=dict(type='NormEmbedding', norm_eps=1e-3)), 'backbone.embedding.norm_eps=1e-05'),
     ],
 )
 def test_a_model_of_other_parts_is_refused_with_the_word_to_set(family, options, words, tmp_path: Path) -> None:

@@ -115,11 +115,29 @@ def test_steps_that_the_model_lacks_are_named() -> None:
         load_weights(weights, tiny_backbone('SpaceAttention'))
 
 
-@pytest.mark.parametrize(('option', 'value'), [('added_steps', 'zero'), ('resize', 'bilinear')])
+@pytest.mark.parametrize(
+    ('option', 'value'), [('added_steps', 'zero'), ('resize', 'bilinear'), ('preprocessing', 'other')]
+)
 def test_an_unknown_word_is_refused_with_the_known_ones(option: str, value: str) -> None:
     weights = translate(hugging_face().state_dict())
     with pytest.raises(ValueError, match=f"{option} is '{value}', expected one of"):
         load_weights(weights, build(weights, num_heads=4), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(attention=dict(DIVIDED, order='space_time')), 'with attention.order time_space, and this one'),
+        (dict(attention=dict(DIVIDED, cls_token='keys')), 'set model.backbone.attention.cls_token=copies, or'),
+        (dict(token_shift=True), 'set model.backbone.token_shift=False, or'),
+    ],
+)
+def test_what_tensors_do_not_tell_is_compared_where_the_classifier_is_kept(changes, words) -> None:
+    weights = translate(hugging_face().state_dict())
+    model = other(weights, **changes)
+    with pytest.raises(ValueError, match=words):
+        load_weights(weights, model)
+    load_weights(weights, model.backbone)  # which learns it anew
 
 
 @torch.no_grad()

@@ -103,6 +103,38 @@ def test_a_start_of_every_family_learns_and_predicts(kind, name, tmp_path):
     learns_a_batch(options_of(name, start, theirs))
 
 
+def test_a_start_whose_frames_are_normalised_otherwise_is_refused(tmp_path):
+    """A folder, or a file of ours, unless the config keeps its own knowingly; what else differs is named with it."""
+    name, folder = 'mae_vit_base_patch16', tmp_path / 'mae'
+    theirs = theirs_of(name)
+    theirs.save_pretrained(folder)
+    told = dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], size=dict(height=32, width=32))
+    (folder / 'preprocessor_config.json').write_text(json.dumps(dict(told, image_processor_type='ViTImageProcessor')))
+    _, (ours, _) = convert(str(folder), tmp_path / 'ours.safetensors')
+    config = load_config(PAPER, options_of(name, folder, theirs)).model
+
+    def starts(checkpoint, **changes):
+        config.backbone.init_cfg.checkpoint = str(checkpoint)
+        model = MODELS.build(config)
+        model.init_weights()
+        return model
+
+    assert not hasattr(starts(folder).backbone, 'preprocessors')  # as the word has the same
+    config.data_preprocessor.update(mean=[114.75] * 3, std=[57.375] * 3)
+    said = (
+        r'normalised otherwise; set model.data_preprocessor.mean=\[123.675,116.28,103.53\] .*init_cfg.preprocessing=own'
+    )
+    for checkpoint in (folder, ours):
+        with pytest.raises(ValueError, match=said):
+            starts(checkpoint)
+    config.backbone.norm_eps = 1e-3
+    with pytest.raises(ValueError, match=f'set model.backbone.norm_eps=1e-06.* and whose frames are {said}'):
+        starts(folder)
+    config.backbone.update(norm_eps=1e-6)
+    config.backbone.init_cfg.preprocessing = 'own'
+    assert starts(folder).data_preprocessor.mean.flatten()[0] == 114.75
+
+
 def test_a_file_without_the_word_names_the_architectures_that_it_fits():
     """As far as it tells: OpenAI's files of CLIP tell the activation, others do not."""
     shapes = {

@@ -270,6 +270,14 @@ VIDEO_CONFIG = {
 }
 
 
+def test_a_folder_of_several_labels_is_converted_by_itself(tmp_path):
+    videomae(problem_type='multi_label_classification').save_pretrained(tmp_path / 'theirs')
+    _, (path, _) = convert(str(tmp_path / 'theirs'), tmp_path / 'ours.safetensors')
+    assert build(translate(read_checkpoint(str(path)))).cls_head.multi_class
+    with pytest.raises(ValueError, match='several labels each, and this one is not; set data.multi_class=True'):
+        init_recognizer(ROOT / TINY, path, 'cpu', VIDEO_CONFIG)
+
+
 @torch.no_grad()
 def test_a_folder_predicts_with_its_own_mean_and_a_wrong_one_is_refused(tmp_path):
     """transformers' own video processor has another mean than VideoMAE was trained with, where a folder tells none."""

@@ -40,6 +40,8 @@ FUSED_WEIGHTS = (
 RESIDUALS = ('float32', 'bfloat16')
 #: Positions of frames that never meet, and need no time
 WITHOUT_TIME = dict(space_time='space', time='none')
+#: What a config of a part that names no type is of
+PARTS = dict(mlp='MLP', embedding='ClipEmbedding', step='AttentionStep')
 #: A clip's feature ``(B, C)`` of its tokens and their grid
 POOLS = dict(
     cls=lambda tokens, grid: tokens[:, 0],
@@ -129,6 +131,8 @@ class TimeSformer(BaseModule):
     ) -> None:
         refuse_unknown(self, unknown)
         super().__init__(init_cfg)
+        mlp, embedding = dict(type=PARTS['mlp']) | mlp, dict(type=PARTS['embedding']) | embedding
+        step = None if step is None else dict(type=PARTS['step']) | step
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         if height % patch_size or width % patch_size:
             raise ValueError(

@@ -63,9 +63,14 @@ class VideoRecognizer(Recognizer3D):
             self.backbone.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """MMEngine's; adapters keep their own start, which adds nothing."""
-        with without_adapters(self):
-            super().init_weights()
+        """MMEngine's; adapters keep their own start, which adds nothing. Weights that start the backbone are compared
+        with how frames are normalised (:mod:`mmtsf.weights.told`)."""
+        self.backbone.preprocessors = [self.data_preprocessor]  # in a list, as it is no part of the backbone
+        try:
+            with without_adapters(self):
+                super().init_weights()
+        finally:
+            del self.backbone.preprocessors
 
     def train(self, mode: bool = True) -> 'VideoRecognizer':
         """Training mode; a frozen backbone stays in eval mode."""

@@ -1,4 +1,4 @@
-"""Translate weights of CLIP's vision tower: OpenAI's and OpenCLIP's files, and Hugging Face's."""
+"""Translate weights of CLIP's vision tower: OpenAI's and OpenCLIP's files, Hugging Face's, and timm's."""
 
 import torch
 
@@ -22,6 +22,20 @@ RENAMED = {
     r'^visual\.encoder\.layers\.(\d+)\.mlp\.fc2\.': r'visual.transformer.resblocks.\1.mlp.c_proj.',
     r'\.attn\.in_proj_': '.attn.in_proj.',
 }
+#: Names of timm, as patterns, and OpenAI's
+TIMM_NAMES = {
+    r'^cls_token$': 'visual.class_embedding',
+    r'^pos_embed$': 'visual.positional_embedding',
+    r'^patch_embed\.proj\.': 'visual.conv1.',
+    r'^norm_pre\.': 'visual.ln_pre.',
+    r'^norm\.': 'visual.ln_post.',
+    r'^blocks\.(\d+)\.norm([12])\.': r'visual.transformer.resblocks.\1.ln_\2.',
+    r'^blocks\.(\d+)\.attn\.qkv\.': r'visual.transformer.resblocks.\1.attn.in_proj.',
+    r'^blocks\.(\d+)\.attn\.proj\.': r'visual.transformer.resblocks.\1.attn.out_proj.',
+    r'^blocks\.(\d+)\.mlp\.fc1\.': r'visual.transformer.resblocks.\1.mlp.c_fc.',
+    r'^blocks\.(\d+)\.mlp\.fc2\.': r'visual.transformer.resblocks.\1.mlp.c_proj.',
+    r'^head\.': 'visual_projection.',
+}
 #: What transformers takes for what a config.json does not say
 USUAL = dict(hidden_act='quick_gelu', num_attention_heads=12, layer_norm_eps=1e-5)
 PATCH = 'visual.conv1.weight'
@@ -36,13 +50,15 @@ UNUSED = (
 
 def _unpack(state: State) -> State:
     """Bring all names to OpenAI's, join queries, keys and values, and give tables an axis for the batch."""
+    if 'norm_pre.weight' in state:
+        state = renamed(state, TIMM_NAMES)
     if 'visual.conv1.weight' not in state and 'conv1.weight' in state:  # a tower alone, of the original names
         state = {f'visual.{key}': value for key, value in state.items()}
     state = joined(renamed(state, RENAMED), ('attn.q_proj', 'attn.k_proj', 'attn.v_proj'), 'in_proj')
     if state[PATCH].ndim != 4 or 'visual.ln_pre.weight' not in state:
         raise LookupError('this is no vision transformer of CLIP')
     state['visual.class_embedding'] = state['visual.class_embedding'].view(1, 1, -1)
-    state['visual.positional_embedding'] = state['visual.positional_embedding'][None]
+    state['visual.positional_embedding'] = state['visual.positional_embedding'].flatten(0, -2)[None]
     return state
 
 
@@ -54,7 +70,8 @@ def _options(state: State) -> dict:
 
 
 def _told(config: dict, scheme: str, state: State) -> dict:
-    vision = config if config.get('model_type') == 'clip_vision_model' else config.get('vision_config')
+    is_tower = config.get('model_type', 'clip') != 'clip'
+    vision = config if is_tower else config.get('vision_config')
     if not isinstance(vision, dict):
         raise ValueError('config.json has no vision_config, expected that of a CLIPModel or CLIPVisionModel')
     vision = USUAL | vision

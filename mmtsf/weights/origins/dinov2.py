@@ -10,7 +10,7 @@ from mmtsf.weights.geometry import ATTENTIONS, told_options
 from mmtsf.weights.key_table import KeyTable
 
 from .origin import Origin, State, joined, renamed
-from .timm import NAMES
+from .timm import NAMES, TIMM
 
 #: Names of Hugging Face, of transformers 4 and 5, and of blocks in chunks, as patterns, and the authors'
 RENAMED = {
@@ -28,6 +28,7 @@ RENAMED = {
     r'\.mlp\.weights_in\.': '.mlp.w12.',
     r'\.mlp\.(weights_out|down_proj)\.': '.mlp.w3.',
     r'^layernorm\.': 'norm.',
+    r'^reg_token$': 'register_tokens',
 }
 #: Rows of layers that start with the gate, whose values come first here
 GATED = re.compile(r'(blocks\.\d+\.mlp)\.w12\.(weight|bias)')
@@ -39,7 +40,10 @@ SCALED = {
 
 def _unpack(state: State) -> State:
     """Bring all names to the authors', and join queries, keys and values."""
-    state = joined(renamed(state, RENAMED), ('attn.query', 'attn.key', 'attn.value'))
+    if 'reg_token' in state:  # of timm, whose classification token has its position added
+        state = TIMM.unpack(state)
+    state = {key: value for key, value in renamed(state, RENAMED).items() if value.numel()}  # no registers are none
+    state = joined(state, ('attn.query', 'attn.key', 'attn.value'))
     state = joined(state, ('mlp.gate_proj', 'mlp.up_proj'), 'w12')
     patches = state['pos_embed'].shape[1] - 1
     if 'blocks.0.ls1.gamma' not in state or isqrt(patches) ** 2 != patches:  # as DeiT III's, without a token's position
@@ -71,9 +75,12 @@ def _options(state: State) -> dict:
 
 
 def _told(config: dict, scheme: str, state: State) -> dict:
+    options: dict = dict(attention=dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True)))
+    options |= dict(num_heads=12, norm_eps=1e-6)
     model_type = 'dinov2_with_registers' if 'backbone.embedding.registers' in state else 'dinov2'
-    attention = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
-    return told_options(config, dict(model_type=model_type), dict(attention=attention, num_heads=12, norm_eps=1e-6))
+    if config.get('model_type') == 'dinov2_with_registers' and config.get('num_register_tokens') == 0:
+        model_type, options['embedding'] = 'dinov2_with_registers', dict(type='ClipEmbedding', antialias=True)
+    return told_options(config, dict(model_type=model_type), options)
 
 
 DINOV2 = Origin(
@@ -89,7 +96,7 @@ DINOV2 = Origin(
             }
         )
     },
-    unused=r'mask_token|classifier\.\w+',
+    unused=r'mask_token|(classifier|head)\.\w+',
     unpack=_unpack,
     options=_options,
     told=_told,

@@ -1,4 +1,4 @@
-"""Translate weights of DINOv3's vision transformers: the authors' files and Hugging Face's."""
+"""Translate weights of DINOv3's vision transformers: the authors' files, Hugging Face's, and timm's."""
 
 import re
 
@@ -11,7 +11,7 @@ from .dinov2 import GATED, SCALED, parts_of, values_first
 from .origin import Origin, State, joined, renamed
 from .timm import NAMES
 
-#: Names of Hugging Face, of transformers 4 and 5, as patterns, and the authors'
+#: Names of Hugging Face, of transformers 4 and 5, and of timm, as patterns, and the authors'
 RENAMED = {
     r'^embeddings\.(cls_token|mask_token)$': r'\1',
     r'^embeddings\.register_tokens$': 'storage_tokens',
@@ -24,11 +24,16 @@ RENAMED = {
     r'\.layer_scale([12])\.lambda1$': r'.ls\1.gamma',
     r'\.mlp\.w1\.': '.mlp.gate_proj.',
     r'\.mlp\.w2\.': '.mlp.up_proj.',
+    r'^reg_token$': 'storage_tokens',
+    r'\.gamma_([12])$': r'.ls\1.gamma',
+    r'\.mlp\.fc1_g\.': '.mlp.gate_proj.',
+    r'\.mlp\.fc1_x\.': '.mlp.up_proj.',
 }
 #: Names of the MLP, of which two are those of a gated one, too
 PLAIN_NAMES = {r'\.mlp\.up_proj\.': '.mlp.fc1.', r'\.mlp\.down_proj\.': '.mlp.fc2.'}
-GATED_NAMES = {r'\.mlp\.down_proj\.': '.mlp.w3.'}
+GATED_NAMES = {r'\.mlp\.(down_proj|fc2)\.': '.mlp.w3.'}
 QKV = ('attn.query', 'attn.key', 'attn.value')
+TIMM_BIAS = re.compile(r'(blocks\.\d+\.attn\.)q_bias')
 MASKED = re.compile(r'(blocks\.\d+\.attn\.qkv\.bias)_mask')
 PERIODS, BASE = 'rope_embed.periods', 100.0
 
@@ -42,6 +47,9 @@ def _unpack(state: State) -> State:
     state = joined(joined(state, QKV), ('mlp.gate_proj', 'mlp.up_proj'), 'w12')
     if 'blocks.0.ls1.gamma' not in state or 'pos_embed' in state:
         raise LookupError('this is no DINOv3')
+    for block in [match[1] for match in map(TIMM_BIAS.fullmatch, list(state)) if match]:
+        query, value = state.pop(f'{block}q_bias'), state.pop(f'{block}v_bias')
+        state[f'{block}qkv.bias'] = torch.cat([query, torch.zeros_like(query), value])
     for key in [match[1] for match in map(MASKED.fullmatch, state) if match]:
         query, key_bias, value = state[key].chunk(3)  # of which the mask leaves no bias of keys
         state[key] = torch.cat([query, torch.zeros_like(key_bias), value])
@@ -95,7 +103,7 @@ DINOV3 = Origin(
             }
         )
     },
-    unused=r'mask_token|rope_embed\.periods|blocks\.\d+\.attn\.qkv\.bias_mask|local_cls_norm\.\w+',
+    unused=r'mask_token|rope_embed\.periods|blocks\.\d+\.attn\.qkv\.bias_mask|local_cls_norm\.\w+|head\.\w+',
     unpack=_unpack,
     options=_options,
     told=_told,

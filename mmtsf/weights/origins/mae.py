@@ -1,4 +1,7 @@
-"""Translate weights of MAE: the authors' files, pretrained or fine-tuned, and Hugging Face's ``ViTMAEModel``."""
+"""Translate weights of MAE: the authors' files, pretrained or fine-tuned, and Hugging Face's ``ViTMAEModel``, and
+those of its ``ViTModel``, which have the same names."""
+
+import reprlib
 
 from mmtsf.weights.geometry import ATTENTIONS, check_hugging_face, told_options
 from mmtsf.weights.key_table import KeyTable
@@ -22,7 +25,10 @@ RENAMED = {
     r'\.intermediate\.dense\.': '.mlp.fc1.',
     r'\.output\.dense\.': '.mlp.fc2.',
     r'^layernorm\.': 'norm.',
+    r'^classifier\.': 'head.',
 }
+#: Kinds of folders, and what transformers takes for an epsilon that config.json does not tell
+KINDS = dict(vit_mae=1e-12, vit=1e-12, vit_msn=1e-6)
 
 
 def _unpack(state: State) -> State:
@@ -34,15 +40,18 @@ def _options(state: State) -> dict:
 
 
 def _told(config: dict, scheme: str, state: State) -> dict:
+    kind = config.get('model_type', 'vit_mae')
+    if kind not in list(KINDS):
+        raise ValueError(f'config.json has model_type {reprlib.repr(kind)}, expected one of {", ".join(KINDS)}')
     check_hugging_face(config, state)
     attention = dict(type=ATTENTIONS[scheme], qkv_bias=config.get('qkv_bias', True))
-    return told_options(config, dict(model_type='vit_mae'), dict(num_heads=12, norm_eps=1e-12, attention=attention))
+    return told_options(config, dict(model_type=kind), dict(num_heads=12, norm_eps=KINDS[kind], attention=attention))
 
 
 MAE = Origin(
     'mae',
     {'image': KeyTable(NAMES.names | {'fc_norm.{p}': 'backbone.norm.{p}'})},
-    unused=r'decoder(_\w+)?(\..*)?|mask_token',
+    unused=r'decoder(_\w+)?(\..*)?|mask_token|pooler\..*',
     unpack=_unpack,
     options=_options,
     told=_told,
