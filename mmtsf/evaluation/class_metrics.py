@@ -58,34 +58,43 @@ class Calibration(NamedTuple):
     share: np.ndarray
 
 
-def class_table(scores: Tensor, labels: Tensor) -> ClassTable:
-    """Measure each class.
+def class_table(scores: Tensor, labels: Tensor, logits: bool | None = None) -> ClassTable:
+    """Measure each class, of any number of classes and videos.
 
     Args:
         scores (Tensor): ``(N, K)``.
-        labels (Tensor): Classes ``(N,)``; or of several labels a video, 0 and 1 for each class ``(N, K)``, of which
-            those are predicted whose score is above 0.5.
+        labels (Tensor): Classes ``(N,)``, of which that of the highest score is predicted; or of several labels a
+            video, 0 and 1 for each class ``(N, K)``, of which those are predicted whose probability is above 0.5.
+        logits (bool, optional): Whether the scores are logits, with a probability above 0.5 above 0. Defaults to None:
+            if any of them is no probability.
     """
-    from torchmetrics.functional import classification  # which takes a moment to import
-
     several, number = labels.ndim == 2, scores.shape[1]
-    kind = 'multilabel' if several else 'multiclass'
-    size: dict = {'num_labels' if several else 'num_classes': number}
-    given = (scores, labels.long()) if several else (scores.argmax(dim=1), labels)
-    measure = getattr(classification, f'{kind}_stat_scores')
-    right, wrong, _, missed, videos = measure(*given, average='none', **size).double().T
+    if several:
+        logits = not are_probabilities(scores, several) if logits is None else logits
+        predicted, having = scores > (0 if logits else 0.5), labels > 0
+    else:
+        predicted, having = (F.one_hot(own, number) > 0 for own in (scores.argmax(dim=1), labels))
+    right, claimed, videos = (one.sum(dim=0).double() for one in (predicted & having, predicted, having))
     averages = torch.full((number,), torch.nan)
-    if several and (tested := videos > 0).any():
-        of_tested = scores[:, tested], labels[:, tested].long(), int(tested.sum())
-        averages[tested] = classification.multilabel_average_precision(*of_tested, average='none')
+    for label in torch.nonzero(videos).flatten().tolist() if several else []:
+        averages[label] = _average_precision(scores[:, label], having[:, label])
     return ClassTable(
         videos.long().numpy(),
         right.long().numpy(),
         (right / videos).numpy(),
-        (right / (right + wrong)).numpy(),
-        (2 * right / (2 * right + wrong + missed)).numpy(),
+        (right / claimed).numpy(),
+        (2 * right / (claimed + videos)).numpy(),
         averages.double().numpy(),
     )
+
+
+def _average_precision(scores: Tensor, labels: Tensor) -> Tensor:
+    """Area under precision by recall of scores ``(N,)``, of which the order alone matters: torchmetrics takes a sigmoid
+    of scores that are no probabilities, by which large ones would become the same."""
+    from torchmetrics.functional.classification import binary_average_precision  # which takes a moment to import
+
+    places = scores.unique(return_inverse=True)[1].double()
+    return binary_average_precision(places / len(scores), labels.long(), validate_args=False)
 
 
 def are_probabilities(scores: Tensor, several: bool) -> bool:
@@ -104,14 +113,13 @@ def calibration(scores: Tensor, labels: Tensor) -> Calibration:
         scores (Tensor): Probabilities ``(N, K)``.
         labels (Tensor): Classes ``(N,)``, or 0 and 1 for each class ``(N, K)``.
     """
-    scores = scores.double().clamp(0, 1)
+    predicted, scores = scores.argmax(dim=1), scores.double().clamp(0, 1)
     if labels.ndim == 2:
         confidence, right = scores.flatten(), labels.double().flatten()
         nll = F.binary_cross_entropy(scores, labels.double())
         distance = (scores - labels).square().mean()
     else:
-        confidence, predicted = scores.max(dim=1)
-        right = (predicted == labels).double()
+        confidence, right = scores.amax(dim=1), (predicted == labels).double()
         nll = F.nll_loss(scores.clamp(min=torch.finfo(torch.float32).tiny).log(), labels)
         distance = (scores - F.one_hot(labels, scores.shape[1])).square().sum(dim=1).mean()
     bins = torch.bucketize(confidence, torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1], right=True)

@@ -16,7 +16,9 @@ from torchmetrics.functional import classification
 
 from mmtsf.engine.hooks import CheckpointHook
 from mmtsf.evaluation import VideoAccuracy
+from mmtsf.evaluation.class_metrics import class_table
 from mmtsf.models import TimeSformerHead
+from mmtsf.utils.ranking import ranks_of
 
 CLASSES = ['ape', 'bat', 'cat, wild', 'dog', 'eel', 'fox']
 #: Classes from likely to unlikely, and label, of seven videos
@@ -251,3 +253,55 @@ def test_a_best_metric_that_there_is_not_is_refused_before_training():
         CheckpointHook(save_best='acc/f1', rule='greater')._check_best(runner)
     for names in ('auto', ['acc/top1', 'acc/ece'], 'acc/mean_average_precision'):
         CheckpointHook(save_best=names)._check_best(runner)
+
+
+def test_of_classes_with_the_same_score_the_first_one_counts_everywhere(tmp_path):
+    samples = probable([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.3, 0.3, 0.4]], [[0], [1], [1]])
+    metrics = evaluate(samples, topk=(1, 2), out_dir=str(tmp_path))
+    assert metrics['acc/top1'] == metrics['acc/mean1'] * 2 / 3 == pytest.approx(1 / 3)  # 1 of 1 and 0 of 2
+    assert metrics['acc/top2'] == pytest.approx(2 / 3)
+    with (tmp_path / 'predictions.csv').open() as file:
+        assert [row['predicted'] for row in csv.DictReader(file)] == ['ape', 'ape', 'cat, wild']
+    scores, labels = torch.tensor([row['pred_scores']['item'].tolist() for row in samples]), torch.tensor([0, 1, 1])
+    assert ranks_of(scores, labels).tolist() == [0, 1, 2]
+    assert ranks_of(torch.tensor([[torch.nan, 1.0], [1.0, torch.nan]]), torch.tensor([0, 0])).tolist() == [2, 1]
+    given = [ActionDataSample(gt_labels=LabelData(item=torch.tensor([label]))) for label in labels]
+    assert float(TimeSformerHead(3, 8).loss_by_feat(scores, given)['top1_acc']) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_any_number_of_classes_and_of_those_that_have_videos_is_measured(number):
+    assert evaluate(probable([[1.0] + [0.0] * (number - 1)], [[0]]))['acc/macro_f1'] == 1
+    one = class_table(torch.tensor([[0.9] * number, [0.2] * number]), torch.tensor([[1] + [0] * (number - 1)] * 2))
+    assert (one.average_precision[0], one.recall[0]) == (1, 0.5)
+
+
+def test_a_threshold_of_logits_is_what_the_head_says_and_large_ones_keep_their_order():
+    rows, labels = [[0.6, 0.2], [40.0, 0.4], [50.0, 0.3], [60.0, 0.1]], [[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    head = TimeSformerHead(2, 8, multi_class=True, average_clips='score')
+    samples = [ActionDataSample(gt_labels=LabelData(item=torch.tensor(label))) for label in labels]
+    said = [sample.to_dict() for sample in head.predict_by_feat(torch.tensor(rows), samples)]
+    # the last class is predicted of all, whatever the scores of others: precision 2/4, recall 1
+    for shown in (said, said[:1]):
+        assert evaluate(shown)['acc/macro_f1'] == pytest.approx(2 / 3 if len(shown) > 1 else 1)
+    metrics = evaluate(said)
+    assert 'acc/ece' not in metrics
+    # ranks 1 and 4 of the first class: (1/1 + 2/4) / 2; 1 and 3 of the other: (1/1 + 2/3) / 2
+    assert metrics['acc/mean_average_precision'] == pytest.approx((0.75 + 5 / 6) / 2)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'labels', 'error'),
+    [
+        (dict(metric_list='f1'), [[0]], "metric_list has 'f1', expected names of top_k_accuracy, "),
+        (dict(topk=(1, 0)), [[0]], r'topk is \(1, 0\), expected a number from 1'),
+        (dict(metric_list='mean_average_precision'), [[0]], 'which is of videos with several labels'),
+        (dict(), [[0.0, 0.0]], 'none of the 1 scored videos has a label'),
+        (dict(), [[1.0, 0.0, 0.0]], 'a video has 0 or 1 for 3 classes, and scores for 2'),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_by_name(arguments, labels, error):
+    with pytest.raises(ValueError, match=error):
+        evaluate(probable([[0.5, 0.5]], labels), **arguments)
+    with pytest.raises(ValueError, match='num_classes is 1, expected 2 or more'):
+        TimeSformerHead(1, 8)

@@ -7,6 +7,7 @@ from mmengine.model.weight_init import trunc_normal_init
 from torch import Tensor, nn
 
 from mmtsf.registry import MODELS
+from mmtsf.utils.ranking import ranks_of
 
 
 @MODELS.register_module()
@@ -14,7 +15,7 @@ class TimeSformerHead(BaseHead):
     """Linear classifier over a clip's feature (released code), or the paper's MLP with one hidden layer.
 
     Args:
-        num_classes (int): Number K of classes.
+        num_classes (int): Number K of classes, at least 2.
         in_channels (int): Width C of the feature.
         hidden_channels (int, optional): Width of a hidden layer with GELU (section 3.3 of the paper). Defaults to
             None: one linear layer, as in the released code.
@@ -28,6 +29,9 @@ class TimeSformerHead(BaseHead):
             or of the sigmoid with ``multi_class``; ``'score'``, the mean of the logits, which ranks as their sum
             (released code); None keeps the views' logits. Defaults to ``'prob'``.
         init_cfg (dict, optional): MMEngine's initialisation config. Defaults to None.
+
+    Raises:
+        ValueError: If there are fewer classes, or views are to be combined in another way.
     """
 
     def __init__(
@@ -45,6 +49,11 @@ class TimeSformerHead(BaseHead):
     ) -> None:
         if average_clips not in ('prob', 'score', None):
             raise ValueError(f"average_clips is {average_clips!r}, expected 'prob', 'score' or None")
+        if num_classes < 2:
+            raise ValueError(
+                f'num_classes is {num_classes}, expected 2 or more, as there must be something to tell apart; add '
+                'videos without the class as a class of their own, and set data.num_classes'
+            )
         super().__init__(
             num_classes,
             in_channels,
@@ -55,6 +64,7 @@ class TimeSformerHead(BaseHead):
             average_clips=average_clips,
             init_cfg=init_cfg,
         )
+        self.names_loss = loss_cls is not None
         hidden = [] if hidden_channels is None else [nn.Linear(in_channels, hidden_channels), nn.GELU()]
         self.init_std = init_std
         self.hidden = nn.Sequential(*hidden, nn.Dropout(dropout_ratio))
@@ -78,15 +88,20 @@ class TimeSformerHead(BaseHead):
         losses = {}
         if labels.shape != cls_scores.shape:
             labels = labels.squeeze(1)
-            ranks = cls_scores.detach().topk(min(max(self.topk), self.num_classes)).indices
-            hits = ranks == labels[:, None]
-            losses = {f'top{k}_acc': hits[:, :k].any(dim=1).double().mean() for k in self.topk}
+            ranks = ranks_of(cls_scores.detach(), labels)
+            losses = {f'top{k}_acc': (ranks < k).double().mean() for k in self.topk}
             if self.label_smooth_eps:
                 labels = F.one_hot(labels, self.num_classes)
         if self.label_smooth_eps:
             labels = (1 - self.label_smooth_eps) * labels + self.label_smooth_eps / self.num_classes
         loss = self.loss_cls(cls_scores, labels)
         return losses | (loss if isinstance(loss, dict) else dict(loss_cls=loss))
+
+    def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
+        """MMAction2's scores of each video, which say how its views were combined: whether they are logits."""
+        for sample in data_samples:
+            sample.set_metainfo(dict(average_clips=self.average_clips))
+        return super().predict_by_feat(cls_scores, data_samples)
 
     def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
         """Scores ``(videos, K)`` of the logits ``(videos * num_segs, K)`` of their views."""
