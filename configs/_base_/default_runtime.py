@@ -44,7 +44,7 @@ logs = dict(
     wandb=dict(type='WandbBackend', project='mmtsf'),
     mlflow=dict(type='MLflowBackend', experiment='mmtsf'),
 )
-visualizer = dict(type='RunVisualizer', log_to='${log_to}', logs='${logs}')
+visualizer = dict(type='RunVisualizer', _scope_='mmtsf', log_to='${log_to}', logs='${logs}')
 log_level = 'INFO'
 load_from = None
 resume = False
