@@ -61,3 +61,14 @@ def test_a_study_of_starts_that_was_interrupted_goes_on(words, monkeypatch):
     assert again[-1].split(',')[:7] == lines[-1].split(',')[:7]  # what is run again has the same result
     assert 'an image start helps where all weights learn' in (out / 'report.md').read_text()
     assert (out / 'greys_1_epochs.png').exists()
+
+
+def test_the_page_shows_what_was_measured_of_starts():
+    names = runpy.run_path(str(STUDY / 'starts.py'), run_name='study')
+    page = (ROOT / 'docs/study.md').read_text()
+    results = names['read'](ROOT / 'docs/study/starts.csv')
+    assert len(results) > 1
+    for data, columns in results.items():
+        if not data.startswith('fashion-mnist'):
+            assert '\n'.join(names['table']('scheme', columns, {})) in page
+            assert '\n'.join(names['answers'](columns)) in page
