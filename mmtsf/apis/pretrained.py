@@ -11,7 +11,6 @@ from mmengine.config import Config, ConfigDict
 from mmtsf.config import load_config
 from mmtsf.utils.locations import is_address
 from mmtsf.weights import Weights, backbone_config, head_config, read_checkpoint, translate
-from mmtsf.weights.geometry import whole
 from mmtsf.weights.hub import hub_folder
 from mmtsf.weights.model_card import REPOSITORY
 
@@ -19,7 +18,6 @@ from .recognizer import init_recognizer
 
 #: Config whose pipelines and protocol it gets
 BASE = 'mmtsf::timesformer_base_k400.py'
-INTERVAL = whole(1, 100_000)
 
 
 def from_pretrained(
@@ -57,11 +55,11 @@ def from_pretrained(
         raise ValueError(
             f'{source} is no folder as Hugging Face saves it; init_recognizer takes a config and a checkpoint'
         )
-    config = _config(checkpoint, translate(checkpoint), options or {})
+    config = _config(translate(checkpoint), options or {})
     return init_recognizer(config, place, device)
 
 
-def _config(checkpoint: dict, weights: Weights, options: dict[str, Any]) -> Config:
+def _config(weights: Weights, options: dict[str, Any]) -> Config:
     """Return a config for weights, whose protocol is the base's but for what the folder tells."""
     head = head_config(weights)
     if head is None:
@@ -75,10 +73,10 @@ def _config(checkpoint: dict, weights: Weights, options: dict[str, Any]) -> Conf
         'data.num_classes': head['num_classes'],
         'data.multi_class': bool(weights.multi_class),
     }
-    interval = checkpoint['huggingface'].get('frame_interval')
-    if interval is not None:
-        INTERVAL.check('frame_interval of config.json', interval)
-        told['clip.frame_interval'] = interval
+    if weights.record.frame_interval is not None:
+        told['clip.frame_interval'] = weights.record.frame_interval
+    if weights.record.average_clips is not None:
+        told['model.cls_head.average_clips'] = weights.record.average_clips
     if weights.preprocessing is not None:
         told |= {
             f'model.data_preprocessor.{name}': list(getattr(weights.preprocessing, name)) for name in ('mean', 'std')

@@ -21,11 +21,6 @@ ORIGINS = (
 FORMATS = ('mmtsf', 'released', 'huggingface', 'adapters')
 RESIZES = ('smooth', 'nearest', 'released')
 ADDED_STEPS = ('image', 'own')
-#: What is said of a folder for Hugging Face
-FRAMES = (
-    "frames: the pipeline of transformers takes a video's first ones, one after another; give it frame_sampling_rate="
-    "INTERVAL, the training's clip.frame_interval, for clips of the same length (docs/from_huggingface.md has the rest)"
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,8 +97,9 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Convert the weights, and say what became of them."""
-    from mmtsf.weights.convert import convert
-    from mmtsf.weights.model_card import Card, read_metrics
+    with for_prediction():
+        from mmtsf.weights.convert import convert
+        from mmtsf.weights.model_card import Card, read_metrics
 
     is_folder = args.to == 'huggingface'
     above = args.target if is_folder else args.target.parent
@@ -124,5 +120,3 @@ def run(args: argparse.Namespace) -> None:
     print(words)
     for file in files:
         print(f'wrote {above / file.name}')
-    if args.to == 'huggingface':
-        print(FRAMES)

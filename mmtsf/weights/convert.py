@@ -1,9 +1,9 @@
 """Convert a checkpoint of any origin to another format, or to another model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtsf.config import load_config
@@ -15,9 +15,10 @@ from .adapters import separated
 from .build import backbone_config, build, head_config
 from .classes import classes_of
 from .load import HEAD, load_weights
-from .model_card import Card, start_of
-from .preprocessing import Preprocessing, interval_of
+from .model_card import Card
+from .preprocessing import Preprocessing
 from .read import read_checkpoint
+from .record import Record
 from .translate import OURS, Weights, translate
 from .write import write
 
@@ -72,29 +73,22 @@ def convert(
             f'these are adapters of {base.base_words}; give the config whose start these weights are '
             '(--config), and they are merged'
         )
-    preprocessing, multi_class = weights.preprocessing, weights.multi_class
+    record = weights.record
     if settings:
         settings.model.update(adapters=None, frozen=False)  # they are merged
         if not base:
             settings.model.backbone.init_cfg = None  # the weights are the start
         backbone, model = settings.model.backbone.to_dict(), MODELS.build(settings.model)
         model.init_weights()
-        preprocessing = Preprocessing.of_config(settings)
-        multi_class = bool((settings.model.get('cls_head') or {}).get('multi_class', False))
+        record = replace(Record.of_config(settings.to_dict()), start=record.start, start_license=record.start_license)
     else:
         backbone, model = backbone_config(weights, num_heads), build(weights, num_heads)
     report = load_weights(weights, model, bool(config), added_steps, resize)
-    told = preprocessing or (_usual(weights) if to == 'huggingface' else None)
-    meta = dict(
-        backbone=backbone,
-        classes=_classes(checkpoint, weights, report.fresh),
-        preprocessing=told.plain() if told else None,
-        multi_class=multi_class,
-    )
     if to == 'huggingface':
-        meta |= _told_by_hugging_face(checkpoint, settings, card, metrics)
+        record = replace(record, preprocessing=record.preprocessing or _usual(weights))
+    meta = dict(backbone=backbone, classes=_classes(checkpoint, weights, report.fresh)) | record.plain()
     words = f'{without_secrets(source)}: {weights.origin} ({backbone["attention"]["type"]}), {report}'
-    return words, write(model.state_dict(), meta, target, to)
+    return words, write(model.state_dict(), meta, target, to, card, metrics)
 
 
 def _write_adapters(checkpoint: dict, weights: Weights, target: Path) -> tuple[str, list[Path]]:
@@ -103,20 +97,11 @@ def _write_adapters(checkpoint: dict, weights: Weights, target: Path) -> tuple[s
     meta = dict(
         backbone=weights.options,
         classes=_classes(checkpoint, weights, []),
-        preprocessing=weights.preprocessing.plain() if weights.preprocessing else None,
         adapters=record.plain(),
+        **weights.record.plain(),
     )
     size = sum(value.nbytes for value in state.values()) / 1e6
     return f'{len(state)} weights, {size:.1f} MB, learned beside {record.base_words}', write(state, meta, target)
-
-
-def _told_by_hugging_face(
-    checkpoint: dict, settings: Config | None, card: Card | None, metrics: dict[str, float] | None
-) -> dict:
-    """Return what a folder of theirs says beside the model: which frames, what the training started from, a test."""
-    told = settings or checkpoint.get('meta', {}).get('run', {}).get('settings')
-    start, licence = start_of(checkpoint)
-    return dict(frame_interval=interval_of(told), start=start, start_license=licence, card=card, metrics=metrics)
 
 
 def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] | None:

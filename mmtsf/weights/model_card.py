@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from mmtsf.utils.sources import MODEL_INDEX
-from mmtsf.utils.text import counted, shorten, without_secrets
+from mmtsf.utils.text import counted, shorten
 
 #: Most letters of a word of the card, and metrics of a test
 LETTERS, MOST_METRICS = 500, 200
@@ -23,6 +22,25 @@ METRICS = {
 #: Names of repositories on the hub
 REPOSITORY = re.compile(r'[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}', re.ASCII)
 CLASSES = 30
+NONE_OF_THESE = 'A video of none of these classes gets one of them all the same. '
+#: Space attention alone by Hugging Face's name: its class gives logits of every frame, and its pipeline takes the first
+SPACE_ONLY = 'space_only'
+BY_FRAMES = """Not with `pipeline('video-classification')`, which answers by the first frame alone for this attention.
+The model takes the mean of the frames' features:
+
+```python
+import av
+import torch
+from transformers import AutoImageProcessor, TimesformerForVideoClassification
+
+model = TimesformerForVideoClassification.from_pretrained('FOLDER').eval()
+frames = [frame.to_ndarray(format='rgb24') for frame in av.open('video.mp4').decode(video=0)]
+pixels = AutoImageProcessor.from_pretrained('FOLDER')(frames[::{interval}][:{frames}], return_tensors='pt')
+with torch.no_grad():
+    tokens = model.timesformer(**pixels, output_hidden_states=True).hidden_states[-1]  # of each frame
+    scores = model.classifier(model.timesformer.layernorm(tokens[:, 0].mean(0))).{scores}
+```
+"""
 
 
 @dataclass(frozen=True)
@@ -90,40 +108,27 @@ def read_metrics(path: str | Path) -> dict[str, float]:
     return numbers
 
 
-def start_of(checkpoint: dict) -> tuple[str | None, str | None]:
-    """Return what a training started from, as its checkpoint tells, and the licence if that has a published name."""
-    told: Any = checkpoint.get('meta')
-    for key in ('run', 'settings', 'model', 'backbone', 'init_cfg', 'checkpoint'):
-        told = told.get(key) if isinstance(told, dict) else None
-    if not isinstance(told, str) or not told.isprintable() or len(told) > LETTERS:
-        return None, None
-    models = yaml.safe_load(MODEL_INDEX.read_text())['Models']
-    metadata = next((model.get('Metadata') or {} for model in models if model['Name'] == told), {})
-    return without_secrets(told) if '://' in told else Path(told).name, metadata.get('Licence')
-
-
 def model_card(config: dict, meta: dict, card: Card, metrics: dict[str, float], number: int) -> str:
     """Return the text of ``README.md``.
 
     Args:
         config (dict): ``config.json``.
-        meta (dict): See :func:`mmtsf.weights.write.write`; ``start``, what the training started from, and
-            ``start_license``, if known.
+        meta (dict): See :func:`mmtsf.weights.write.write`.
         card (Card): What else is known.
         metrics (dict[str, float]): Of a test; none if there was none.
         number (int): Number of parameters.
     """
     name = card.name or 'TimeSformer'
-    head = yaml.safe_dump(_metadata(name, card, metrics), sort_keys=False, allow_unicode=True)
+    has_pipeline = config['attention_type'] != SPACE_ONLY
+    head = yaml.safe_dump(_metadata(name, card, metrics, has_pipeline), sort_keys=False, allow_unicode=True)
     labels = list(map(str, config['id2label'].values()))
     size, frames = config['image_size'], counted(config['num_frames'], 'frame')
-    interval = config.get('frame_interval')
+    interval, several = config.get('frame_interval'), 'problem_type' in config
     rows = {
         'architecture': f'TimeSformer, {config["attention_type"].replace("_", " ")}',
         'parameters': f'{number / 1e6:.1f} million',
         'input': f'{frames} of {size} x {size}' + (f', one in {interval}' if interval else ''),
-        'output': f'scores of {counted(len(labels), "class")}'
-        + (', several of which may be right' if meta.get('multi_class') else ''),
+        'output': f'scores of {counted(len(labels), "class")}' + (', several of which may be right' if several else ''),
         'start': meta.get('start'),
         'licence of the start': meta.get('start_license'),
         'licence': card.license or 'not told by whoever wrote this folder',
@@ -132,29 +137,39 @@ def model_card(config: dict, meta: dict, card: Card, metrics: dict[str, float], 
     scores = [f'| {_cell(METRICS.get(key, (key, key))[1])} | {value:.4f} |' for key, value in metrics.items()]
     where = f' on {_cell(card.dataset)}' if card.dataset else ''
     results = [f'## Results{where}', '', '| metric | value |', '|---|---|', *scores, ''] if metrics else []
-    rate = f', frame_sampling_rate={interval}' if interval else ''
     return '\n'.join(
         [
             f'---\n{head}---\n\n# {_cell(name)}\n',
             *('| | |', '|---|---|', *table, ''),
             *results,
             '## Use\n',
-            '```python\nfrom transformers import pipeline',
-            f"\npipeline('video-classification', model='FOLDER')('video.mp4'{rate})\n```\n",
+            _usage(config),
             '```python\nimport mmtsf\nfrom mmtsf.apis import inference_recognizer',
             "\ninference_recognizer(mmtsf.from_pretrained('FOLDER'), 'video.mp4').pred_scores.item\n```\n",
             f'## Classes\n\n{_cell(shorten(labels, CLASSES))}\n',
-            '## Limits\n\nA video of none of these classes gets one of them all the same. Say here what it is for and '
-            'not for, and who and what is in the videos that it was trained on.\n',
+            f'## Limits\n\n{"" if several else NONE_OF_THESE}Say here what it is for and not for, and who and what is '
+            'in the videos that it was trained on.\n',
         ]
     )
 
 
-def _metadata(name: str, card: Card, metrics: dict[str, float]) -> dict:
+def _usage(config: dict) -> str:
+    """Say how transformers gives the scores of a video."""
+    interval = config.get('frame_interval')
+    if config['attention_type'] != SPACE_ONLY:
+        rate = f', frame_sampling_rate={interval}' if interval else ''
+        call = f"pipeline('video-classification', model='FOLDER')('video.mp4'{rate})"
+        return f'```python\nfrom transformers import pipeline\n\n{call}\n```\n'
+    scores = 'sigmoid()' if config.get('problem_type') else 'softmax(-1)'
+    return BY_FRAMES.format(interval=interval or 1, frames=config['num_frames'], scores=scores)
+
+
+def _metadata(name: str, card: Card, metrics: dict[str, float], has_pipeline: bool) -> dict:
     """Metadata of a card, in the hub's words."""
     told: dict[str, Any] = dict(language=card.language, license=card.license, base_model=card.base_model)
     told = {key: value for key, value in told.items() if value}
-    told |= dict(library_name='transformers', pipeline_tag='video-classification', tags=['timesformer', 'mmtsf'])
+    tag = dict(pipeline_tag='video-classification') if has_pipeline else {}
+    told |= dict(library_name='transformers') | tag | dict(tags=['timesformer', 'mmtsf'])
     if metrics:
         task = dict(type='video-classification', name='Video Classification')
         dataset = dict(

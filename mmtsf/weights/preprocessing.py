@@ -3,7 +3,7 @@
 import math
 import reprlib
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmengine.config import Config
@@ -71,15 +71,14 @@ class Preprocessing:
     @classmethod
     def of_config(cls, config: Any) -> 'Preprocessing | None':
         """Return that of a resolved config; None if its preprocessor does not normalise as ours."""
-        told = config.get('model', {}).get('data_preprocessor') or {}
-        if told.get('mean') is None or told.get('std') is None:
+        told = told_at(config, 'model', 'data_preprocessor')
+        if not isinstance(told, dict) or told.get('mean') is None or told.get('std') is None:
             return None
-        dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-        sides = [side for side in map(_short_side, dataset.get('pipeline') or ()) if side]
+        sides = [side for side in map(_short_side, _test_pipeline(config)) if side]
         return cls.parse(
             dict(
-                mean=list(told['mean']),
-                std=list(told['std']),
+                mean=told['mean'],
+                std=told['std'],
                 to_rgb=bool(told.get('to_rgb', False)),
                 short_side=sides[0] if sides else None,
             )
@@ -137,13 +136,14 @@ def _parse(name: str, told: dict, image_size: Any) -> Preprocessing:
     try:
         FACTOR.check('rescale_factor', factor)
         scaled = Preprocessing.parse(values)
+        mean, std = (tuple(value / factor for value in values) for values in (scaled.mean, scaled.std))
+        found = Preprocessing.parse(dict(mean=mean, std=std))
         size = _side(told.get('size'))
         crop = _side(told.get('crop_size')) if told.get('do_center_crop', 'crop_size' in told) else size
     except ValueError as error:
         raise ValueError(f'{name} is not taken: {error}') from None
     _check_size(name, told, size, crop, image_size)
-    mean, std = (tuple(value / factor for value in values) for values in (scaled.mean, scaled.std))
-    return Preprocessing(mean, std, short_side=size)
+    return replace(found, short_side=size)
 
 
 def _check_size(name: str, told: dict, size: int | None, crop: int | None, image_size: Any) -> None:
@@ -191,22 +191,34 @@ def to_hugging_face(preprocessing: Preprocessing, image_size: int) -> dict[str, 
     return {name: kind | common for name, kind in zip(PROCESSORS, kinds)}
 
 
+def told_at(value: Any, *names: str) -> Any:
+    """Return what is there under nested names; None if nothing is, whatever stands in its place."""
+    for name in names:
+        value = value.get(name) if isinstance(value, (dict, Config)) else None
+    return value
+
+
 def interval_of(config: Any) -> int | None:
     """Return the distance of the frames of a clip that a config tests with; None if it does not tell one."""
-    found: Any = config
-    for name in ('test_dataloader', 'dataset', 'pipeline'):
-        found = found.get(name) if isinstance(found, (dict, Config)) else None
-    steps = [step for step in found if isinstance(step, dict)] if isinstance(found, (list, tuple)) else []
-    told = next((step['frame_interval'] for step in steps if 'frame_interval' in step), None)
+    told = next((step['frame_interval'] for step in _test_pipeline(config) if 'frame_interval' in step), None)
     return told if type(told) is int and 0 < told <= 100_000 else None
+
+
+def _test_pipeline(config: Any) -> list[dict]:
+    """Return the steps of a config's test pipeline, whatever stands in their place."""
+    found = told_at(config, 'test_dataloader', 'dataset', 'pipeline')
+    return [step for step in found if isinstance(step, dict)] if isinstance(found, (list, tuple)) else []
 
 
 def _short_side(transform: dict) -> int | None:
     """Return the length to which a transform of a test pipeline brings the short side, for a single crop."""
     if transform.get('type') == 'ReleasedTestResize':
-        return (transform.get('jitter') or [transform['size']])[0]
-    scale = transform.get('scale') if transform.get('type') == 'Resize' else None
-    return (max(scale) if -1 in scale else min(scale)) if isinstance(scale, (list, tuple)) else None
+        side = _list(transform.get('jitter') or transform.get('size'))[0]
+    else:
+        scale = transform.get('scale') if transform.get('type') == 'Resize' else None
+        lengths = [side for side in _list(scale) if type(side) is int]
+        side = (max(lengths) if -1 in lengths else min(lengths)) if len(lengths) == 2 else None
+    return side if PIXELS.accepts(side) else None
 
 
 def _three(values: Any) -> tuple[float, ...]:

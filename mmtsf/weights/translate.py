@@ -14,10 +14,10 @@ from mmtsf.utils.text import shorten
 
 from .adapters import AdapterRecord
 from .finite import not_finite
-from .geometry import FLAG
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
-from .preprocessing import Preprocessing, from_hugging_face
+from .preprocessing import Preprocessing
+from .record import Record
 
 #: Where checkpoints keep their weights
 CONTAINERS = (
@@ -54,8 +54,7 @@ class Weights:
         options (dict): Backbone options that the file tells besides its tensors; of our own files as they stand there,
             which :func:`backbone_config` does not trust.
         report (Report): What became of its keys.
-        preprocessing (Preprocessing, optional): How frames become its input, if the file tells.
-        multi_class (bool, optional): Whether a video may have several labels, if the file tells.
+        record (Record): What the file tells of preprocessing, labels and training.
         adapters (AdapterRecord, optional): What it tells of low-rank adapters, if it has some.
     """
 
@@ -64,9 +63,18 @@ class Weights:
     scheme: str
     options: dict = field(default_factory=dict)
     report: Report = field(default_factory=Report)
-    preprocessing: Preprocessing | None = None
-    multi_class: bool | None = None
+    record: Record = field(default_factory=Record)
     adapters: AdapterRecord | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How frames become the model's input, if the file tells."""
+        return self.record.preprocessing
+
+    @property
+    def multi_class(self) -> bool | None:
+        """Whether a video may have several labels, if the file tells."""
+        return self.record.multi_class
 
 
 def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...] = ()) -> Weights:
@@ -91,11 +99,7 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         inner = {rename(key): value for key, value in _with_prefix(inner, 'backbone.').items()}
         weights = Weights(inner, OURS, '', known.get('backbone', {}), Report(matched=len(state)))
         weights.adapters = adapters
-        if known.get('preprocessing') is not None:
-            weights.preprocessing = Preprocessing.parse(known['preprocessing'])
-        if known.get('multi_class') is not None:
-            FLAG.check('multi_class', known['multi_class'])
-            weights.multi_class = known['multi_class']
+        weights.record = Record.parse(known)
         return _checked(weights)
     if origin == OURS:
         raise ValueError(f'these are not mmtsf weights: there is no {MARKS[0]} among {shorten(state)}')
@@ -119,9 +123,8 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     _split_positions(best.state)
     if told and config is not None:
         size = None if ORIGINS[best.origin].any_size else best.options.get('img_size', config.get('image_size'))
-        best.preprocessing = from_hugging_face(checkpoint.get('processors', {}), size)
-        if 'cls_head.fc_cls.weight' in best.state:
-            best.multi_class = config.get('problem_type') == 'multi_label_classification'
+        has_head = 'cls_head.fc_cls.weight' in best.state
+        best.record = Record.of_hugging_face(config, checkpoint.get('processors', {}), size, has_head)
     return _checked(best)
 
 

@@ -1,7 +1,6 @@
 """Write weights to files that other implementations read."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +12,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from mmtsf.utils.files import PART, check_empty, checksum, written_whole
-from mmtsf.utils.text import shorten
+from mmtsf.utils.files import PART, check_empty, checksum, give_usual_rights, written_whole
+from mmtsf.utils.screen import say
+from mmtsf.utils.text import shorten, without_any_secrets
 
 from .geometry import ATTENTION_TYPES, ATTENTIONS, Attention, Geometry, Hidden
-from .model_card import Card, model_card
+from .model_card import SPACE_ONLY, Card, model_card
 from .origins import ORIGINS, State
 from .preprocessing import Preprocessing, to_hugging_face
 from .translate import translate_back
@@ -31,19 +31,36 @@ PLAIN: dict[str, tuple] = dict(
     layer_scale=(None,),
     token_shift=(False,),
 )
+#: What is said of a folder for Hugging Face
+FRAMES = (
+    "frames: the pipeline of transformers takes a video's first ones, one after another; give it frame_sampling_rate="
+    "INTERVAL, the training's clip.frame_interval, for clips of the same length (docs/from_huggingface.md has the rest)"
+)
+FIRST_FRAME = (
+    "frames: with space attention the pipeline of transformers answers by a video's first frame alone; do not use it: "
+    'README.md of the folder has the lines that take the mean of the frames, as the model does'
+)
 SCHEMES = {attention: scheme for scheme, attention in ATTENTIONS.items() if scheme != 'image'}
 
 
-def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]:
+def write(
+    state: State,
+    meta: dict,
+    path: Path,
+    to: str = 'mmtsf',
+    card: Card | None = None,
+    metrics: dict[str, float] | None = None,
+) -> list[Path]:
     """Write weights and their model's metadata.
 
     Args:
         state (dict[str, Tensor]): Weights by our names.
-        meta (dict): ``backbone``, its config; ``classes``, names of the classes, ``preprocessing``, how frames become
-            its input (:class:`Preprocessing`), ``multi_class``, if known; for Hugging Face ``frame_interval``,
-            ``start``, ``start_license``, ``card`` (:class:`Card`) and ``metrics`` of a test.
+        meta (dict): ``backbone``, its config; ``classes``, names of the classes, and what :class:`Record` holds, if
+            known.
         path (Path): A ``.pth``, ``.pyth`` or ``.safetensors`` file; for ``huggingface`` a folder.
         to (str): Format, one of ``FORMATS``; adapters are written as ``'mmtsf'``. Defaults to ``'mmtsf'``.
+        card (Card, optional): What a card for Hugging Face says. Defaults to None: what the checkpoint tells.
+        metrics (dict[str, float], optional): Metrics of a test, for the card. Defaults to None: there was none.
 
     Returns:
         list[Path]: The files; beside the weights lies their checksum in a file that ends in ``.sha256``.
@@ -53,21 +70,23 @@ def write(state: State, meta: dict, path: Path, to: str = 'mmtsf') -> list[Path]
     """
     state = {key: value.contiguous() for key, value in state.items()}
     if to == 'huggingface':
-        return _write_hugging_face(state, meta, path)
+        return _write_hugging_face(state, meta, path, card or Card(), metrics or {})
     if path.suffix not in ('.pth', '.pyth', '.safetensors'):
         raise ValueError(f'{path} ends in {path.suffix!r}, expected .pth, .pyth or .safetensors')
     if to == 'released':
         state = _translated(state, meta, to)
+    meta = meta | dict(backbone=without_any_secrets(meta['backbone'])) if 'backbone' in meta else meta
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part:
         if path.suffix == '.safetensors':
             save_file(state, part, metadata=dict(format='pt', mmtsf=json.dumps(meta if to == 'mmtsf' else {})))
+            give_usual_rights(part)
         else:
             torch.save(dict(model_state=state) if to == 'released' else dict(state_dict=state, meta=meta), part)
     return [path, _write_checksum(path)]
 
 
-def _write_hugging_face(state: State, meta: dict, folder: Path) -> list[Path]:
+def _write_hugging_face(state: State, meta: dict, folder: Path, card: Card, metrics: dict[str, float]) -> list[Path]:
     """Write the model and the processors that ``transformers.pipeline('video-classification')`` wants."""
     config, told = hugging_face_config(state, meta), Preprocessing.parse(meta.get('preprocessing') or {})
     if told.to_rgb:  # the format has RGB frames only: its patch embedding takes them in the other order
@@ -77,14 +96,16 @@ def _write_hugging_face(state: State, meta: dict, folder: Path) -> list[Path]:
     texts = {'config.json': config} | to_hugging_face(told, config['image_size'])
     theirs = _translated(state, meta, 'huggingface')
     number = sum(value.numel() for value in theirs.values())
-    card = model_card(config, meta, meta.get('card') or Card(), meta.get('metrics') or {}, number)
+    page = model_card(config, meta, card, metrics, number)
     with _whole_folder(folder) as part:
         save_file(theirs, part / 'model.safetensors', metadata=dict(format='pt'))
+        give_usual_rights(part / 'model.safetensors')
         _write_checksum(part / 'model.safetensors')
         for name, text in texts.items():
             (part / name).write_text(json.dumps(text, indent=2))
-        (part / 'README.md').write_text(card, encoding='utf-8')
+        (part / 'README.md').write_text(page, encoding='utf-8')
     names = ('model.safetensors', *texts, 'README.md', 'model.safetensors.sha256')
+    say(FIRST_FRAME if config['attention_type'] == SPACE_ONLY else FRAMES)
     return [folder / name for name in names]
 
 
@@ -99,16 +120,11 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', suffix=PART, dir=folder.parent))
     try:
-        part.chmod(0o777 & ~_umask())
+        give_usual_rights(part)
         yield part
         part.replace(folder)  # also in the place of an empty one
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _umask() -> int:
-    os.umask(mask := os.umask(0))
-    return mask
 
 
 def hugging_face_config(state: State, meta: dict) -> dict:
@@ -141,7 +157,7 @@ def hugging_face_config(state: State, meta: dict) -> dict:
         drop_path_rate=0,
         layer_norm_eps=geometry.norm_eps,
         qkv_bias=geometry.attention.qkv_bias,
-        **(dict(frame_interval=meta['frame_interval']) if meta.get('frame_interval') else {}),
+        **{name: meta[name] for name in ('frame_interval', 'average_clips') if meta.get(name)},
         **(dict(problem_type='multi_label_classification') if meta.get('multi_class') else {}),
         id2label=dict(enumerate(classes)),
         label2id={name: label for label, name in enumerate(classes)},

@@ -2,19 +2,24 @@
 
 import http.server
 import json
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import MOTION_CLASSES
+from helpers import MOTION_CLASSES, hugging_face_model
 from runs import in_process
 
 import mmtsf
 from mmtsf.apis import inference_recognizer, init_recognizer
+from mmtsf.config import load_config
+from mmtsf.engine.runner.run_record import plain_settings
+from mmtsf.weights import write
 from mmtsf.weights.hub import hub_folder
 from mmtsf.weights.model_card import Card, read_metrics
+from mmtsf.weights.record import Record
 
 #: Test metrics, as mmtsf test writes them
 METRICS = {'acc/top1': 0.75, 'acc/mean1': 0.5, 'calibration/ece': 0.125}
@@ -75,6 +80,84 @@ def test_the_pipeline_of_transformers_and_ours_give_the_same_scores(folder, tiny
     theirs = pipeline.model(**pixels).logits.softmax(-1)[0]
     torch.testing.assert_close(scores[0], theirs, atol=1e-5, rtol=0)
     assert {answer['label'] for answer in pipeline(video)} <= set(MOTION_CLASSES)
+
+
+def test_what_a_checkpoint_tells_of_itself_is_in_the_folder(tiny_checkpoint, tmp_path):
+    """Without a config, from the training's file and from one of ours made of it."""
+    checkpoint = torch.load(tiny_checkpoint, weights_only=True)
+    settings = plain_settings(load_config(TINY).to_dict())
+    checkpoint['meta']['run'] = dict(settings=settings)
+    settings['model']['cls_head'] |= dict(multi_class=True, average_clips='score')
+    settings['model']['data_preprocessor'] |= dict(mean=[10.0, 20.0, 30.0], std=[51.0] * 3)
+    settings['load_from'] = 'timesformer_base_k400'
+    torch.save(checkpoint, tmp_path / 'mine.pth')
+    assert not in_process('convert', tmp_path / 'mine.pth', tmp_path / 'ours.safetensors')
+    for source in ('mine.pth', 'ours.safetensors'):
+        assert not in_process('convert', tmp_path / source, tmp_path / 'hf' / source, '--to', 'huggingface')
+        assert not in_process('convert', tmp_path / 'hf' / source, tmp_path / 'again' / source, '--to', 'huggingface')
+        for folder in (tmp_path / 'hf' / source, tmp_path / 'again' / source):
+            config = json.loads((folder / 'config.json').read_text())
+            assert config['problem_type'] == 'multi_label_classification'
+            assert config['frame_interval'] == 3
+            processor = json.loads((folder / 'preprocessor_config.json').read_text())
+            assert processor['image_mean'] == pytest.approx([10 / 255, 20 / 255, 30 / 255])
+            model = mmtsf.from_pretrained(folder, device='cpu')
+            assert model.cls_head.multi_class
+            assert model.cls_head.average_clips == 'score'
+            assert 'gets one of them' not in (folder / 'README.md').read_text()
+        assert '| start | timesformer\\_base\\_k400 |' in (tmp_path / 'hf' / source / 'README.md').read_text()
+
+
+@pytest.mark.parametrize(
+    ('place', 'value', 'told'),
+    [
+        ('multi_class', 'yes', "multi_class is 'yes', expected"),
+        ('frame_interval', 10**9, 'frame_interval is 1000000000, expected'),
+        ('average_clips', ['prob'], 'average_clips is .*, expected'),
+        ('start', 'a\nb', 'start is .*, expected None or a text'),
+        ('preprocessing', dict(mean=1e999), 'mean is inf'),
+        ('run', dict(settings=dict(model=dict(cls_head=dict(multi_class=1)))), 'multi_class is 1, expected'),
+    ],
+)
+def test_what_a_checkpoint_tells_of_itself_is_data(place, value, told):
+    with pytest.raises(ValueError, match=told):
+        Record.parse({place: value})
+
+
+@pytest.mark.parametrize('settings', [7, dict(model=7), dict(model=dict(cls_head=[], data_preprocessor=7, backbone=1))])
+def test_what_is_no_config_tells_nothing(settings):
+    assert Record.parse(dict(run=dict(settings=settings))) == Record()
+
+
+def test_several_labels_a_video_go_from_theirs_to_theirs(tmp_path):
+    sizes = dict(num_frames=2, image_size=16, patch_size=8, num_labels=3)
+    theirs = hugging_face_model(**sizes, problem_type='multi_label_classification')
+    theirs.save_pretrained(tmp_path / 'theirs')
+    assert not in_process('convert', tmp_path / 'theirs', tmp_path / 'again', '--to', 'huggingface')
+    assert json.loads((tmp_path / 'again/config.json').read_text())['problem_type'] == 'multi_label_classification'
+    ours = mmtsf.from_pretrained(tmp_path / 'again', device='cpu')
+    pixels = torch.randn(1, 2, 3, 16, 16)
+    with torch.no_grad():
+        scores = ours.cls_head.average_clip(ours.cls_head(ours.backbone(pixels.transpose(1, 2))))
+        torch.testing.assert_close(scores, theirs(pixels).logits.sigmoid(), atol=1e-5, rtol=0)
+
+
+def test_the_card_of_space_attention_takes_the_mean_of_the_frames(motion, tmp_path, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(write, 'say', told.append)
+    sizes = dict(num_frames=4, image_size=48, patch_size=16, num_labels=3)
+    hugging_face_model(**sizes, attention_type='space_only').save_pretrained(tmp_path / 'theirs')
+    assert not in_process('convert', tmp_path / 'theirs', tmp_path / 'again', '--to', 'huggingface')
+    assert "answers by a video's first frame alone" in told[-1]
+    card = (tmp_path / 'again/README.md').read_text()
+    assert 'pipeline_tag' not in card
+    code = re.search(r'```python\n(import av.*?)```', card, re.DOTALL)[1]
+    video, said = str(next(motion.glob('test/left/*.mp4'))), {}
+    exec(code.replace('FOLDER', str(tmp_path / 'again')).replace('video.mp4', video), said)
+    ours = mmtsf.from_pretrained(tmp_path / 'again', device='cpu')
+    with torch.no_grad():
+        scores = ours.cls_head(ours.backbone(said['pixels']['pixel_values'].transpose(1, 2)))[0].softmax(-1)
+    torch.testing.assert_close(said['scores'], scores, atol=1e-5, rtol=0)
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(folder, tiny_checkpoint, tmp_path):

@@ -118,6 +118,7 @@ def hugging_face(folder: Path, config: dict = {}, processor: dict | None = None)
         ({}, dict(do_normalize=False), r'mean=\[0,0,0\] .*std=\[255,255,255\]'),
         ({}, dict(do_rescale=False), r'mean=\[0.45,0.45,0.45\]'),
         ({}, dict(rescale_factor=0), 'rescale_factor is 0, expected a number more than 0'),
+        ({}, dict(image_mean=[1e308, 1, 1]), 'preprocessor_config.json is not taken: mean is .inf, '),
         ({}, dict(image_mean=None), 'preprocessor_config.json has no image_mean'),
         ({}, dict(image_std=[0.2, 0]), 'image_std|std is .0.2, 0., expected three numbers'),
         ({}, dict(image_std=0), 'std is 0, expected numbers more than 0'),
