@@ -15,6 +15,15 @@ from mmtsf.utils.locations import is_address
 
 #: Trials if neither their number nor a time is given
 TRIALS = 20
+#: Words that the search itself gives each of its trainings, and what is given in their place
+OWN = {
+    'work_dir': '--work-dir',
+    'resume': '--resume',
+    'randomness.seed': '--seed, for all trials; train best.py with others',
+    'launcher': '--gpus',
+    'new_data': 'another --work-dir for other data',
+    'default_hooks.checkpoint.out_dir': '--work-dir',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +68,7 @@ def check(args: argparse.Namespace) -> None:
         ValueError: If a word of the search is none, or Optuna is missing.
     """
     space = parse_space(args.search)
+    _check_own(args, [dimension.name for dimension in space])
     fixed = [word.split('=', 1)[0] for word in args.cfg_options]
     if twice := [dimension.name for dimension in space if dimension.name in fixed]:
         raise ValueError(f'--cfg-options and --search have {twice[0]}; give it once')
@@ -69,6 +79,19 @@ def check(args: argparse.Namespace) -> None:
     if find_spec('optuna') is None:
         raise ValueError("mmtsf sweep needs Optuna, and that is not installed; pip install 'mmtsf[sweep]'")
     check_run(args)
+
+
+def _check_own(args: argparse.Namespace, searched: list[str]) -> None:
+    """Refuse words that the search itself gives: they would have no effect."""
+    own = OWN | (dict(amp='either it or --amp') if args.amp else {})
+    for option, names in (
+        ('--search', searched),
+        ('--cfg-options', [word.split('=', 1)[0] for word in args.cfg_options]),
+    ):
+        for name in names:
+            for word, instead in own.items():
+                if f'{name}.'.startswith(f'{word}.') or (word.startswith(f'{name}.') and option == '--search'):
+                    raise ValueError(f'{option} has {name}, which the search gives each trial itself; give {instead}')
 
 
 def run(args: argparse.Namespace) -> int | None:

@@ -1,37 +1,49 @@
 """Check before the first trial that every word of a search changes the config, and that a child config can say it."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.registry import init_default_scope
+from mmengine.config import Config
 
-from mmtsf.config import load_config, read_config
+from mmtsf.config import load_config, read_config, resolve, settle
 from mmtsf.config.references import merged
-from mmtsf.registry import MODELS
-from mmtsf.utils.arguments import parsed
+from mmtsf.utils.arguments import check_data_root, check_start, parsed
+from mmtsf.utils.mistakes import plain
 from mmtsf.utils.sources import PREFIX, config_path
 
+from .check_trial import MISTAKES, builds, check_trial, types_in
 from .space import Dimension
 
 #: The word that chooses a file, and is no value of a config
 RECIPE = 'recipe'
+#: Names of words on which it depends what is read
+OF_DATA = re.compile(r'(^|[.])data([.]|$)|dataloader|dataset')
 
 
-def check_space(config: str, fixed: list[str], space: Sequence[Dimension], folder: Path) -> dict:
-    """Load the config with the ends of every range and with every choice.
+def check_space(
+    config: str,
+    fixed: list[str],
+    space: Sequence[Dimension],
+    folder: Path,
+    metric: str | None = None,
+    alone: bool = True,
+) -> dict:
+    """Load the config with the ends of every range and with every choice, and check what a training would refuse.
 
     Args:
         config (str): Config.
         fixed (list[str]): ``KEY=VALUE`` words of all trials.
         space (Sequence[Dimension]): What is searched.
         folder (Path): Folder for a config that is tried.
+        metric (str, optional): Score of a validation. Defaults to None: its first.
+        alone (bool): Whether a trial is one process. Defaults to True.
 
     Raises:
-        FileNotFoundError: If there is no such recipe.
-        ValueError: If a word is of no config, or has no effect, or nothing would be validated.
+        OSError: If there is no such recipe, or there are none of a choice's data.
+        ValueError: If a word is of no config, or has no effect, or a choice cannot be trained or validated.
 
     Returns:
         dict: The values of the config with the first choices, or lowest values, of all words.
@@ -39,26 +51,47 @@ def check_space(config: str, fixed: list[str], space: Sequence[Dimension], folde
     recipes = next((dimension.choices for dimension in space if dimension.name == RECIPE), ())
     if not recipes and (ranged := [dimension for dimension in space if dimension.name == RECIPE]):
         raise ValueError(f'--search has {ranged[0]}, expected names of recipes, as recipe=paper,modern')
+    others = [dimension for dimension in space if dimension.name != RECIPE]
     for recipe in recipes or (None,):
         chosen = [*fixed, *([] if recipe is None else [f'{RECIPE}={recipe}'])]
-        _check_names(config, chosen, [dimension for dimension in space if dimension.name != RECIPE])
+        _check_words(config, chosen, others, metric, alone)
     first = [*fixed, *(f'{dimension.name}={dimension.ends()[0]}' for dimension in space)]
     values = load_config(config, parsed(first)).to_dict()
-    _check_validation(values)
     _check_child(config, first, values, folder)
     return values
 
 
-def _check_names(config: str, fixed: list[str], space: list[Dimension]) -> None:
-    """Load the config with the first ends of all words, then with the second ones, and so on."""
+def _check_words(config: str, fixed: list[str], space: list[Dimension], metric: str | None, alone: bool) -> None:
+    """Load the config with the first ends of all words, then with the second ones, and so on, and check it."""
     written = read_config(config, parsed(fixed)).to_dict()
+    reads_data = any(OF_DATA.search(dimension.name) for dimension in space)
+    known = set(types_in(written))
     for ends in itertools.zip_longest(*(dimension.ends() for dimension in space)):
         words = [
             f'{dimension.name}={dimension.ends()[-1] if end is None else end}' for dimension, end in zip(space, ends)
         ]
-        resolved = load_config(config, parsed([*fixed, *words]))
+        resolved = _loaded(config, [*fixed, *words], reads_data)
+        _check_names(config, fixed, space, written, resolved)
+        try:
+            check_trial(resolved, known, reads_data, metric, alone)
+        except MISTAKES as error:
+            raise ValueError(f'with {" ".join(words)}: {plain(error)}') from None
+
+
+def _loaded(config: str, words: list[str], reads_data: bool) -> Config:
+    """Load the config of a trial as its training will; where no word is on data, these are not asked for."""
+    if reads_data:
+        check_data_root(config_path(config), words)
+    check_start(config_path(config), words)
+    options = parsed(words)
+    names = tuple(name for name in options if name != RECIPE)
+    given = read_config(config, options)
+    return resolve(settle(given, names) if reads_data else given, names)
+
+
+def _check_names(config: str, fixed: list[str], space: list[Dimension], written: dict, resolved: Config) -> None:
     for dimension in space:
-        if _lacks(written, dimension.name) and not _builds(resolved, dimension.name):
+        if _lacks(written, dimension.name) and not _is_argument(resolved, dimension.name):
             told = f' with {fixed[-1]}' if fixed and fixed[-1].startswith(f'{RECIPE}=') else ''
             raise ValueError(
                 f'--search has {dimension.name}, and {config}{told} has no such word; mmtsf config {config} shows '
@@ -77,27 +110,9 @@ def _lacks(values: Any, name: str) -> bool:
     return False
 
 
-def _builds(config: Any, name: str) -> bool:
-    """Return whether a word that no file writes is an argument of the model, which is built without memory."""
-    if not name.startswith('model.'):
-        return False
-    init_default_scope(config.get('default_scope') or 'mmtsf')
-    with torch.device('meta'):
-        try:
-            MODELS.build(config.model)
-        except TypeError:
-            return False
-    return True
-
-
-def _check_validation(values: dict) -> None:
-    train = values.get('train_cfg') or {}
-    epochs, interval = train.get('max_epochs'), train.get('val_interval', 1)
-    if not values.get('val_dataloader') or (isinstance(epochs, int) and interval > epochs):
-        raise ValueError(
-            f'nothing would be validated: max_epochs is {epochs}, train_cfg.val_interval {interval}, and a search '
-            'needs the score of a validation'
-        )
+def _is_argument(config: Config, name: str) -> bool:
+    """Return whether a word that no file writes is an argument of the model."""
+    return name.startswith('model.') and builds(config)
 
 
 def _check_child(config: str, words: list[str], values: dict, folder: Path) -> None:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mmtsf.engine.runner.run_record import differences, plain_settings
 from mmtsf.engine.runner.work_dir import claim
+from mmtsf.utils.files import LOCK
 from mmtsf.utils.screen import say
 from mmtsf.utils.signals import EXIT_CODES, TOLD
 from mmtsf.utils.sources import PREFIX
@@ -21,7 +22,7 @@ from mmtsf.utils.sources import PREFIX
 from .check_space import check_space
 from .results import remove_checkpoints, row_of, write_results
 from .space import Dimension, parse_space
-from .trial import follow, last_words, scores_of, train_command, wait_for_lock
+from .trial import Logs, follow, last_words, train_command, wait_for_lock
 
 NAME = 'sweep'
 #: Optuna's file of the search
@@ -51,24 +52,23 @@ class Sweep:
         """Make the study, or open it and compare what it searches with what is asked.
 
         Raises:
+            OSError: If it is damaged, or there is none and the folder holds something else.
             ValueError: If there is one and it is not asked for, or it searches something else.
         """
         file = self.folder / FILE
         if file.exists() and not self.args.resume:
             raise ValueError(f'{self.folder} holds a search; go on with it by --resume, or choose another --work-dir')
+        if not file.exists():
+            self._refuse_others()
         self.folder.mkdir(parents=True, exist_ok=True)
         claim(self.folder)
-        values = check_space(self.args.config, self.args.cfg_options, self.space, self.folder)
+        options, alone = self.args.cfg_options, self.args.gpus is None
+        values = check_space(self.args.config, options, self.space, self.folder, self.args.metric, alone)
         self.epochs = (values.get('train_cfg') or {}).get('max_epochs')
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.storage = optuna.storages.RDBStorage(f'sqlite:///{file}')
-        direction: Any = 'maximize' if self.args.goal == 'max' else 'minimize'
-        self.study = optuna.create_study(
-            storage=self.storage, study_name=NAME, direction=direction, pruner=self._pruner(), load_if_exists=True
-        )
+        before = self._open(file).get('search')
         told = self._described(values)
-        before = self.study.user_attrs.get('search')
         if before is None:
+            self._refuse_others()
             self.study.set_user_attr('search', told)
         elif others := [line.replace('checkpoint', 'search') for line in differences(before, told)]:
             raise ValueError(
@@ -76,6 +76,34 @@ class Sweep:
                 'another --work-dir'
             )
         self.metric = self.metric or self.study.user_attrs.get('metric')
+
+    def _refuse_others(self) -> None:
+        """Refuse to begin where there are files already: of a trial's folder checkpoints are resumed, and removed."""
+        others = [path.name for path in self.folder.glob('*') if path.name not in (LOCK, FILE)]
+        if others:
+            raise FileExistsError(
+                f'{self.folder} holds {min(others)}, and no search; choose another --work-dir, or remove what it holds'
+            )
+
+    def _open(self, file: Path) -> dict:
+        """Open the study, or make it; what it tells of itself."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        direction: Any = 'maximize' if self.args.goal == 'max' else 'minimize'
+        try:
+            self.storage = optuna.storages.RDBStorage(f'sqlite:///{file}')
+            self.study = optuna.create_study(
+                storage=self.storage, study_name=NAME, direction=direction, pruner=self._pruner(), load_if_exists=True
+            )
+            self.study.get_trials(deepcopy=False)
+            return self.study.user_attrs
+        except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, LookupError, AssertionError) as error:
+            said = ' '.join(str(getattr(error, 'orig', None) or error).split())[:300]
+            raise OSError(
+                f'{file} cannot be read as a study of Optuna: {said or type(error).__name__}; put a copy in its place, '
+                'or begin anew in another --work-dir'
+            ) from None
 
     def _described(self, values: dict) -> dict:
         """What makes a search: one that goes on must have the same."""
@@ -156,19 +184,42 @@ class Sweep:
         trial.set_user_attr('seconds', round(seconds, 1))
         if watch.pruned is not None:
             self._tell(trial, TrialState.PRUNED, f'pruned after epoch {watch.pruned}')
+        elif watch.given:
+            self._fail_without_metric(trial, watch.given)
         elif code in EXIT_CODES.values() and (time.monotonic() >= self.end or starts < STARTS):
-            say(f'trial {trial.number}: stopped; it has a checkpoint')
+            if time.monotonic() >= self.end:
+                trial.set_user_attr('starts', starts - 1)  # it was not its fault
+            has_checkpoint = any(work_dir.glob('*.pth'))
+            kept = 'has a checkpoint' if has_checkpoint else 'has no checkpoint yet, and will begin once more'
+            say(f'trial {trial.number}: stopped; it {kept}')
         elif code:
             self._tell(trial, TrialState.FAIL, f'exit code {code}: {last_words(log)}')
-        elif not watch.scores:
-            self._tell(trial, TrialState.FAIL, f'no validation has {self.metric or "a score"}')
+        elif not self._reported(trial):
+            self._tell(trial, TrialState.FAIL, 'no finite score' if watch.scores else 'nothing was validated')
         else:
             self._tell(trial, TrialState.COMPLETE)
 
+    def _fail_without_metric(self, trial: Trial, given: list[str]) -> None:
+        """Give up a trial, and the search with it where none has had a score yet.
+
+        Raises:
+            ValueError: Then.
+        """
+        names = ', '.join(given)
+        self._tell(trial, TrialState.FAIL, f'its validation has no {self.metric}, but {names}')
+        if not any(other.intermediate_values for other in self.study.get_trials(deepcopy=False)):
+            raise ValueError(
+                f'--metric is {self.metric}, which the validation of trial {trial.number} does not give; expected one '
+                f'of {names}; begin anew in another --work-dir'
+            )
+
+    def _reported(self, trial: Trial) -> dict[int, float]:
+        """The finite scores of a trial by epochs."""
+        return self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+
     def _tell(self, trial: Trial, state: TrialState, reason: str = '') -> None:
         trial.set_user_attr('reason', reason)
-        scores = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        value = self.best_of(scores)[1] if state is TrialState.COMPLETE else None
+        value = self.best_of(self._reported(trial))[1] if state is TrialState.COMPLETE else None
         told = self.study.tell(trial, value, state)
         say(f'trial {trial.number}: {row_of(self, told).said()}')
 
@@ -189,28 +240,37 @@ class Watch:
     """
 
     def __init__(self, sweep: Sweep, trial: Trial, work_dir: Path) -> None:
-        self.sweep, self.trial, self.work_dir = sweep, trial, work_dir
+        self.sweep, self.trial, self.logs = sweep, trial, Logs(work_dir)
         self.known = set(sweep.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
         self.scores: dict[int, float] = {}
         self.pruned: int | None = None
+        #: What a validation has where it lacks the metric
+        self.given: list[str] = []
         told = [trial.params.get(name) for name in ('max_epochs', 'train_cfg.max_epochs')]
         #: The last epoch, after which nothing is left to be saved
         self.last = next((int(epochs) for epochs in told if epochs is not None), sweep.epochs)
 
     def __call__(self) -> bool:
-        metric, scores = scores_of(self.work_dir, self.sweep.metric)
-        if metric and self.sweep.metric is None:
-            self.sweep.metric = metric
-            self.sweep.study.set_user_attr('metric', metric)
-        for epoch in sorted(scores.keys() - self.scores.keys()) if self.pruned is None else ():
-            self.scores[epoch] = scores[epoch]
-            if math.isfinite(scores[epoch]) and epoch not in self.known:
-                self.trial.report(scores[epoch], epoch)
-            is_judged = epoch < max(self.known, default=0)
-            if epoch != self.last and not is_judged and self.trial.should_prune():
-                self.pruned = epoch
+        validations = self.logs.validations()
+        for epoch in sorted(validations.keys() - self.scores.keys()):
+            if self.pruned is not None or self.given:
                 break
-        return self.pruned is not None or time.monotonic() >= self.sweep.end
+            self._judge(epoch, validations[epoch])
+        return self.pruned is not None or bool(self.given) or time.monotonic() >= self.sweep.end
+
+    def _judge(self, epoch: int, values: dict[str, float]) -> None:
+        if self.sweep.metric is None:
+            self.sweep.metric = next(iter(values))
+            self.sweep.study.set_user_attr('metric', self.sweep.metric)
+        if self.sweep.metric not in values:
+            self.given = list(values)
+            return
+        self.scores[epoch] = score = values[self.sweep.metric]
+        if math.isfinite(score) and epoch not in self.known:
+            self.trial.report(score, epoch)
+        is_judged = epoch < max(self.known, default=0)
+        if epoch != self.last and not is_judged and self.trial.should_prune():
+            self.pruned = epoch
 
 
 def sweep(args: argparse.Namespace, default_trials: int) -> int | None:

@@ -109,21 +109,38 @@ def wait_for_lock(work_dir: Path, seconds: float = PATIENCE) -> None:
         time.sleep(LOOK)
 
 
-def scores_of(work_dir: Path, metric: str | None) -> tuple[str | None, dict[int, float]]:
-    """Return the name of a score and its values by epochs, as far as the logs of a trial have them.
+class Logs:
+    """Read what the validations of a trial have measured from its logs, each line once.
 
     Args:
         work_dir (Path): Its work dir.
-        metric (str, optional): The score. Defaults to None: the first that a validation has.
     """
-    found: dict[int, float] = {}
-    for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for row in filter(None, map(_parsed, log.read_text(errors='replace').splitlines())):
-            names = [name for name in row if name not in NO_SCORES and 'iter' not in row]
-            metric = metric or (names[0] if names else None)
-            if metric in names and isinstance(row.get('step'), int):
-                found[row['step']] = float(row[metric])
-    return metric, dict(sorted(found.items()))
+
+    def __init__(self, work_dir: Path) -> None:
+        self.work_dir = work_dir
+        self._validations: dict[int, dict[str, float]] = {}
+        self._read: dict[Path, int] = {}
+
+    def validations(self) -> dict[int, dict[str, float]]:
+        """Return the numbers of each validation so far by their names, by epochs."""
+        for log in sorted(self.work_dir.glob('*/vis_data/scalars.json')):
+            with log.open('rb') as file:
+                file.seek(self._read.get(log, 0))
+                lines = file.read()
+            whole = lines[: lines.rfind(b'\n') + 1]  # the last line may be half written
+            self._read[log] = self._read.get(log, 0) + len(whole)
+            for row in filter(None, map(_parsed, whole.decode(errors='replace').splitlines())):
+                self._add(row)
+        return dict(sorted(self._validations.items()))
+
+    def _add(self, row: dict) -> None:
+        numbers = {
+            name: float(value)
+            for name, value in row.items()
+            if name not in NO_SCORES and isinstance(value, (int, float)) and 'iter' not in row
+        }
+        if numbers and isinstance(row.get('step'), int):
+            self._validations[row['step']] = numbers
 
 
 def _parsed(line: str) -> dict | None:

@@ -65,13 +65,24 @@ def test_other_words_are_refused(words):
         (['optim_wrapper.optimizer.lrr=0:0.3'], 'optim_wrapper.optimizer.lrr'),
         (['recipe=paper,papre'], "no recipe 'papre'; did you mean"),
         (['recipe=1:2'], 'expected names of recipes'),
-        (['train_cfg.val_interval=100,200'], 'nothing would be validated'),
+        (['log_to=files,wandbx'], "with log_to=wandbx: log_to names 'wandbx'; did you mean 'wandb'"),
+        (['model.type=VideoRecognizer,Recogniser'], "there is nothing of type 'Recogniser'"),
+        (['optim_wrapper.optimizer.type=AdamW,AdamWW'], "there is nothing of type 'AdamWW'"),
+        (['model.backbone.num_heads=2,3'], 'with model.backbone.num_heads=3: .*embed_dims'),
+        (['data.root=none,nowhere'], "data.root is 'none', which is no folder"),
     ],
 )
 def test_a_word_that_no_config_has_is_refused_before_the_first_trial(words, told, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=told):
         check_space(TINY, ['max_epochs=2'], parse_space(words), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_would_not_be_validated_is_refused_before_the_first_trial(tmp_path):
+    with pytest.raises(ValueError, match='with max_epochs=1: nothing would be validated: .*, train_cfg.val_begin 2'):
+        check_space(TINY, ['train_cfg.val_begin=2'], parse_space(['max_epochs=2,1']), tmp_path)
+    with pytest.raises(ValueError, match='--metric is acc/top11, which no validation gives; expected one of acc/top1'):
+        check_space(TINY, ['max_epochs=2'], parse_space(['lr=1:2']), tmp_path, 'acc/top11')
 
 
 def test_the_best_config_says_what_the_words_said(tmp_path):

@@ -12,12 +12,13 @@ from runs import ROOT, TINY, in_process, options
 
 from mmtsf.config import load_config
 from mmtsf.sweep import study, trial
-from mmtsf.sweep.trial import follow, scores_of
+from mmtsf.sweep.trial import Logs, follow
 from mmtsf.utils.tables import read_table
 
 pytest.importorskip('optuna')
 
-#: In the place of a training: three validations whose scores are the rate, a crash at 0.5, Ctrl-C at the first 0.3 if that is asked for
+#: In the place of a training: three validations whose scores are the rate, not finite at 0.6, a crash at 0.5, and Ctrl-C
+#: at the first 0.3 if that is asked for
 TRAINING = """
 import json, os, signal, sys, time
 folder, words = sys.argv[1], dict(word.split('=', 1) for word in sys.argv[2:])
@@ -33,7 +34,8 @@ stops = os.environ.get('STOPS')
 for epoch in (1, 2, 3):
     with open(os.path.join(logs, 'scalars.json'), 'a') as file:
         print(json.dumps({'loss': 1.0, 'iter': epoch, 'step': epoch}), file=file)
-        print(json.dumps({'acc/top1': rate * epoch, 'time': 0.1, 'step': epoch}), file=file)
+        score = float('nan') if rate == 0.6 else rate * epoch
+        print(json.dumps({'acc/top1': score, 'time': 0.1, 'step': epoch}), file=file)
     if rate == 0.3 and stops and not os.path.exists(stops):
         open(stops, 'w').close()
         os.kill(os.getppid(), signal.SIGINT)
@@ -127,12 +129,38 @@ def test_a_trial_at_which_the_search_was_killed_twice_is_given_up(search, monkey
     assert row['reason'] == 'the search died 2 times while it ran'
 
 
+def test_a_trial_without_a_finite_score_has_failed_and_a_metric_that_there_is_not_ends_the_search(search, tmp_path):
+    nan = ('--search', 'lr=0.6,0.5')
+    rows = search('nan', words=nan, trials=3)
+    assert {row['reason'] for row in rows} >= {'no finite score'}
+    assert {row['state'] for row in rows} == {'failed'}
+    with pytest.raises(ValueError, match='--metric is acc/top11, .* trial 0 does not give; expected one of acc/top1;'):
+        search('typo', '--metric', 'acc/top11')
+    assert [path.name for path in (tmp_path / 'typo').glob('trial_*.log')] == ['trial_000.log']
+
+
+def test_files_of_others_and_a_damaged_study_are_left_alone(search, tmp_path):
+    (tmp_path / 'others/trial_000').mkdir(parents=True)
+    (tmp_path / 'others/trial_000/epoch_9.pth').touch()
+    for more in ((), ('--resume',)):
+        with pytest.raises(FileExistsError, match='others holds trial_000, and no search; choose another --work-dir'):
+            search('others', *more)
+    assert (tmp_path / 'others/trial_000/epoch_9.pth').exists()
+    assert not (tmp_path / 'others/study.db').exists()
+    (tmp_path / 'damaged').mkdir()
+    (tmp_path / 'damaged/study.db').write_text('no study' * 100)
+    with pytest.raises(OSError, match='study.db cannot be read as a study of Optuna: .*; put a copy in its place'):
+        search('damaged', '--resume')
+
+
 def test_logs_are_read_while_they_are_written(tmp_path):
     (tmp_path / '1/vis_data').mkdir(parents=True)
     lines = ['{"loss": 1, "iter": 4, "step": 4}', '{"epoch_loss": 1, "step": 1}', '{"AUC": 0.5, "step": 1}', '{"AU']
-    (tmp_path / '1/vis_data/scalars.json').write_text('\n'.join(lines))
-    assert scores_of(tmp_path, None) == ('AUC', {1: 0.5})
-    assert scores_of(tmp_path, 'acc/top1') == ('acc/top1', {})
+    file, logs = tmp_path / '1/vis_data/scalars.json', Logs(tmp_path)
+    file.write_text('\n'.join(lines))
+    assert logs.validations() == {1: dict(AUC=0.5)}
+    file.write_text('?' * (file.stat().st_size - 4) + '{"AUC": 0.25, "names": ["a"], "time": 1, "step": 2}\n')
+    assert logs.validations() == {1: dict(AUC=0.5), 2: dict(AUC=0.25)}  # what was read is not read again
 
 
 def test_a_trial_that_is_stopped_may_write_its_checkpoint(tmp_path):
@@ -177,6 +205,11 @@ def test_an_option_of_both_kinds_is_refused(refused):
 
     with refused('--cfg-options and --search have lr; give it once'):
         run('sweep', [TINY, '--search', 'lr=1:2', '--cfg-options', 'lr=1'])
+    for word in ('randomness.seed', 'randomness', 'work_dir', 'resume', 'launcher'):
+        with refused(f'--search has {word}, which the search gives each trial itself; give --'):
+            run('sweep', [TINY, '--search', f'{word}=1,2'])
+    with refused('--cfg-options has randomness.seed, which the search gives each trial itself; give --seed'):
+        run('sweep', [TINY, '--search', 'lr=1:2', '--cfg-options', 'randomness.seed=3'])
     with refused('an address; a search lies on a local disk'):
         run('sweep', [TINY, '--search', 'lr=1:2', '--work-dir', 's3://bucket/run'])
 

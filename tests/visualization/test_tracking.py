@@ -127,6 +127,28 @@ def test_secrets_are_not_logged(monkeypatch, tmp_path):
     )
     assert SECRET not in str(without_secret_values(config))
     assert without_secret_values(config)['attention'] == dict(cls_token='keys')
+    below = dict(
+        dict.fromkeys(('pwd', 'cookie', 'dbpassword', 'PGPASSWORD', 'sas', 'api_key_id', 'hfToken'), SECRET),
+        password=27182818,
+        token=[SECRET],
+        auth=('user', SECRET),
+        credentials=dict(a=[dict(b=27182818)]),
+        headers={'Authorization': SECRET, 'note': f'Bearer {SECRET}'},
+        texts=[
+            f'sv=1&sig={SECRET}&x=1',
+            f'cmd --token {SECRET}',
+            f'{{"secret": "{SECRET}"}}',
+            Path(f's3://a:{SECRET}@b'),
+        ],
+        hooks=[f'https://hooks.slack.com/services/T0/{SECRET}', f'to https://host/api/webhooks/1/{SECRET} now'],
+        hub='hf_' + 20 * 'a',
+    )
+    shown = str(without_secret_values(below))
+    assert not [secret for secret in (SECRET, '27182818', 'aaaa', "'user'") if secret in shown]
+    plain = dict(
+        token=None, use_auth=True, keys=['a'], num_register_tokens=4, meta_keys=('b',), note='note: a b', key=''
+    )
+    assert without_secret_values(plain) == plain
     RunVisualizer('b', save_dir=str(tmp_path)).add_config(Config(config))
     assert SECRET not in (tmp_path / 'vis_data/config.py').read_text()
 
@@ -158,3 +180,7 @@ def test_what_a_tracker_lacks_is_one_line_before_training_begins(motion, tmp_pat
         RunVisualizer(
             'a', 'mlflow', dict(mlflow=dict(type='MLflowBackend', uri='file:///none')), save_dir=str(tmp_path)
         )
+    (tmp_path / 'file').touch()
+    uri = f'sqlite:///{tmp_path}/file/mlflow.db'
+    with pytest.raises(OSError, match='log_to=mlflow: .*; MLFLOW_TRACKING_URI, or .*, names .* a file that can be'):
+        RunVisualizer('c', 'mlflow', dict(mlflow=dict(type='MLflowBackend', uri=uri)), save_dir=str(tmp_path))

@@ -15,7 +15,9 @@ from mmtsf.visualization.video_writer import write_video
 
 from .tracker import Tracker, curves, errors_of
 
-REMEDY = 'MLFLOW_TRACKING_URI, or logs.mlflow.uri, names a server, or a file as sqlite:///mlflow.db'
+REMEDY = (
+    'MLFLOW_TRACKING_URI, or logs.mlflow.uri, names a server, or a file that can be written, as sqlite:///mlflow.db'
+)
 #: Tag with the name of the run in our checkpoints
 TAG = 'mmtsf.run_id'
 #: Times that a server is asked again, where MLflow's own is 7, which take four minutes

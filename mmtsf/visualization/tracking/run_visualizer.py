@@ -47,7 +47,7 @@ class RunVisualizer(ActionVisualizer):
         logs: dict[str, dict] = {},
         save_dir: str | None = None,
     ) -> None:
-        names = names_of(log_to, logs)
+        names = names_of_trackers(log_to, logs)
         for package in filter(None, (PACKAGES.get(str(logs[name]['type'])) for name in names)):
             import_module(package)
         #: Whether anything but files is logged to, which pictures are drawn for
@@ -85,7 +85,7 @@ class RunVisualizer(ActionVisualizer):
             tracker.add_video(name, frames, step, fps)
 
 
-def names_of(log_to: Any, logs: dict[str, dict]) -> list[str]:
+def names_of_trackers(log_to: Any, logs: dict[str, dict]) -> list[str]:
     """Return the names of backends that a word or a list of words chooses, without ``'files'``.
 
     Raises:

@@ -88,13 +88,13 @@ def is_number(value: Any) -> bool:
 
 @contextmanager
 def errors_of(tracker: str, kinds: tuple[type[Exception], ...], remedy: str) -> Iterator[None]:
-    """Tell errors of a tracker's package that are raised inside as one line.
+    """Tell errors of a tracker's package, and of the files that it writes, that are raised inside as one line.
 
     Raises:
         OSError: In their place.
     """
     try:
         yield
-    except kinds as error:
+    except (*kinds, OSError) as error:
         told = ' '.join(str(error).split()) or type(error).__name__
         raise OSError(f'{tracker}: {told[:300]}; {remedy}') from None

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.dataset import InfiniteSampler
+from mmengine.logging import MessageHub
 from torch.utils.data import DataLoader
 
 from mmtsf.datasets.loading import VideoLoader
@@ -40,3 +41,18 @@ def test_a_sampler_that_never_ends_an_epoch_is_refused_before_training():
     loader = DataLoader(Squares(), 2, sampler=InfiniteSampler(range(10)))
     with pytest.raises(ValueError, match='InfiniteSampler never ends an epoch; set train_dataloader.sampler.type'):
         loop_over(loader)
+
+
+def test_a_validation_that_the_resumed_checkpoint_holds_is_not_repeated():
+    ran: list[int] = []
+    val_loop = SimpleNamespace(run=lambda: ran.append(1))
+    hub = MessageHub('of a test of loops')
+    runner = SimpleNamespace(
+        visualizer=None, message_hub=hub, val_loop=val_loop, model=None, call_hook=lambda *_, **__: None
+    )
+    for held, times in ((None, 1), (0, 2), (1, 2)):
+        hub.update_info('validated_epoch', held)
+        loop = ResumableTrainLoop(runner, DataLoader(Squares(), 2), max_epochs=1)
+        loop._epoch, loop._iter = 1, 5
+        loop.run()
+        assert len(ran) == times
