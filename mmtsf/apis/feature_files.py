@@ -17,7 +17,7 @@ from mmtsf.batch.local import LocalEngine
 from mmtsf.batch.parts import as_text
 from mmtsf.preparation.video_paths import known_videos
 from mmtsf.utils.cores import num_cores
-from mmtsf.utils.files import write_text, written_whole
+from mmtsf.utils.files import give_usual_rights, write_text, written_whole
 from mmtsf.utils.results import stoppable
 from mmtsf.utils.text import counted
 
@@ -192,6 +192,7 @@ def write_safetensors(path: Path, names: list[str], features: Iterator[np.ndarra
     from safetensors.numpy import save_file
 
     save_file(dict(zip(names, features)), path)
+    give_usual_rights(path)
 
 
 def columns() -> dict[str, Any]:

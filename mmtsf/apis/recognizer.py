@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmtsf.config import load_config, resolve
+from mmtsf.config.checks import change
 from mmtsf.datasets.class_names import class_names
 from mmtsf.deploy.fuse import fuse
 from mmtsf.models import TimeSformer
@@ -47,7 +48,7 @@ def resolved(config: str | Path | Config | dict, options: dict | None = None) ->
     if not isinstance(config, (Config, dict)):
         raise TypeError(f'config must be a filename or Config object, but got {type(config)}')
     changed = Config(copy.deepcopy(config)) if isinstance(config, dict) else copy.deepcopy(config)
-    changed.merge_from_dict(options or {})
+    change(changed, options or {})
     return resolve(changed, options or ())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmtsf.utils.arguments import add_config, add_options, check_data_root, parsed
 from mmtsf.utils.files import check_target
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import config_path
 
 
@@ -36,8 +37,9 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw the clips."""
-    from mmtsf.config import load_config
-    from mmtsf.visualization.browse import draw_dataset
+    with for_prediction():
+        from mmtsf.config import load_config
+        from mmtsf.visualization.browse import draw_dataset
 
     config = load_config(args.config, parsed(args.cfg_options))
     clips, videos = draw_dataset(config[f'{args.split}_dataloader'].dataset, args.out, args.clips, args.seed)

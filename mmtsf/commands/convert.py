@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmtsf.utils.arguments import names_in, place
 from mmtsf.utils.files import check_empty, check_folder, check_target, folder_there
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import config_path, find_checkpoint
 
 #: Names of mmtsf.weights.origins.ORIGINS, and other words of mmtsf.weights

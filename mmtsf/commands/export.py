@@ -8,6 +8,7 @@ import argparse
 
 from mmtsf.utils.arguments import add_model, add_options, check_model, parsed, place
 from mmtsf.utils.files import check_folder, folder_there
+from mmtsf.utils.imports import for_prediction
 
 SUFFIXES = dict(onnx='.onnx', torch='.pt2')
 
@@ -45,8 +46,9 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the file, and say how far its outputs are from the model's."""
-    from mmtsf.apis import init_recognizer
-    from mmtsf.deploy.export import write_export
+    with for_prediction():
+        from mmtsf.apis import init_recognizer
+        from mmtsf.deploy.export import write_export
 
     recognizer = init_recognizer(args.config, args.checkpoint, 'cpu', parsed(args.cfg_options))
     with folder_there(args.out.parent) as folder:

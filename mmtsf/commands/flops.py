@@ -8,6 +8,7 @@ import json
 import logging
 
 from mmtsf.utils.arguments import add_config, add_options, parsed
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.sources import config_path
 
 
@@ -25,7 +26,8 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the table, or the line of JSON."""
-    from mmtsf.evaluation.model_costs import costs_of
+    with for_prediction():
+        from mmtsf.evaluation.model_costs import costs_of
 
     logging.disable(logging.WARNING)
     params, macs = costs_of(args.config, parsed(args.cfg_options))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmtsf.utils.arguments import add_model, add_run_arguments, check_model, check_run
 from mmtsf.utils.files import check_folder
+from mmtsf.utils.imports import for_prediction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +34,10 @@ def run(args: argparse.Namespace) -> None:
     """Test the model."""
     if args.check:
         return
-    from mmengine.dist import is_main_process
+    with for_prediction():
+        from mmengine.dist import is_main_process
 
-    from mmtsf.engine.runs import say_next, test
+        from mmtsf.engine.runs import say_next, test
 
     config = test(args)
     if is_main_process():

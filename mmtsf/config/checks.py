@@ -147,6 +147,28 @@ def refuse_options_through_references(values: dict, options: Iterable[str]) -> N
                 )
 
 
+def change(config: Any, options: dict[str, Any]) -> None:
+    """Change a config by dotted options, also below a value of None, which becomes a dict.
+
+    Args:
+        config (Config): Is changed.
+        options (dict): Values by dotted names.
+
+    Raises:
+        ValueError: If an option leads through a value that holds no others.
+    """
+    for name, new in options.items():
+        keys = name.split('.')
+        for depth in range(1, len(keys) + isinstance(new, dict)):
+            place = '.'.join(keys[:depth])
+            value = _at(config.to_dict(), place)
+            if value is None:
+                config.merge_from_dict({place: {'_delete_': True}})
+            elif depth < len(keys) and value is not ... and not isinstance(value, (dict, list, tuple)):
+                raise ValueError(f'the option {name!r} leads through {place}={value!r}, which holds no other values')
+        config.merge_from_dict({name: new})
+
+
 def _check_counts(values: dict) -> None:
     """Refuse counts that are no whole numbers from 1 on."""
     for name in COUNTS:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .checks import refuse_options_through_references
+from .checks import change, refuse_options_through_references
 from .lineage import bases
 from .recipes import SLOT, exchange_recipe, left_by_a_run, recipe_is, recipe_path
 from .references import resolve
@@ -56,5 +56,5 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
             )
     config.pop('recipe', None)
     refuse_options_through_references(config.to_dict(), changes)
-    config.merge_from_dict(changes)
+    change(config, changes)
     return config

@@ -96,20 +96,34 @@ def add_adapters(backbone: nn.Module, settings: Adapters) -> None:
     from .layers.adapted_linear import AdaptedLinear  # imports peft, which takes seconds
 
     blocks = _blocks_of(backbone, 'adapters')
-    layers = {name: layer for name, layer in blocks.named_modules() if type(layer) is nn.Linear}
+    layers = _linear_layers(blocks)
     weights = [name for name, _ in backbone.named_parameters()]
     for option, words, names in (('targets', settings.targets, list(layers)), ('whole', settings.whole, weights)):
         if odd := [word for word in words if not any(_named(name, [word]) for name in names)]:
             known = sorted({part for name in names for part in name.split('.') if not part.isdigit()})
             raise ValueError(f'adapters.{option} has {odd[0]!r}, which no name has; parts of names are {known}')
     backbone.requires_grad_(False)
-    for name, layer in layers.items():
-        if _named(name, settings.targets) and not _named(name, settings.whole):
-            owner, _, place = name.rpartition('.')
-            adapted = AdaptedLinear(layer, settings.rank, settings.alpha, settings.dropout)
-            setattr(blocks.get_submodule(owner), place, adapted)
+    for name in adapted_layers(backbone, settings):
+        owner, _, place = name.rpartition('.')
+        adapted = AdaptedLinear(layers[name], settings.rank, settings.alpha, settings.dropout)
+        setattr(blocks.get_submodule(owner), place, adapted)
     for name, weight in backbone.named_parameters():
         weight.requires_grad_(settings.learns(name))
+
+
+def adapted_layers(backbone: nn.Module, settings: Adapters) -> list[str]:
+    """Return the names, in the blocks of a backbone, of the layers that have an adapter by these settings.
+
+    Raises:
+        ValueError: If it is no TimeSformer.
+    """
+    with without_adapters(backbone):
+        layers = _linear_layers(_blocks_of(backbone, 'adapters'))
+    return [name for name in layers if _named(name, settings.targets) and not _named(name, settings.whole)]
+
+
+def _linear_layers(blocks: nn.Module) -> dict[str, nn.Linear]:
+    return {name: layer for name, layer in blocks.named_modules() if type(layer) is nn.Linear}
 
 
 def freeze_image_part(backbone: nn.Module) -> None:

@@ -14,9 +14,12 @@ from .data_root import OF_FOLDERS, OF_LISTS, check_root
 from .files import check_folder
 from .locations import OF_WEB, is_address, location, scheme_of
 from .sources import check_list, config_beside, config_path, find_checkpoint
+from .text import cleaned
 from .vits import shipped_vits, vit_of
 
 NUM_FRAMES = 8  # that a check of a video decodes, from the first to the last
+#: A dict in Python's or JSON's spelling, with or without the quotation marks that a shell takes away
+A_DICT = re.compile(r"""\bdict\(|(^|[\[(,])\s*\{\s*(['"}]|[a-z_]\w*\s*:)""")
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,12 +100,30 @@ class Options(argparse.Action):
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` words as :class:`mmengine.DictAction` does."""
+    """Parse ``KEY=VALUE`` words as :class:`mmengine.DictAction` does.
+
+    Raises:
+        ValueError: If it cannot read one, or a value is a dict, which it has no word for.
+    """
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser()
     parser.add_argument('words', nargs='*', action=DictAction, default={})
-    return parser.parse_args(['--', *words]).words
+    values: dict[str, Any] = {}
+    for name, value in (word.split('=', 1) for word in words):
+        if A_DICT.search(value):
+            raise ValueError(
+                f'the option {name} is {cleaned(value)[:200]}, a dict; give its values one by one, {name}.KEY=VALUE, '
+                'or write it in a config file'
+            )
+        try:
+            values |= parser.parse_args(['--', f'{name}={value}']).words
+        except (RecursionError, AssertionError):  # of a comma or a bracket within brackets that begin in mid-word
+            raise ValueError(
+                f'the option {name} is {cleaned(value)[:200]}, which is no value; expected a word, a number, or a list '
+                'as [A,B] or (A,B)'
+            ) from None
+    return values
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

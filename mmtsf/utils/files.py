@@ -328,6 +328,12 @@ if hasattr(os, 'register_at_fork'):  # Windows does not fork
     os.register_at_fork(after_in_child=_close_opened)
 
 
+def give_usual_rights(path: Path) -> None:
+    """Give a file or folder the rights that the umask leaves: safetensors and tempfile leave the user's alone."""
+    os.umask(mask := os.umask(0))
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+
+
 def commit(part: Path, path: Path) -> None:
     """Sync a temporary file to the disk and rename it to its final name."""
     with opened(part, 'rb+') as file:

@@ -15,6 +15,8 @@ SILENCED = {
     'Setting MKL_NUM_THREADS environment variable': 'the same',
     'The `local_rank` parameter is deprecated': 'MMEngine, when it wraps a model for several processes',
 }
+#: Loggers whose warnings are about what no command of ours computes
+SILENCED_LOGGERS = {'bitsandbytes.backends.cpu.ops': 'bitsandbytes, which MMEngine imports: of products of 4 bits'}
 #: How a warning begins
 WARNING = 'warning: '
 #: Whether a command has been started in this process
@@ -69,7 +71,8 @@ def say(text: str) -> None:
 
 
 def silence(is_first: bool = True) -> None:
-    """Leave out, in a command, what MMEngine logs for a run's file, and Python's warnings of :data:`SILENCED`.
+    """Leave out, in a command, what MMEngine logs for a run's file, and warnings of :data:`SILENCED`
+    and :data:`SILENCED_LOGGERS`.
 
     Other warnings are one line, of several processes the first's.
 
@@ -82,6 +85,8 @@ def silence(is_first: bool = True) -> None:
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     for beginning in SILENCED:
         warnings.filterwarnings('ignore', beginning.replace('`', '.'))
+    for name in SILENCED_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not is_first:
         warnings.simplefilter('ignore')
 

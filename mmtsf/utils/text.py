@@ -3,6 +3,10 @@
 import re
 import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+#: An address in a text: up to the quotation mark that it begins behind, or up to a space
+ADDRESS = re.compile(r"""(?<=(['"]))([a-z][\w+.-]*://(?:(?!\1).)*)(?=\1)|\b([a-z][\w+.-]*://[^\s'"]+)""", re.IGNORECASE)
 
 
 def shorten(keys: Iterable[str], most: int = 5) -> str:
@@ -22,6 +26,19 @@ def without_secrets(source: str) -> str:
     """Remove user, password and everything after ``?``, ``;`` and ``#`` from an address."""
     is_address = re.match(r'\s*([a-z][\w+.-]*:|//)', source, re.IGNORECASE)
     return cleaned(re.sub(r'\s', '%20', source.strip())) if is_address else source
+
+
+def without_any_secrets(value: Any) -> Any:
+    """Remove secrets from the addresses in a config, and from those in its text."""
+    if isinstance(value, dict):
+        return type(value)({key: without_any_secrets(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return type(value)(without_any_secrets(item) for item in value)
+    if not isinstance(value, str) or '://' not in value:
+        return value
+    if '\n' not in value and re.match(r'\s*[a-z][\w+.-]*://', value, re.IGNORECASE):
+        return without_secrets(value)
+    return ADDRESS.sub(lambda found: without_secrets(found[2] or found[3]), value)
 
 
 def cleaned(text: object) -> str:

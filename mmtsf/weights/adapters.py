@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmtsf.models.adapters import Adapters
-from mmtsf.utils.text import cleaned
+from mmtsf.models.adapters import Adapters, adapted_layers
+from mmtsf.utils.text import cleaned, shorten, without_secrets
 
 from .origins import State
 
@@ -29,13 +29,17 @@ class AdapterRecord:
 
     Args:
         settings (Adapters): Their settings.
-        base (str): Weights that they were trained on, as the training named them. Text: nothing is opened.
+        base (str): Weights that they were trained on, as the training named them, without secrets, and not longer than
+            1000 letters. Text: nothing is opened.
         digest (str, optional): SHA-256 of those weights, of a file that has none of them. Defaults to None: it has.
     """
 
     settings: Adapters
     base: str
     digest: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'base', without_secrets(self.base)[:MOST_LETTERS])  # as it is frozen
 
     @classmethod
     def parse(cls, told: Any) -> 'AdapterRecord | None':
@@ -48,7 +52,7 @@ class AdapterRecord:
             return None
         given = dict(told) if isinstance(told, dict) else dict(told=told)
         base, digest = given.pop('base', ''), given.pop('digest', None)
-        if not isinstance(base, str) or len(base) > MOST_LETTERS:
+        if not isinstance(base, str):
             raise ValueError(f'the base of adapters is {reprlib.repr(base)}, expected a name')
         if digest is not None and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
             raise ValueError(f'the digest of adapters is {reprlib.repr(digest)}, expected 64 digits of SHA-256')
@@ -89,6 +93,7 @@ def fitted(state: State, record: AdapterRecord | None, model: nn.Module, may_lac
     if record.digest is not None:
         state = _completed(state, record, model)
     if settings is None:
+        _check_pairs(state, record.settings, model)
         return merged(state, record.settings)
     for name in ('rank', 'alpha', 'targets'):
         now, was = (one.plain()[name] for one in (settings, record.settings))
@@ -97,7 +102,20 @@ def fitted(state: State, record: AdapterRecord | None, model: nn.Module, may_lac
                 f'adapters of this model have {name} {now}, and those of the checkpoint {was}; set '
                 f'training.adapters.{name}={was}'.replace("'", '')
             )
+    _check_pairs(state, record.settings, model)
     return state
+
+
+def _check_pairs(state: State, settings: Adapters, model: nn.Module) -> None:
+    """Refuse weights of which a layer lacks the adapter that the settings promise, or has one beside them."""
+    promised = adapted_layers(getattr(model, 'backbone', model), settings)
+    pairs = {f'{layer}.lora_{part}.weight' for layer in promised for part in 'AB'}
+    found = {key.removeprefix('backbone.blocks.') for key in state if PART.fullmatch(key)}
+    if odd := sorted(pairs ^ found):
+        raise ValueError(
+            f'adapters of {list(settings.targets)} in this model have other weights than those of the checkpoint: '
+            f'{shorten(odd, 3)}; give an intact file, and the config that it was trained with'
+        )
 
 
 def merged(state: State, settings: Adapters) -> State:

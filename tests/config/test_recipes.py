@@ -1,6 +1,7 @@
 """Ways to train, over any config by a word."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from videos import write_greys
 from mmtsf.config import load_config, resolve
 from mmtsf.config.recipes import recipe_names
 from mmtsf.registry import HOOKS, MODELS, PARAM_SCHEDULERS
+from mmtsf.utils.arguments import parsed
 
 SMALL = {'model.backbone.num_layers': 2, 'data.num_classes': 5, 'start': None}
 RECIPES = sorted(recipe_names())
@@ -126,6 +128,37 @@ def test_options_win_over_a_recipe() -> None:
     assert (config.train_cfg.max_epochs, config.param_scheduler[1].end) == (7, 7)
     assert config.train_dataloader.dataset.pipeline[1].num_clips == 1
     assert config.model.cls_head.label_smooth_eps == 0.2
+
+
+def test_dotted_words_below_none_make_a_dict() -> None:
+    dotted = {'recipe': 'lora', 'training.ema.type': 'EMAHook', 'training.ema.momentum': 0.1}
+    for words in (dotted, {'recipe': 'lora', 'training.ema': None, **dotted}):
+        assert load_config(TINY, words).default_hooks.ema == dict(type='EMAHook', momentum=0.1)
+    whole = {'recipe': 'lora', 'training.ema': dict(type='EMAHook', momentum=0.1)}
+    assert load_config(TINY, whole).default_hooks.ema == dict(type='EMAHook', momentum=0.1)
+    with pytest.raises(ValueError, match=r"'lr.x' leads through lr=0.001, which holds no other values"):
+        load_config(TINY, {'recipe': 'lora', 'lr.x': 1})
+
+
+@pytest.mark.parametrize(
+    ('word', 'said'),
+    [
+        ("training.ema=dict(type='EMAHook',momentum=0.1)", 'training.ema.KEY=VALUE'),
+        ('training.ema={"type":"EMAHook","momentum":0.1}', 'training.ema.KEY=VALUE'),
+        ('custom_hooks=[{type:EMAHook}]', 'or write it in a config file'),
+        ('data.root=a(1,2)', 'data.root is a(1,2), which is no value; expected'),
+        ('clip.size=[1,2', 'expected a word, a number, or a list'),
+    ],
+)
+def test_a_word_that_is_no_value_is_named(word: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        parsed([word])
+
+
+def test_words_that_are_values_are_parsed_as_ever() -> None:
+    words = ['a=[(1,2),b]', 'tmpl={:05}.jpg', 'b=1e-3', 'c=x=y', 'd=None', 'a.b=dict', 'b=2']
+    expected = {'a': [(1, 2), 'b'], 'tmpl': '{:05}.jpg', 'b': 2, 'c': 'x=y', 'd': None, 'a.b': 'dict'}
+    assert parsed(words) == expected
 
 
 def test_a_config_file_that_names_a_recipe_wins_over_it_and_so_do_its_heirs(tmp_path) -> None:

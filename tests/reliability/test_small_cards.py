@@ -154,17 +154,60 @@ def edited(small: Path, path: Path, change: Callable[[dict], None]) -> Path:
         (lambda c: c['meta'].update(adapters=[1]), 'expected a dict'),
         (lambda c: c['state_dict'].update({'backbone.norm.weight': torch.zeros(64)}), 'which they do not learn'),
         (lambda c: cut(c, 'lora_A'), 'one of rank 64'),
+        (
+            lambda c: drop(c, '0.mlp.0.lora_'),
+            r"adapters of \['attention', 'mlp'\] .*: 0.mlp.0.lora_A.weight, 0.mlp.0.lora",
+        ),
+        (lambda c: c['meta']['adapters'].update(targets=['mlp']), r"adapters of \['mlp'\] .*: 0.attention.steps"),
     ],
 )
 def test_a_file_of_adapters_is_data_of_a_known_form(change, words, base, trained, tmp_path):
     in_process('convert', trained('lora') / 'epoch_2.pth', tmp_path / 'a.pth', '--to', 'adapters')
+    odd = edited(tmp_path / 'a.pth', tmp_path / 'b.pth', change)
     with pytest.raises(ValueError, match=words):
-        scores(edited(tmp_path / 'a.pth', tmp_path / 'b.pth', change), start=base, **{'training.adapters': None})
+        scores(odd, start=base, **{'training.adapters': None})
+    if 'adapters of' in words:  # as layers, too
+        targets = torch.load(odd, weights_only=True)['meta']['adapters']['targets']
+        with pytest.raises(ValueError, match=words):
+            scores(odd, start=base, **{'training.adapters.targets': targets})
+
+
+def drop(checkpoint: dict, name: str) -> None:
+    state = checkpoint['state_dict']
+    for key in [key for key in state if name in key]:
+        del state[key]
 
 
 def cut(checkpoint: dict, name: str) -> None:
     key = next(key for key in checkpoint['state_dict'] if name in key)
     checkpoint['state_dict'][key] = checkpoint['state_dict'][key][:1].clone()
+
+
+SECRET = 'https://me:S3CRET word@h/x.pth?X-Amz-Signature=S3CRET' + 400 * '&x=S3CRET'
+
+
+def test_no_secret_and_no_endless_name_of_a_start_is_in_a_checkpoint(base, trained, motion, tmp_path, monkeypatch):  # noqa: F811
+    folder, other = tmp_path / 'run', {**changes_of('lora', base), 'max_epochs': 1}
+    runner = runner_of(folder, motion, **other)
+    runner.cfg.model.backbone.init_cfg.checkpoint = runner.cfg.start = SECRET  # as the weights of an address
+    runner.model.init_weights = lambda: None  # it is not to be had
+    runner.train()
+    (meta, hub) = parts(folder / 'epoch_1.pth', 'meta', 'message_hub')
+    assert 'S3CRET' not in f'{meta}{hub}'
+    assert meta['adapters']['base'] == 'https://***@h/x.pth?***'
+    again = runner_of(folder, motion, resume=folder / 'epoch_1.pth', **other)
+    again.cfg.model.backbone.init_cfg.checkpoint = again.cfg.start = SECRET
+    told: list[str] = []
+    monkeypatch.setattr(again.logger, 'warning', told.append)
+    again.load_or_resume()
+    assert not told
+    checkpoint = edited(folder / 'epoch_1.pth', tmp_path / 'long.pth', lambda c: c['meta']['backbone'].clear())
+    checkpoint = edited(checkpoint, checkpoint, lambda c: c['meta']['adapters'].update(base=5000 * 'x'))
+    scores(checkpoint)  # which version 1.0 wrote
+    in_process('convert', checkpoint, tmp_path / 'a.safetensors', '--to', 'adapters')
+    assert (tmp_path / 'a.safetensors').stat().st_mode == checkpoint.stat().st_mode
+    with pytest.raises(ValueError, match='x' * 1000 + ', and'):
+        scores(tmp_path / 'a.safetensors', start=None)
 
 
 def test_a_training_starts_from_a_file_of_adapters_with_its_base(base, trained, motion, tmp_path):  # noqa: F811

@@ -19,6 +19,7 @@ from mmtsf.engine.runner.run_record import RunRecord
 from mmtsf.models import TimeSformer
 from mmtsf.models.old_names import rename_in_checkpoint
 from mmtsf.registry import HOOKS
+from mmtsf.utils.text import without_any_secrets
 from mmtsf.weights import Preprocessing, Weights, load_weights, translate
 from mmtsf.weights.adapters import AdapterRecord
 from mmtsf.weights.translate import OURS
@@ -37,7 +38,8 @@ class CheckpointFormatHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what is not plain, or leave it out: a scheduler's functions, which it makes itself.
 
-        The backbone's config and how frames are scaled go with the weights, so that the file tells what it is of."""
+        The backbone's config and how frames are scaled go with the weights, so that the file tells what it is of. Of
+        addresses in the config it tells no secrets: it is given away."""
         checkpoint['meta']['backbone'] = runner.cfg.get('model', {}).get('backbone', {})
         if preprocessing := Preprocessing.of_config(runner.cfg):
             checkpoint['meta']['preprocessing'] = preprocessing.plain()
@@ -46,6 +48,9 @@ class CheckpointFormatHook(Hook):
         checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
+        for part, key in ((checkpoint['meta'], 'cfg'), (checkpoint['meta'], 'backbone'), (hub['runtime_info'], 'cfg')):
+            if key in part:
+                part[key] = without_any_secrets(part[key])
         for key in checkpoint:
             checkpoint[key] = _plain(checkpoint[key])
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from mmtsf.utils.text import without_any_secrets
+
 from .bare_model import bare_model
 
 #: Keys of a config in which a run and its continuation may differ without a word
@@ -85,7 +87,8 @@ def differences(before: dict | None, now: dict) -> Iterator[str]:
     """What two configs say differently, a line for each key; nothing where the first is not known."""
     if before is None:
         return
-    was, is_now = (dict(flat({k: v for k, v in values.items() if k not in OWN})) for values in (before, now))
+    shown = (plain_settings(values) for values in (before, now))
+    was, is_now = (dict(flat({k: v for k, v in values.items() if k not in OWN})) for values in shown)
     for key in sorted(was.keys() | is_now.keys()):
         if was.get(key, UNSET) != is_now.get(key, UNSET):
             old, new = (_shown(values.get(key, UNSET)) for values in (was, is_now))
@@ -108,12 +111,13 @@ def names_of(runner: Runner) -> list[str]:
 
 
 def plain_settings(value: Any) -> Any:
-    """A config's value as dicts, lists, numbers and texts."""
+    """A config's value as dicts, lists, numbers and texts, without secrets in addresses."""
     if isinstance(value, dict):
         return {str(key): plain_settings(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_settings(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
+    plain = value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
+    return without_any_secrets(plain)
 
 
 def flat(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
