@@ -1,5 +1,7 @@
 """Initialise a module from weights of any origin: ``init_cfg=dict(type='Pretrained', checkpoint=...)``."""
 
+import logging
+
 from mmengine.logging import print_log
 from torch import nn
 
@@ -47,4 +49,9 @@ class Pretrained:
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
         how = dict(added_steps=self.added_steps, resize=self.resize, preprocessing=self.preprocessing)
         report = load_weights(weights, module, **how)
-        print_log(f'{without_secrets(self.checkpoint)} ({weights.origin}): {report}', 'current')
+        name = without_secrets(self.checkpoint)
+        print_log(f'{name} ({weights.origin}): {report}', 'current')
+        is_compared = hasattr(module, 'preprocessors') or hasattr(module, 'data_preprocessor')
+        if weights.preprocessing and not is_compared:
+            words = f'{name} takes frames of {weights.preprocessing.options()}, which only VideoRecognizer compares'
+            print_log(words, 'current', logging.WARNING)
