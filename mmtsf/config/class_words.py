@@ -15,6 +15,7 @@ def check_class_words(
     logit_adjustment: Any = 0.0,
     focal: Any = 0.0,
     multi_class: bool = False,
+    own_loss: str | None = None,
 ) -> None:
     """Refuse words that have no meaning, or make up for the same twice.
 
@@ -25,6 +26,8 @@ def check_class_words(
         logit_adjustment (float): Its tau, 0 or more. Defaults to 0: none.
         focal (float): Gamma of the focal loss, 0 or more. Defaults to 0: none.
         multi_class (bool): Whether a video may have several labels. Defaults to False.
+        own_loss (str, optional): Type of the loss that the head names, which none of these may change. Defaults to
+            None: it names none.
 
     Raises:
         ValueError: With the word, its value, and what is expected.
@@ -42,6 +45,11 @@ def check_class_words(
         raise ValueError(
             f'{first} and {" and ".join(others)} are both set, and each makes up for classes of unequal size: together '
             'they overdo it; keep one'
+        )
+    if own_loss and (class_weight is not None or logit_adjustment or focal):
+        raise ValueError(
+            f'model.cls_head has a loss of its own, {own_loss}, but training.class_weight, logit_adjustment and focal '
+            'change the usual one; leave model.cls_head.loss_cls out, or these words'
         )
     if multi_class and logit_adjustment:
         raise ValueError(

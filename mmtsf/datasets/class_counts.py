@@ -1,9 +1,10 @@
 """Count the videos of each class of a data set, without decoding any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dataset import ConcatDataset, RepeatDataset
 
 
 def labels_of(dataset: Any) -> list[list[int]]:
@@ -15,8 +16,12 @@ def labels_of(dataset: Any) -> list[list[int]]:
     Raises:
         ValueError: If it tells no labels.
     """
+    if type(dataset) is RepeatDataset:
+        return labels_of(dataset.dataset) * dataset.times
+    if type(dataset) is ConcatDataset:
+        return [labels for part in dataset.datasets for labels in labels_of(part)]
     try:
-        return [_as_list(dataset.get_data_info(index)['label']) for index in range(len(dataset))]
+        return [_labels_at(dataset, index) for index in range(len(dataset))]
     except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
         raise ValueError(
             f'{type(dataset).__name__} does not tell its labels by get_data_info(index)["label"] '
@@ -44,8 +49,17 @@ def count_classes(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarr
     return np.bincount(found, minlength=num_classes)
 
 
-def _as_list(label: Any) -> list[int]:
-    """Labels as numbers: one, several, or 0 and 1 for each class."""
+def rarest(labels: Sequence[int], counts: Mapping[int, int]) -> int:
+    """Return which of a sample's labels the fewest samples have, or -1 of none."""
+    return min(labels, key=lambda label: (counts[label], label), default=-1)
+
+
+def _labels_at(dataset: Any, index: int) -> list[int]:
+    """Labels of a sample as numbers: by themselves, as ours tell them, or one, several, or 0 and 1 for each class."""
+    try:
+        return list(dataset.get_cat_ids(index))
+    except (AttributeError, NotImplementedError):
+        label = dataset.get_data_info(index)['label']
     if isinstance(label, list):
         return label
     return np.flatnonzero(label).tolist() if getattr(label, 'ndim', 0) else [int(label)]

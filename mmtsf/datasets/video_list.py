@@ -4,7 +4,8 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mmtsf.utils.text import shorten
 
 from .annotation_lines import LABEL_HEADERS, is_number, number_of
 from .annotation_list import AnnotationList, Row, read_list
+from .class_counts import rarest
 from .class_names import check_unnumbered, class_names
 from .decoders import ArrayReader, BrokenVideoError
 from .label_mistakes import columns, no_label, unknown_label
@@ -58,9 +60,9 @@ class VideoListDataset(BaseActionDataset):
     A path is a video file or a folder of frames, relative to ``data_root``; it may hold spaces. A label is a number or
     a class name, and a name where the names are numbers; with ``multi_class`` there may be several a line.
 
-    In training a broken video is replaced by another one, and its sample says so under ``broken``. In testing it is
-    an error, unless ``skip_broken``: then a black clip takes its place, marked in the same way, and metrics leave it
-    out.
+    In training a broken video is replaced by another one, where classes are balanced by one of its class if any can be
+    read, and its sample says so under ``broken``. In testing it is an error, unless ``skip_broken``: then a black clip
+    takes its place, marked in the same way, and metrics leave it out.
 
     Args:
         ann_file (str): Path of the list, relative to ``data_root`` unless absolute, or its address.
@@ -109,6 +111,8 @@ class VideoListDataset(BaseActionDataset):
         self.time_limit = time_limit
         self.allow_outside = allow_outside
         self.worker_table = WorkerTable()
+        #: Videos that have each label, in a training whose classes are balanced
+        self.class_counts: Mapping[int, int] | None = None
         self.left_out: dict[str, str] = {}
         self.video_dir = within(data_root, video_dir or _video_dir(data_prefix or {}))
         if is_address(self.video_dir):
@@ -294,11 +298,27 @@ class VideoListDataset(BaseActionDataset):
                 if self.test_mode:
                     black = ArrayReader(np.zeros((1, 256, 256, 3), np.uint8))
                     return self.pipeline(dict(info, broken=broken, reader=black))
-                place = self._rand_another()
+                place = self._another(idx, {video for video, _ in broken})
         raise RuntimeError(
             f'{len(broken)} videos in a row could not be read, the last one {broken[-1][1]}; check that '
             'data.root points at the videos'
         )
+
+    def _another(self, index: int, tried: set[str]) -> int:
+        """Index of the video that takes the place of a broken one: any; in a balanced training one of its class, of
+        which half as many are tried as of all."""
+        if self.class_counts is not None and len(tried) < MAX_BROKEN_IN_A_ROW // 2:
+            of_class = np.flatnonzero(self._rarest == self._rarest[index])
+            for place in np.random.permutation(of_class).tolist():
+                if BaseDataset.get_data_info(self, place)['filename'] not in tried | self.left_out.keys():
+                    return place
+        return self._rand_another()
+
+    @cached_property
+    def _rarest(self) -> np.ndarray:
+        """The rarest label of each video ``(N,)``."""
+        counts = self.class_counts or {}
+        return np.array([rarest(self.get_cat_ids(index), counts) for index in range(len(self))])
 
     def _read(self, index: int, info: dict, broken: list[tuple[str, str]]) -> Any:
         video = info['filename']

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import RepeatDataset
 from torch.utils.data import DataLoader
 
-from mmtsf.datasets import SeededSampler
+from mmtsf.datasets import SeededSampler, VideoListDataset
 from mmtsf.datasets.class_counts import count_classes, labels_of
+from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.datasets.loading import VideoLoader
 from mmtsf.datasets.loading.balanced_draws import BalancedDraws
+from mmtsf.datasets.loading.seeds import SeededItems
 from mmtsf.registry import DATASETS
 
 
@@ -154,3 +157,45 @@ def test_as_they_are_is_the_order_of_before():
     plain, zero = (list(SeededSampler(Labelled(TEN_TO_ONE), seed=3, **more)) for more in ({}, dict(balance=0)))
     assert [(int(i), i.seed) for i in plain] == [(int(i), i.seed) for i in zero]
     assert np.unique(plain).size == 55
+
+
+@pytest.mark.parametrize('multi_class', [False, True])
+def test_a_broken_video_is_replaced_by_one_of_its_class_when_classes_are_balanced(multi_class, tmp_path, monkeypatch):
+    rows = [('a', '0')] * 40 + [('b', '0 1' if multi_class else '1')] * 3 + [('x', '0 1' if multi_class else '1')] * 2
+    rows += [('x', '2')]  # of this class there is none that can be read: any other takes its place
+    config = dict(list_config(tmp_path), pipeline=[readable], multi_class=multi_class)
+    (tmp_path / 'list.txt').write_text(''.join(f'{name}{n}.mp4 {label}\n' for n, (name, label) in enumerate(rows)))
+    wrapped = DATASETS.build(dict(type='RepeatDataset', times=2, dataset=DATASETS.build(config)))
+    samples = SeededItems(wrapped)
+
+    def trained(**more) -> list[str]:
+        sampler = SeededSampler(wrapped, seed=0, **more)
+        return [samples[index]['filename'][len(str(tmp_path)) + 1 :] for index in sampler]
+
+    plain, balanced = trained(balance=0), trained(balance=1)
+    assert not any(name.startswith('x') for name in plain + balanced)
+    quotas = SeededSampler(wrapped, balance=1).draws.quotas.tolist()
+    assert quotas[1] <= sum(name.startswith('b') for name in balanced) <= quotas[1] + quotas[2] // 2
+    assert trained(balance=1) == balanced
+    assert trained(balance=0) == plain
+    monkeypatch.setattr(VideoListDataset, '_another', lambda self, *_: self._rand_another())  # as it was before
+    assert trained(balance=0) == plain
+
+
+def readable(info: dict) -> dict:
+    if Path(info['filename']).name.startswith('x'):
+        raise BrokenVideoError(info['filename'], 'is empty')
+    return info
+
+
+def test_labels_are_told_without_a_vector_for_each_video(tmp_path):
+    dataset = DATASETS.build(dict(list_config(tmp_path), multi_class=True))
+    dataset.get_data_info = None  # makes vectors
+    for wrap, expected in ((RepeatDataset(dataset, 2), [[0], [0], [0], [1]] * 2), (dataset, [[0], [0], [0], [1]])):
+        assert labels_of(wrap) == expected
+
+
+def test_decks_share_no_random_numbers_with_the_orders_of_epochs():
+    draws = BalancedDraws([[0]] * 30, 1)
+    orders = [np.random.default_rng((3, epoch)).permutation(30).tolist() for epoch in range(5)]
+    assert draws.of_epoch(3, 0).tolist() not in orders

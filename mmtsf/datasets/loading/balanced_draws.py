@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmtsf.datasets.class_counts import rarest
+
 
 class BalancedDraws:
     """The samples of each epoch, as many as the data set has, with classes nearer to equal than they are in it.
@@ -22,10 +24,11 @@ class BalancedDraws:
     """
 
     def __init__(self, labels: Sequence[Sequence[int]], balance: float) -> None:
-        counts = Counter(label for several in labels for label in several)
-        rarest = [min(several, key=lambda label: (counts[label], label), default=-1) for several in labels]
-        self.classes, sizes = np.unique(rarest, return_counts=True)
-        self.decks = np.split(np.argsort(rarest, kind='stable'), np.cumsum(sizes)[:-1])
+        #: Samples that have each label
+        self.counts = Counter(label for several in labels for label in several)
+        of_samples = [rarest(several, self.counts) for several in labels]
+        self.classes, sizes = np.unique(of_samples, return_counts=True)
+        self.decks = np.split(np.argsort(of_samples, kind='stable'), np.cumsum(sizes)[:-1])
         self.quotas = _whole(len(labels) * _shares(sizes, balance))
 
     def of_epoch(self, seed: int, epoch: int) -> np.ndarray:
@@ -38,7 +41,8 @@ class BalancedDraws:
         deck, quota = self.decks[place], int(self.quotas[place])
         begin = epoch * quota
         rounds = range(begin // len(deck), (begin + quota - 1) // len(deck) + 1)
-        keys = [(seed, int(self.classes[place]) + 1, number) for number in rounds]
+        # five numbers, as orders of epochs have two: NumPy takes a shorter seed for one that ends in zeros
+        keys = [(seed, int(self.classes[place]) + 1, number, 0, 1) for number in rounds]
         cards = np.concatenate([np.random.default_rng(key).permutation(deck) for key in keys])
         return cards[begin % len(deck) :][:quota]
 

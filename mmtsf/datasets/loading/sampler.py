@@ -55,7 +55,7 @@ class SeededSampler(DefaultSampler):
         self.set_balance(balance)
 
     def set_balance(self, balance: float, labels: Sequence[Sequence[int]] | None = None) -> None:
-        """Choose how evenly classes are drawn, from the next epoch on.
+        """Choose how evenly classes are drawn, from the next epoch on; our data sets replace broken videos accordingly.
 
         Args:
             balance (float): From 0, as they are, to 1, all the same.
@@ -69,6 +69,8 @@ class SeededSampler(DefaultSampler):
         if balance and not self.shuffle:
             raise ValueError(f'balance is {balance}, but shuffle is False; set shuffle=True of the sampler')
         self.draws = BalancedDraws(labels_of(self.dataset) if labels is None else labels, balance) if balance else None
+        for part in watched(self.dataset):
+            part.class_counts = self.draws and self.draws.counts
 
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle or not (self.window or self.draws):

@@ -23,9 +23,9 @@ from mmtsf.utils.text import counted, shorten
 class UnequalClassesHook(Hook):
     """Draw rare classes more often, or have them count for more in the loss, before a training begins.
 
-    Classes are counted in the training set as it is drawn, with its wrappers; nothing is decoded. For the loss, a class
-    without videos counts as one with a single video. The loss that the head has takes other forms, and nothing of them
-    is in a checkpoint.
+    Where their sizes matter, classes are counted in the training set as it is drawn, with its wrappers; nothing is
+    decoded. For the loss, a class without videos counts as one with a single video. The loss that the head has takes
+    other forms, unless a config names it, and nothing of them is in a checkpoint.
 
     Args:
         balance, class_weight, logit_adjustment, focal: see :func:`mmtsf.config.class_words.check_class_words`.
@@ -55,14 +55,16 @@ class UnequalClassesHook(Hook):
         of_loss = self.class_weight is not None or self.logit_adjustment or self.focal
         if not compat.is_training(runner) or not (self.balance or of_loss):
             return
-        labels = labels_of(runner.train_dataloader.dataset)
+        derived = self.class_weight is not None and not isinstance(self.class_weight, (list, tuple))
+        counts = self.balance or self.logit_adjustment or derived
+        labels = labels_of(runner.train_dataloader.dataset) if counts else None
         if self.balance:
             self._balance(runner, labels)
         head = getattr(bare_model(runner), 'cls_head', None)
         if of_loss and (self.loss is None or head is None or head.loss_cls is not self.loss):
             self._set_loss(runner, head, labels)
 
-    def _balance(self, runner: Runner, labels: list[list[int]]) -> None:
+    def _balance(self, runner: Runner, labels: list[list[int]] | None) -> None:
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
             raise ValueError(
@@ -79,27 +81,19 @@ class UnequalClassesHook(Hook):
             extra=ON_SCREEN,
         )
 
-    def _set_loss(self, runner: Runner, head: Any, labels: list[list[int]]) -> None:
+    def _set_loss(self, runner: Runner, head: Any, labels: list[list[int]] | None) -> None:
         """Put the loss that was asked for in the place of the head's usual one."""
         usual: Any = getattr(head, 'loss_cls', None)
-        if type(usual) not in (CrossEntropyLoss, BCELossWithLogits) or usual.class_weight is not None:
-            raise ValueError(
-                f'model.cls_head has a loss of its own, {type(usual).__name__}, but training.class_weight, '
-                'logit_adjustment and focal change the usual one; leave model.cls_head.loss_cls out, or these words'
-            )
-        check_class_words(logit_adjustment=self.logit_adjustment, multi_class=head.multi_class)
-        found = count_classes(labels, head.num_classes)
-        if missing := np.flatnonzero(found == 0).tolist():
-            runner.logger.warning(
-                f'{counted(len(missing), "class")} without a training video ({shorten(map(str, missing))}) '
-                'counted as with one in the loss'
-            )
-        counts = np.maximum(found, 1).tolist()
+        is_usual = type(usual) is (BCELossWithLogits if getattr(head, 'multi_class', False) else CrossEntropyLoss)
+        own = not is_usual or usual.class_weight is not None or getattr(head, 'names_loss', False)
+        words: dict[str, Any] = dict(class_weight=self.class_weight, focal=self.focal)
+        words |= dict(logit_adjustment=self.logit_adjustment, multi_class=getattr(head, 'multi_class', False))
+        check_class_words(**words, own_loss=type(usual).__name__ if own else None)
+        counts = [1] * head.num_classes if labels is None else _counts(labels, head.num_classes, runner.logger)
         config = self._config(counts, type(usual).__name__, usual.loss_weight, head.multi_class)
         self.loss = head.loss_cls = MODELS.build(config)
-        runner.logger.info(
-            f'classes: {min(counts)} to {counted(max(counts), "video")}; loss: {_words(config)}', extra=ON_SCREEN
-        )
+        sizes = '' if labels is None else f'classes: {min(counts)} to {counted(max(counts), "video")}; '
+        runner.logger.info(f'{sizes}loss: {_words(config)}', extra=ON_SCREEN)
 
     def _config(self, counts: list[int], usual: str, loss_weight: float, multi_class: bool) -> dict[str, Any]:
         """Config of the loss for classes of these numbers of videos.
@@ -121,6 +115,17 @@ class UnequalClassesHook(Hook):
         if self.logit_adjustment:
             config = dict(type='LogitAdjustedLoss', class_counts=counts, tau=self.logit_adjustment, loss_cls=config)
         return config
+
+
+def _counts(labels: list[list[int]], num_classes: int, logger: Any) -> list[int]:
+    """Count the videos of each class, and one where there is none."""
+    found = count_classes(labels, num_classes)
+    if missing := np.flatnonzero(found == 0).tolist():
+        logger.warning(
+            f'{counted(len(missing), "class")} without a training video ({shorten(map(str, missing))}) '
+            'counted as with one in the loss'
+        )
+    return np.maximum(found, 1).tolist()
 
 
 def _words(config: dict[str, Any]) -> str:

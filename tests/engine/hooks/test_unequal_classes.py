@@ -89,6 +89,18 @@ def test_words_choose_the_loss(words, multi_class, kind, weights):
         assert loss.added.exp().tolist() == pytest.approx([(n / 11) ** words['logit_adjustment'] for n in (8, 2, 1)])
 
 
+@pytest.mark.parametrize('words', [dict(focal=2), dict(class_weight=[1, 2, 3])])
+def test_words_that_need_no_sizes_take_a_data_set_without_labels(words):
+    head, logger = TimeSformerHead(3, 4), MMLogger.get_current_instance()
+    loader = SimpleNamespace(dataset=object())
+    runner: Any = SimpleNamespace(train_dataloader=loader, logger=logger, model=SimpleNamespace(cls_head=head))
+    runner._train_loop = SimpleNamespace()
+    UnequalClassesHook(**words).before_run(runner)
+    assert isinstance(head.loss_cls, FocalLoss if 'focal' in words else CrossEntropyLoss)
+    with pytest.raises(ValueError, match='object does not tell its labels'):
+        UnequalClassesHook(class_weight='inverse').before_run(runner)
+
+
 @pytest.mark.parametrize(
     ('words', 'more', 'error'),
     [
@@ -99,6 +111,13 @@ def test_words_choose_the_loss(words, multi_class, kind, weights):
             dict(focal=1),
             dict(loss_cls=dict(type='CrossEntropyLoss', class_weight=[1.0, 1.0, 1.0])),
             'model.cls_head has a loss of its own',
+        ),
+        (dict(focal=1), dict(loss_cls=dict(type='CrossEntropyLoss')), 'has a loss of its own, CrossEntropyLoss'),
+        (dict(focal=1), dict(loss_cls=dict(type='BCELossWithLogits')), 'has a loss of its own, BCELossWithLogits'),
+        (
+            dict(class_weight=[1, 2, 3]),
+            dict(loss_cls=dict(type='CrossEntropyLoss'), multi_class=True),
+            'has a loss of its own, CrossEntropyLoss',
         ),
     ],
 )
@@ -119,6 +138,10 @@ def test_a_loss_that_does_not_fit_is_refused(words, more, error):
         ({'training.balance': 1, 'training.logit_adjustment': 1}, 'are both set, .* together they overdo it'),
         ({'training.balance': 1, 'training.class_weight': 0.9}, 'training.balance and training.class_weight are both'),
         ({'training.logit_adjustment': 1, 'data.multi_class': True}, 'data.multi_class is True; set it to 0'),
+        (
+            {'training.focal': 2, 'model.cls_head.loss_cls.type': 'CrossEntropyLoss'},
+            'model.cls_head has a loss of its own, CrossEntropyLoss, but training.class_weight',
+        ),
     ],
 )
 def test_words_that_make_no_sense_are_refused_when_the_config_is_read(options, error):
