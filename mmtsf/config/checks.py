@@ -227,7 +227,9 @@ def _check_class_words(values: dict) -> None:
     words, multi_class = values.get('training'), _at(values, 'data.multi_class')
     if isinstance(words, dict):
         plain = {name: words[name] for name in WORDS if name in words and not REFERENCE.search(str(words[name]))}
-        check_class_words(**plain, multi_class=multi_class is True)
+        named = [_at(values, f'{head}.loss_cls.type') for head in ('model.cls_head', 'training.head')]
+        own_loss = next((str(name) for name in named if name is not ...), None)
+        check_class_words(**plain, multi_class=multi_class is True, own_loss=own_loss)
 
 
 def _has(values: Any, name: str) -> bool:
