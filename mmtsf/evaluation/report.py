@@ -16,13 +16,14 @@ from mmtsf.datasets.transforms.read_video import blamed_on
 from mmtsf.utils.files import write_text
 from mmtsf.utils.remote_path import RemotePath
 from mmtsf.utils.tables import read_table
-from mmtsf.utils.text import shorten
+from mmtsf.utils.text import counted, shorten
 
 from .run_costs import costs_of
 
 FRAMES, HEIGHT = 4, 96  # of a strip, pixels
 STRIPS = 100  # errors that have one: pictures make the page large
 PLAYED = ('.mp4', '.m4v', '.webm', '.mov', '.mkv', '.ogv')  # that browsers may play
+MEANS = {'Mean class accuracy': 'recall', 'macro F1': 'f1'}  # over classes, by their names
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
@@ -44,7 +45,10 @@ PAGE = """<!doctype html>
  th { white-space: nowrap } figcaption small { opacity: .7; display: block } [hidden] { display: none !important }
 </style>
 <h1>{{ title }}</h1>
-<p>{{ correct }} of {{ rows | length }} videos right: <b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.
+<p>{% if several %}{{ told | capitalize }}.
+{% else %}{{ correct }} of {{ rows | length }} videos right: \
+<b>{{ '%.1f' % (100 * correct / rows | length) }} %</b> top-1.
+{% endif %}
 {% for name, value in measures.items() %}{{ name }} <b>{{ value }}</b>{{ ', ' if not loop.last else '.' }} {% endfor %}\
 {% if untested %}Left out of means, without a test video: {{ untested }}.{% endif %}</p>
 <div class="wide"><table><tr>{% for name in costs %}<th>{{ name }}{% endfor %}</tr>
@@ -53,21 +57,25 @@ PAGE = """<!doctype html>
 {% for c in names %}<option>{{ c }}</option>{% endfor %}</select></label> <span id="told"></span></nav>
 <h2>Classes, the worst first</h2>
 <div class="wide"><table>
-<tr><th>class<th>videos<th>right<th>recall<th>precision<th>F1<th>most often taken for</tr>
+<tr><th>class<th>videos<th>right<th>recall<th>precision<th>F1<th>\
+{{ 'average precision' if several else 'most often taken for' }}</tr>
 {% for c in classes %}<tr data-classes="{{ [c.name] | tojson | forceescape }}"><td>{{ c.name -}}
 <td class="n">{{ c.videos }}<td class="n">{{ c.right }}
 <td><span class="bar" style="width: {{ 6 * c.recall }}rem"></span> {{ '%.1f' % (100 * c.recall) }} %
 <td class="n">{{ '%.1f %%' % (100 * c.precision) if c.predicted else '' }}
-<td class="n">{{ '%.3f' % c.f1 }}<td>{{ c.taken_for }}</tr>
+<td class="n">{{ '%.3f' % c.f1 }}
+{%- if several %}<td class="n">{{ '%.1f %%' % (100 * c.average_precision) }}
+{%- else %}<td>{{ c.taken_for }}{% endif %}</tr>
 {% endfor %}</table></div>
 {% if matrix %}<h2>Confusion matrix</h2>
 <div class="wide"><img id="matrix" class="fit" alt="confusion matrix" src="data:image/png;base64,{{ matrix }}"></div>
 {% endif %}
 {% if reliability %}<h2>Reliability</h2>
-<p>How often predictions of each score are right: below the dotted line the model is surer than it is right.</p>
+<p>How often {{ 'videos have a class' if several else 'predictions' }} of each score\
+{{ '' if several else ' are right' }}: below the dotted line the model is surer than it is right.</p>
 <div class="wide"><img alt="reliability curve" src="data:image/png;base64,{{ reliability }}"></div>
 {% endif %}
-<h2>Wrong predictions with the highest scores</h2>
+{% if not several %}<h2>Wrong predictions with the highest scores</h2>
 <p>Of each class at most {{ limit }}. Videos play from where they lie, as seen from this page.</p>
 <div id="errors">
 {% for e in errors %}<figure data-classes="{{ [e['class'], e.predicted] | tojson | forceescape }}">
@@ -77,7 +85,7 @@ PAGE = """<!doctype html>
 <figcaption><b>{{ e['class'] }}</b>, taken for <b>{{ e.predicted }}</b>: {{ '%.1f' % (100 * e.score | float) }} %
 <small>{{ e.video }}{% if e.missing %} ({{ e.missing }}){% endif %}</small></figcaption></figure>
 {% else %}<p>none</p>{% endfor %}
-</div>
+</div>{% endif %}
 <script>
 const filter = document.getElementById('filter'), shown = document.querySelectorAll('[data-classes]');
 function choose() {
@@ -86,6 +94,7 @@ function choose() {
     one.hidden = filter.value && !JSON.parse(one.dataset.classes).includes(filter.value);
     left += !one.hidden && one.tagName == 'FIGURE';
   }
+  if (!document.getElementById('errors')) return;
   document.getElementById('told').textContent = `${left} wrong prediction${left == 1 ? '' : 's'} shown below`;
 }
 filter.onchange = choose;
@@ -100,13 +109,11 @@ class Report(NamedTuple):
     """What a report says in numbers.
 
     Attributes:
-        videos (int): Videos that were tested.
-        errors (int): Those that were taken for something else.
+        told (str): What was tested, in words.
         costs (dict): Columns of the paper's Table 2 by name.
     """
 
-    videos: int
-    errors: int
+    told: str
     costs: dict[str, str]
 
 
@@ -114,44 +121,79 @@ def write_report(work_dir: Path, out: Path | RemotePath, errors: int = 5) -> Rep
     """Write a page about a test.
 
     Args:
-        work_dir (Path): Its work dir, with ``predictions.csv``.
+        work_dir (Path): Its work dir, with ``predictions.csv``; of several labels a video ``per_class.csv`` alone.
         out (Path | RemotePath): Page to write; at an address it has pictures, and no videos of this machine.
         errors (int): Errors of each class that are shown. Defaults to 5.
     """
-    rows = read_table(work_dir / 'predictions.csv')
-    wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
-    costs = costs_of(work_dir, len(rows) - len(wrong), len(rows))
-    classes = sorted(by_class(rows), key=lambda c: c['recall'])
+    several = not (work_dir / 'predictions.csv').exists()
+    found = _of_several(work_dir) if several else _of_one(work_dir, out, errors)
+    costs = costs_of(work_dir, found['accuracy'])
     page = (
         jinja2.Environment(autoescape=True)
         .from_string(PAGE)
         .render(
+            found,
             title=f'Test of {work_dir.resolve().name}',
-            rows=rows,
-            correct=len(rows) - len(wrong),
+            several=several,
             costs=costs,
-            classes=classes,
-            names=sorted({row[key] for row in rows for key in ('class', 'predicted')}),
-            matrix=_picture(work_dir / 'confusion_matrix.png'),
             reliability=_picture(work_dir / 'reliability.png'),
-            measures=measures_of(work_dir, classes),
             untested=shorten(_untested(work_dir)),
             limit=errors,
-            errors=[
-                row | source_of(row['video'], out) | (strip_of(row['video']) if place < STRIPS else {})
-                for place, row in enumerate(surest(wrong, errors))
-            ],
         )
     )
     write_text(out, page)
-    return Report(len(rows), len(wrong), costs)
+    return Report(found['told'], costs)
 
 
-def measures_of(work_dir: Path, classes: list[dict]) -> dict[str, str]:
-    """Format mean class accuracy and macro F1, and the calibration where the test has written one."""
-    means = {'Mean class accuracy': 'recall', 'macro F1': 'f1'}
-    found = {name: sum(c[key] for c in classes) / len(classes) for name, key in means.items()}
-    shown = {'Mean class accuracy': f'{found["Mean class accuracy"]:.1%}', 'macro F1': f'{found["macro F1"]:.3f}'}
+def _of_one(work_dir: Path, out: Path | RemotePath, errors: int) -> dict[str, Any]:
+    """What the page says of a test with one label a video, by its predictions."""
+    rows = read_table(work_dir / 'predictions.csv')
+    wrong = sorted((row for row in rows if row['class'] != row['predicted']), key=lambda row: -float(row['score']))
+    correct, classes = len(rows) - len(wrong), sorted(by_class(rows), key=lambda c: c['recall'])
+    return dict(
+        told=f'{counted(len(rows), "video")}, {counted(len(wrong), "error")}',
+        accuracy={'top-1': f'{correct / len(rows):.1%}'},
+        rows=rows,
+        correct=correct,
+        classes=classes,
+        names=sorted({row[key] for row in rows for key in ('class', 'predicted')}),
+        matrix=_picture(work_dir / 'confusion_matrix.png'),
+        measures=measures_of(work_dir, classes),
+        errors=[
+            row | source_of(row['video'], out) | (strip_of(row['video']) if place < STRIPS else {})
+            for place, row in enumerate(surest(wrong, errors))
+        ],
+    )
+
+
+def _of_several(work_dir: Path) -> dict[str, Any]:
+    """What the page says of a test with several labels a video, by its table of classes."""
+    classes = [
+        dict(
+            name=row['class'],
+            videos=int(row['videos']),
+            right=int(row['correct']),
+            predicted=bool(row['precision']),
+            **{key: float(row[key] or 0) for key in ('recall', 'precision', 'f1', 'average_precision')},
+        )
+        for row in read_table(work_dir / 'per_class.csv')
+        if row['videos'] != '0'
+    ]
+    classes.sort(key=lambda c: c['average_precision'])
+    measures = measures_of(work_dir, classes, {'Mean average precision': 'average_precision', 'macro F1': 'f1'})
+    return dict(
+        told=f'{counted(len(classes), "class")} with several labels a video',
+        accuracy={'mean average precision': measures['Mean average precision']},
+        classes=classes,
+        names=sorted(c['name'] for c in classes),
+        measures=measures,
+    )
+
+
+def measures_of(work_dir: Path, classes: list[dict], means: dict[str, str] = MEANS) -> dict[str, str]:
+    """Format means over classes, and the calibration where the test has written one."""
+    found = {name: (key, sum(c[key] for c in classes) / len(classes)) for name, key in means.items()}
+    shown = {name: f'{value:.3f}' if key == 'f1' else f'{value:.1%}' for name, (key, value) in found.items()}
     file = work_dir / 'metrics.json'
     told = json.loads(file.read_text()) if file.exists() else {}
     names = {'ece': 'expected calibration error', 'brier': 'Brier score', 'nll': 'negative log-likelihood'}

@@ -33,8 +33,9 @@ def write_results(
         draw_confusion_matrix(_confusion_matrix(results), classes, out_dir / 'confusion_matrix.png')
         _write_predictions(results, classes, out_dir / 'predictions.csv')
         names += ['confusion_matrix.png', 'predictions.csv']
-    for old in ('calibration.csv', 'reliability.png'):
-        Path(out_dir, old).unlink(missing_ok=True)  # of an earlier test, whose scores were probabilities
+    singles = ('confusion_matrix.png', 'predictions.csv') if several else ()
+    for old in ('calibration.csv', 'reliability.png', *singles):
+        Path(out_dir, old).unlink(missing_ok=True)  # of an earlier test, of probabilities or of one label a video
     if compared:
         _write_calibration(compared, out_dir / 'calibration.csv')
         draw_reliability(compared, several, out_dir / 'reliability.png')

@@ -17,21 +17,20 @@ from .model_costs import count_macs, count_parameters
 UNKNOWN = 'not known'
 
 
-def costs_of(work_dir: Path, correct: int, videos: int) -> dict[str, str]:
+def costs_of(work_dir: Path, accuracy: dict[str, str]) -> dict[str, str]:
     """Fill the columns of Table 2: training hours of all processes, accuracy, multiply-accumulates of all views of a
     test video, parameters.
 
     Args:
         work_dir (Path): Work dir of the test; where it is that of the training, too, hours are known.
-        correct (int): Test videos that were right.
-        videos (int): Test videos.
+        accuracy (dict[str, str]): The accuracy, by its name.
     """
     hours = training_hours(work_dir)
     is_short = hours is not None and hours < 1
     time = {
         'training minutes' if is_short else 'training hours': _number(hours and (60 * hours if is_short else hours))
     }
-    found = time | {'top-1': f'{correct / videos:.1%}'}
+    found = time | accuracy
     unknown = {'inference TFLOPs': UNKNOWN, 'parameters': UNKNOWN}
     left = sorted(work_dir.glob('*/vis_data/config.py'))  # by the times of the runs, of which the test is the last
     config = load_config(str(left[-1])) if left else None
