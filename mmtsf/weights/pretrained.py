@@ -47,8 +47,9 @@ class Pretrained:
         if self.checkpoint is None:
             return
         weights = translate(read_checkpoint(self.checkpoint), self.origin)
-        how = dict(added_steps=self.added_steps, resize=self.resize, preprocessing=self.preprocessing)
-        report = load_weights(weights, module, **how)
+        report = load_weights(
+            weights, module, added_steps=self.added_steps, resize=self.resize, preprocessing=self.preprocessing
+        )
         name = without_secrets(self.checkpoint)
         print_log(f'{name} ({weights.origin}): {report}', 'current')
         is_compared = hasattr(module, 'preprocessors') or hasattr(module, 'data_preprocessor')
