@@ -18,10 +18,27 @@ METRICS = {
     'acc/top1': ('accuracy', 'top-1 accuracy'),
     'acc/top5': ('accuracy', 'top-5 accuracy'),
     'acc/mean1': ('accuracy', 'mean class accuracy'),
+    'acc/macro_f1': ('f1', 'macro F1'),
 }
 #: Names of repositories on the hub
 REPOSITORY = re.compile(r'[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}', re.ASCII)
 CLASSES = 30
+OURS = """```python
+import mmtsf
+from mmtsf.apis import inference_recognizer
+
+inference_recognizer(mmtsf.from_pretrained('FOLDER'), 'video.mp4').pred_scores.item
+```
+"""
+FEATURES = """Start a training from it (`load_from='FOLDER'` of a config of mmtsf), or take its features:
+
+```python
+from transformers import TimesformerModel
+
+TimesformerModel.from_pretrained('FOLDER')
+```
+"""
+LIMITS = 'Say here what it is for and not for, and who and what is in the videos that it was trained on.'
 NONE_OF_THESE = 'A video of none of these classes gets one of them all the same. '
 #: Space attention alone by Hugging Face's name: its class gives logits of every frame, and its pipeline takes the first
 SPACE_ONLY = 'space_only'
@@ -119,16 +136,17 @@ def model_card(config: dict, meta: dict, card: Card, metrics: dict[str, float], 
         number (int): Number of parameters.
     """
     name = card.name or 'TimeSformer'
-    has_pipeline = config['attention_type'] != SPACE_ONLY
+    has_pipeline = config['attention_type'] != SPACE_ONLY and 'id2label' in config
     head = yaml.safe_dump(_metadata(name, card, metrics, has_pipeline), sort_keys=False, allow_unicode=True)
-    labels = list(map(str, config['id2label'].values()))
+    labels = list(map(str, config.get('id2label', {}).values()))
     size, frames = config['image_size'], counted(config['num_frames'], 'frame')
     interval, several = config.get('frame_interval'), 'problem_type' in config
     rows = {
         'architecture': f'TimeSformer, {config["attention_type"].replace("_", " ")}',
         'parameters': f'{number / 1e6:.1f} million',
         'input': f'{frames} of {size} x {size}' + (f', one in {interval}' if interval else ''),
-        'output': f'scores of {counted(len(labels), "class")}' + (', several of which may be right' if several else ''),
+        'output': (f'scores of {counted(len(labels), "class")}' if labels else 'features: it has no classifier')
+        + (', several of which may be right' if several else ''),
         'start': meta.get('start'),
         'licence of the start': meta.get('start_license'),
         'licence': card.license or 'not told by whoever wrote this folder',
@@ -144,11 +162,8 @@ def model_card(config: dict, meta: dict, card: Card, metrics: dict[str, float], 
             *results,
             '## Use\n',
             _usage(config),
-            '```python\nimport mmtsf\nfrom mmtsf.apis import inference_recognizer',
-            "\ninference_recognizer(mmtsf.from_pretrained('FOLDER'), 'video.mp4').pred_scores.item\n```\n",
-            f'## Classes\n\n{_cell(shorten(labels, CLASSES))}\n',
-            f'## Limits\n\n{"" if several else NONE_OF_THESE}Say here what it is for and not for, and who and what is '
-            'in the videos that it was trained on.\n',
+            *([OURS, f'## Classes\n\n{_cell(shorten(labels, CLASSES))}\n'] if labels else []),
+            f'## Limits\n\n{NONE_OF_THESE if labels and not several else ""}{LIMITS}\n',
         ]
     )
 
@@ -156,6 +171,8 @@ def model_card(config: dict, meta: dict, card: Card, metrics: dict[str, float], 
 def _usage(config: dict) -> str:
     """Say how transformers gives the scores of a video."""
     interval = config.get('frame_interval')
+    if 'id2label' not in config:
+        return FEATURES
     if config['attention_type'] != SPACE_ONLY:
         rate = f', frame_sampling_rate={interval}' if interval else ''
         call = f"pipeline('video-classification', model='FOLDER')('video.mp4'{rate})"

@@ -36,6 +36,7 @@ FRAMES = (
     "frames: the pipeline of transformers takes a video's first ones, one after another; give it frame_sampling_rate="
     "INTERVAL, the training's clip.frame_interval, for clips of the same length (docs/from_huggingface.md has the rest)"
 )
+FEATURES = 'the model has no classifier, and the folder none: the pipeline of transformers would make one at random'
 FIRST_FRAME = (
     "frames: with space attention the pipeline of transformers answers by a video's first frame alone; do not use it: "
     'README.md of the folder has the lines that take the mean of the frames, as the model does'
@@ -105,7 +106,7 @@ def _write_hugging_face(state: State, meta: dict, folder: Path, card: Card, metr
             (part / name).write_text(json.dumps(text, indent=2))
         (part / 'README.md').write_text(page, encoding='utf-8')
     names = ('model.safetensors', *texts, 'README.md', 'model.safetensors.sha256')
-    say(FIRST_FRAME if config['attention_type'] == SPACE_ONLY else FRAMES)
+    say(FEATURES if 'id2label' not in config else FIRST_FRAME if config['attention_type'] == SPACE_ONLY else FRAMES)
     return [folder / name for name in names]
 
 
@@ -139,8 +140,9 @@ def hugging_face_config(state: State, meta: dict) -> dict:
         raise ValueError(f'Hugging Face has square frames only, and these are {height} x {width}')
     classifier = state.get('cls_head.fc_cls.weight')
     classes = meta.get('classes') or [str(label) for label in range(0 if classifier is None else len(classifier))]
+    labels = dict(id2label=dict(enumerate(classes)), label2id={name: label for label, name in enumerate(classes)})
     return dict(
-        architectures=['TimesformerForVideoClassification'],
+        architectures=['TimesformerModel' if classifier is None else 'TimesformerForVideoClassification'],
         model_type='timesformer',
         attention_type=ATTENTION_TYPES[_scheme(geometry)],
         image_size=height,
@@ -159,8 +161,7 @@ def hugging_face_config(state: State, meta: dict) -> dict:
         qkv_bias=geometry.attention.qkv_bias,
         **{name: meta[name] for name in ('frame_interval', 'average_clips') if meta.get(name)},
         **(dict(problem_type='multi_label_classification') if meta.get('multi_class') else {}),
-        id2label=dict(enumerate(classes)),
-        label2id={name: label for label, name in enumerate(classes)},
+        **({} if classifier is None else labels),
     )
 
 

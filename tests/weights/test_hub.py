@@ -142,6 +142,18 @@ def test_several_labels_a_video_go_from_theirs_to_theirs(tmp_path):
         torch.testing.assert_close(scores, theirs(pixels).logits.sigmoid(), atol=1e-5, rtol=0)
 
 
+def test_a_folder_without_a_classifier_does_not_recommend_the_pipeline(tmp_path):
+    hugging_face_model(image_size=16, patch_size=8).timesformer.save_pretrained(tmp_path / 'theirs')
+    assert not in_process('convert', tmp_path / 'theirs', tmp_path / 'again', '--to', 'huggingface')
+    config = json.loads((tmp_path / 'again/config.json').read_text())
+    assert (config['architectures'], 'id2label' in config) == (['TimesformerModel'], False)
+    card = (tmp_path / 'again/README.md').read_text()
+    assert 'features: it has no classifier' in card
+    assert 'pipeline' not in card
+    with pytest.raises(ValueError, match='the folder has no classifier'):
+        mmtsf.from_pretrained(tmp_path / 'again')
+
+
 def test_the_card_of_space_attention_takes_the_mean_of_the_frames(motion, tmp_path, monkeypatch):
     told: list[str] = []
     monkeypatch.setattr(write, 'say', told.append)
