@@ -29,6 +29,8 @@ NAME = 'sweep'
 FILE = 'study.db'
 #: Times that a trial is begun: a sweep that dies twice while it runs is perhaps killed by it
 STARTS = 2
+#: What Optuna raises, beside errors of its own, where a file holds something else than it has written
+OF_DAMAGE = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -98,8 +100,9 @@ class Sweep:
             )
             self.study.get_trials(deepcopy=False)
             return self.study.user_attrs
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, LookupError, AssertionError) as error:
-            said = ' '.join(str(getattr(error, 'orig', None) or error).split())[:300]
+        except (SQLAlchemyError, optuna.exceptions.OptunaError, *OF_DAMAGE) as error:
+            cause = error.__cause__ or error
+            said = ' '.join(str(getattr(cause, 'orig', None) or cause).split())[:300]
             raise OSError(
                 f'{file} cannot be read as a study of Optuna: {said or type(error).__name__}; put a copy in its place, '
                 'or begin anew in another --work-dir'

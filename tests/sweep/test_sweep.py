@@ -17,8 +17,8 @@ from mmtsf.utils.tables import read_table
 
 pytest.importorskip('optuna')
 
-#: In the place of a training: three validations whose scores are the rate, not finite at 0.6, a crash at 0.5, and Ctrl-C
-#: at the first 0.3 if that is asked for
+#: In the place of a training: three validations whose scores are the rate, not finite at 0.6, a crash at 0.5, and
+#: Ctrl-C at the first 0.3 if that is asked for
 TRAINING = """
 import json, os, signal, sys, time
 folder, words = sys.argv[1], dict(word.split('=', 1) for word in sys.argv[2:])

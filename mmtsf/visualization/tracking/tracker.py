@@ -93,8 +93,9 @@ def errors_of(tracker: str, kinds: tuple[type[Exception], ...], remedy: str) -> 
     Raises:
         OSError: In their place.
     """
+    met: tuple[type[Exception], ...] = (*kinds, OSError)
     try:
         yield
-    except (*kinds, OSError) as error:
+    except met as error:
         told = ' '.join(str(error).split()) or type(error).__name__
         raise OSError(f'{tracker}: {told[:300]}; {remedy}') from None
