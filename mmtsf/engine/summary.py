@@ -12,7 +12,7 @@ from mmtsf import compat
 from mmtsf.engine.runner.bare_model import bare_model
 from mmtsf.models import TimeSformer
 from mmtsf.utils.locations import is_address
-from mmtsf.utils.text import counted, shorten, without_secrets
+from mmtsf.utils.text import counted, scaled, shorten, without_secrets
 
 #: Videos of a list that are looked for on the disk, at most
 LOOKED_FOR = 2000
@@ -69,11 +69,11 @@ def model_words(runner: Runner) -> str:
         scheme = config.get('attention', {})
         words += f' with {scheme.get("type", scheme)}' if isinstance(scheme, dict) else f' with {scheme}'
         words += f', clips of {config.get("num_frames", 8)} frames of {config.get("img_size", 224)} pixels'
-    words += f', {total / 1e6:.1f} M parameters'
+    words += f', {scaled(total)} parameters'
     if any(type(hook).__name__ == 'FuseHook' for hook in runner.hooks):
         words += ' after fusing'
     if trained < total and compat.is_training(runner):
-        words += f' ({trained / 1e6:.1f} M trained)'
+        words += f' ({scaled(trained)} trained)'
     return f'{words}, on {device_words()}'
 
 

@@ -22,6 +22,11 @@ def counted(number: int, noun: str) -> str:
     return f'{number} {noun}{ending}'
 
 
+def scaled(number: float, unit: str = '') -> str:
+    """Format a large number in thousands or millions: 5.4 MB, 299.3 k."""
+    return f'{number / 1e6:.1f} M{unit}' if number >= 1e6 else f'{number / 1e3:.1f} k{unit}'
+
+
 def without_secrets(source: str) -> str:
     """Remove user, password and everything after ``?``, ``;`` and ``#`` from an address."""
     is_address = re.match(r'\s*([a-z][\w+.-]*:|//)', source, re.IGNORECASE)

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmtsf.config import load_config
 from mmtsf.registry import MODELS
 from mmtsf.utils.screen import say
-from mmtsf.utils.text import without_secrets
+from mmtsf.utils.text import scaled, without_secrets
 
 from .adapters import separated
 from .build import backbone_config, build, head_config
@@ -100,8 +100,8 @@ def _write_adapters(checkpoint: dict, weights: Weights, target: Path) -> tuple[s
         adapters=record.plain(),
         **weights.record.plain(),
     )
-    size = sum(value.nbytes for value in state.values()) / 1e6
-    return f'{len(state)} weights, {size:.1f} MB, learned beside {record.base_words}', write(state, meta, target)
+    size = scaled(sum(value.nbytes for value in state.values()), 'B')
+    return f'{len(state)} weights, {size}, learned beside {record.base_words}', write(state, meta, target)
 
 
 def _classes(checkpoint: dict, weights: Weights, fresh: list[str]) -> list[str] | None:

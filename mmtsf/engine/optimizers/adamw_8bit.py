@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from bitsandbytes.optim import AdamW8bit
+from bitsandbytes import optim
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 TABLES = dict(qmap1='dynamic', qmap2='udynamic')
 
 
-class PlainAdamW8bit(AdamW8bit):
+class AdamW8bit(optim.AdamW8bit):
     """bitsandbytes' optimizer, whose state dict holds plain tensors by their names, and no tables, so that a checkpoint
     is read as data.
 

@@ -20,14 +20,14 @@ def adamw_8bit(params: Any, fused: bool | None = None, **kwargs: Any) -> Optimiz
         ValueError: If bitsandbytes is not installed, or states are asked for that no checkpoint could hold.
     """
     try:
-        from .adamw_8bit import PlainAdamW8bit
+        from .adamw_8bit import AdamW8bit
     except ModuleNotFoundError as error:
         if (error.name or '').split('.')[0] != 'bitsandbytes':
             raise
         raise ValueError("AdamW8bit needs bitsandbytes; pip install 'mmtsf[bitsandbytes]'") from None
     if kwargs.get('is_paged'):
         raise ValueError('is_paged=True keeps states where no checkpoint is written from; leave it out')
-    return PlainAdamW8bit(params, **kwargs)
+    return AdamW8bit(params, **kwargs)
 
 
 def refuse_others_of_8_bits(optimizer: Optimizer) -> None:
