@@ -168,7 +168,7 @@ def _of_one(work_dir: Path, out: Path | RemotePath, errors: int) -> dict[str, An
 
 def _of_several(work_dir: Path) -> dict[str, Any]:
     """What the page says of a test with several labels a video, by its table of classes."""
-    classes = [
+    classes: list[dict[str, Any]] = [
         dict(
             name=row['class'],
             videos=int(row['videos']),
