@@ -31,7 +31,7 @@ def hub_folder(name: str, revision: str | None = None) -> Path:
     if revision is not None and not re.fullmatch(r'\w[\w./-]{0,199}', revision, re.ASCII):
         raise ValueError(f'revision is {revision[:200]!r}, expected a branch, a tag or a commit')
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
     shown = name if revision is None else f'{name} at {revision}'
     try:
@@ -45,8 +45,9 @@ def hub_folder(name: str, revision: str | None = None) -> Path:
             f'{shown} is not in the cache of huggingface_hub, and the hub cannot be asked; fetch it where there is a '
             'network (hf download), and give the folder'
         ) from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise FileNotFoundError(f'{shown} cannot be fetched: {cleaned(error)[:300]}; correct the name') from None
+    except Exception as error:  # of many kinds, as those of its HTTP client
+        remedy = 'correct the name, or try again'
+        raise FileNotFoundError(f'{shown} cannot be fetched: {cleaned(error)[:300]}; {remedy}') from None
     if not any((folder / weights).is_file() for weights in WEIGHTS[:2]):
         raise ValueError(
             f'{shown} has no model.safetensors, and nothing else is taken by its name; hf://{name} reads '

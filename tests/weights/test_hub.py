@@ -260,6 +260,20 @@ def test_a_model_of_the_hub_is_fetched_as_data_and_then_taken_from_the_cache(hub
         mmtsf.from_pretrained('you/motion')
 
 
+def test_a_download_that_breaks_off_is_a_plain_line(monkeypatch):
+    import huggingface_hub
+
+    class ClientError(Exception):
+        """As of an HTTP client, which is no OSError."""
+
+    def breaks_off(*_: object, **__: object) -> None:
+        raise ClientError('peer closed connection')
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', breaks_off)
+    with pytest.raises(FileNotFoundError, match='me/motion cannot be fetched: peer closed connection; .* try again'):
+        hub_folder('me/motion')
+
+
 @pytest.mark.parametrize(
     ('source', 'revision', 'told'),
     [
