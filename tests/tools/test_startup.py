@@ -155,6 +155,14 @@ def test_a_video_is_classified_within_4_seconds_of_the_processor(motion, tiny_ch
     assert seconds < max(4.0, 2 * torch_alone)
 
 
+def test_a_command_tells_nothing_of_products_that_it_has_not():
+    """bitsandbytes, which MMEngine imports, logs a warning about those of 4 bits; a program that imports us sees it."""
+    told = 'import logging; {}; logging.getLogger("bitsandbytes.backends.cpu.ops").warning("Failed to load")'
+    for before, printed in (('import mmtsf.utils.screen', 'Failed to load\n'), ('screen.silence()', '')):
+        words = told.format(f'from mmtsf.utils import screen; {before}')
+        assert answer([sys.executable, '-c', words])[:2] == (0, printed)
+
+
 @pytest.mark.parametrize('words', ['dist_train.sh none.py 2', 'dist_test.sh none.py none.pth 2'])
 def test_mistakes_are_told_once_before_processes_are_started(words):
     code, printed, seconds = answer(['env', f'PYTHON={sys.executable}', 'bash', *f'tools/{words}'.split()])
