@@ -98,8 +98,8 @@ class VideoAccuracy(AccMetric):
 
         Raises:
             RuntimeError: If no video was scored.
-            ValueError: If a video has a label for which there is no score, or a score that is not finite, or none has
-                any label, or the measures are for another number of labels a video.
+            ValueError: If a video has a label for which there is no score, or in a test a score that is not finite, or
+                none has any label, or the measures are for another number of labels a video.
         """
         scored = [result for result in results if not result['broken']]
         missing = sum(not os.path.exists(path) for result in results for path, _ in result['broken'])
@@ -112,6 +112,10 @@ class VideoAccuracy(AccMetric):
         if not scored:
             raise RuntimeError(f'none of the {len(results)} videos could be read; check that data.root points at them')
         scores, labels = _stacked(scored)
+        unusable = None if scores.isfinite().all() else _not_finite(scored)
+        if unusable and self.out_dir:
+            raise ValueError(f'{unusable}: test an earlier checkpoint, or in float32 (amp=off)')
+        scores = scores.nan_to_num(0, 0, 0)
         several, logits = labels.ndim == 2, _are_logits(scored[0])
         table = class_table(scores, labels, logits)
         self._say_untested(table, shown=bool(self.out_dir))
@@ -126,6 +130,9 @@ class VideoAccuracy(AccMetric):
             logger.info('calibration is left out: scores are no probabilities, as with average_clips=score')
         if self.out_dir:
             write_results(scored, table, compared, self._class_names(len(table.videos)), Path(self.out_dir))
+        if unusable:  # in a validation, whose training says itself what becomes of it
+            logger.warning(f'nothing is measured: {unusable}')
+            return dict.fromkeys(metrics, float('nan'))
         return metrics
 
     def _of_one(self, scores: Tensor, labels: Tensor, table: ClassTable) -> dict[str, float]:
@@ -186,11 +193,24 @@ def _checked_topk(topk: Any) -> tuple[int, ...]:
     return numbers
 
 
+def _not_finite(results: list[dict]) -> str:
+    """Name the first video whose scores are not finite."""
+    name, scores = next(
+        (result['filename'] or 'a video', result['pred']['item'])
+        for result in results
+        if not np.isfinite(result['pred']['item']).all()
+    )
+    return (
+        f'{name} has the scores {scores[:3].tolist()}..., which are not all finite; the weights may not be, or its '
+        'values overflow'
+    )
+
+
 def _stacked(results: list[dict]) -> tuple[Tensor, Tensor]:
     """Scores ``(N, K)``, and labels ``(N,)``, or of several a video ``(N, K)``.
 
     Raises:
-        ValueError: If a score is not finite, or a video has scores for each view, or a label that has no score.
+        ValueError: If a video has scores for each view, or a label that has no score.
     """
     for result in results:
         scores, label, video = result['pred']['item'], result['label'], result['filename'] or 'a video'
@@ -198,11 +218,6 @@ def _stacked(results: list[dict]) -> tuple[Tensor, Tensor]:
             raise ValueError(
                 f'{video} has scores {scores.shape}, expected one for each class; set model.cls_head.average_clips to '
                 "'prob' or 'score'"
-            )
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                f'{video} has the scores {scores[:3].tolist()}..., which are not all finite; the weights may not be, '
-                'or its values overflow: test an earlier checkpoint, or in float32 (amp=off)'
             )
         if not isinstance(label, (int, np.ndarray)) or (isinstance(label, np.ndarray) and label.shape != scores.shape):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -230,9 +231,13 @@ def test_classes_without_a_test_video_are_left_out_of_means_and_named(several, c
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_scores_that_are_not_finite_are_refused(value):
+def test_scores_that_are_not_finite_are_refused_in_a_test_and_no_measure_in_a_validation(value, tmp_path):
+    results = probable([[0.5, value], [0.5, 0.5]], [[0], [1]])
     with pytest.raises(ValueError, match='a video has the scores .* which are not all finite'):
-        evaluate(probable([[0.5, value]], [[0]]))
+        evaluate(results, out_dir=str(tmp_path))
+    metrics = evaluate(results)
+    assert {'acc/top1', 'acc/mean1', 'acc/macro_f1'} <= set(metrics)
+    assert all(map(math.isnan, metrics.values()))
 
 
 def test_scores_of_each_view_are_refused():
