@@ -11,9 +11,9 @@ types=$!
 "$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
     --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
 wait "$types"
-# one process more than there are cores: many tests wait, for signals, time limits and pages; those of a GPU share it.
+# two processes more than there are cores: many tests wait, for signals, time limits and pages; those of a GPU share it.
 # Files in their order: by the number of their tests those with few and long ones would come last, alone
-processes=$(($(nproc) + 1))
+processes=$(($(nproc) + 2))
 [[ " $* " == *" -m gpu "* ]] && processes=0
 export LD_LIBRARY_PATH=$VENV/ffmpeg${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}  # for torchcodec
 OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n "$processes" --dist loadfile --no-loadscope-reorder "$@" tests
