@@ -38,6 +38,7 @@ def _numbers(file: Path, header: int) -> Tensor:
 def read_clips(lists: tuple[Path, Path]) -> list[Samples]:
     """Decode the videos of annotation lists: frames spread over all of each, with a margin for crops."""
     options = {'clip.size': SIZE + MARGIN, 'data.source': 'list', 'data.sampling': 'segments', 'view': '1x1'}
+    options['model.backbone.patch_size'] = MARGIN  # of no model here, but frames of a config must divide into patches
     options['data.num_classes'] = 1 + max(int(line.split()[-1]) for line in lists[0].read_text().splitlines() if line)
     parts = []
     for file in lists:
