@@ -1,6 +1,5 @@
 """Read videos in processes of their own: one that a decoder crashes, hangs or fills up costs its video alone."""
 
-import ctypes
 import io
 import pickle
 import signal
@@ -20,6 +19,7 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from mmtsf.datasets.decoders import BrokenVideoError
 from mmtsf.utils.mistakes import mistake
+from mmtsf.utils.signals import end_with_parent
 
 from .job import Result
 
@@ -146,8 +146,8 @@ def _begin(prepare: Callable[[str], Any]) -> None:
     global _prepare
     _prepare = prepare
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble has it wait for what the process does
+    end_with_parent(signal.SIGKILL)
     if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG: it dies with the process that reads for it
         with suppress(OSError):
             Path('/proc/self/oom_score_adj').write_text(FIRST_TO_DIE)
     torch.set_num_threads(1)  # what computes in threads does not survive a fork

@@ -1,13 +1,14 @@
 """Let one process speak where a launcher has started several."""
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+
+from mmtsf.utils.signals import end_with_parent
 
 #: Variables in which torchrun and Slurm tell the number of a process, of all and of those of its machine
 NUMBERS, LOCAL_NUMBERS = ('RANK', 'SLURM_PROCID'), ('LOCAL_RANK', 'SLURM_LOCALID')
@@ -58,7 +59,7 @@ def in_a_child(args: argparse.Namespace, prog: str) -> Callable[[], None]:
     parent, child = os.getpid(), os.fork()
     if not child:
         os.setpgid(0, 0)  # signals of the terminal come from the parent, once
-        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG: it dies with the parent
+        end_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
         os.close(reads)

@@ -1,6 +1,5 @@
 """Train a trial in a process of its own, and follow its validations."""
 
-import ctypes
 import json
 import os
 import signal
@@ -8,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mmtsf.utils.files import LOCK
+from mmtsf.utils.signals import end_with_parent
 from mmtsf.utils.sources import PACKAGE
 
 #: Seconds between two looks at a trial, and that one has to write a checkpoint in when it is stopped
@@ -58,7 +59,7 @@ def follow(command: list[str], log: Path, look: Callable[[], bool], port: int | 
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,  # signals of the terminal come from here, once
-            preexec_fn=_end_with_parent,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
         try:
             while process.poll() is None:
@@ -81,12 +82,6 @@ def _stop(process: subprocess.Popen) -> None:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _end_with_parent() -> None:
-    """Ask for SIGTERM when the sweep is gone, however it went."""
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))  # PR_SET_PDEATHSIG
 
 
 def wait_for_lock(work_dir: Path, seconds: float = PATIENCE) -> None:

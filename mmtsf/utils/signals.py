@@ -1,6 +1,8 @@
 """Define what signals do to a command, and the exit codes that it then has."""
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,12 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
     for came in waiting:
         signal.raise_signal(came)
+
+
+def end_with_parent(number: int) -> None:
+    """Have a child of this process, in which this is called, get a signal when its parent is gone, however it went."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
 
 
 def exit_code(error: KeyboardInterrupt) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
@@ -22,6 +23,7 @@ from mmtsf.registry import HOOKS
 from mmtsf.utils.text import without_any_secrets
 from mmtsf.weights import Preprocessing, Weights, load_weights, translate
 from mmtsf.weights.adapters import AdapterRecord
+from mmtsf.weights.preprocessing import told_at
 from mmtsf.weights.translate import OURS
 
 
@@ -44,7 +46,7 @@ class CheckpointFormatHook(Hook):
         if preprocessing := Preprocessing.of_config(runner.cfg):
             checkpoint['meta']['preprocessing'] = preprocessing.plain()
         if adapters := getattr(bare_model(runner), 'adapters', None):
-            checkpoint['meta']['adapters'] = AdapterRecord(adapters, self._base or _start_of(runner)).plain()
+            checkpoint['meta']['adapters'] = AdapterRecord(adapters, self._base or _start_of(runner.cfg)).plain()
         checkpoint['meta']['run'] = asdict(RunRecord.of(runner))
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {name: _pack(buffer) for name, buffer in hub['log_scalars'].items()}
@@ -80,10 +82,9 @@ class CheckpointFormatHook(Hook):
             check_tested_classes(runner, checkpoint)
 
 
-def _start_of(runner: Runner) -> str:
+def _start_of(config: Config) -> str:
     """Name of the weights that the model was initialised with."""
-    model = runner.cfg.get('model', {})
-    return str(((model.get('backbone') or {}).get('init_cfg') or {}).get('checkpoint') or '')
+    return str(told_at(config, 'model', 'backbone', 'init_cfg', 'checkpoint') or '')
 
 
 def _pack(buffer: HistoryBuffer) -> dict:

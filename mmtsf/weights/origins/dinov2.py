@@ -32,9 +32,12 @@ RENAMED = {
 }
 #: Rows of layers that start with the gate, whose values come first here
 GATED = re.compile(r'(blocks\.\d+\.mlp)\.w12\.(weight|bias)')
-SCALED = {
+#: Table rows of what a ViT lacks: layer scale, and the layers of a gated MLP
+PARTS = {
     'blocks.{i}.ls1.gamma': 'backbone.blocks.{i}.attention.steps.space.scale.gamma',
     'blocks.{i}.ls2.gamma': 'backbone.blocks.{i}.mlp.3.gamma',
+    'blocks.{i}.mlp.w12.{p}': 'backbone.blocks.{i}.mlp.0.{p}',
+    'blocks.{i}.mlp.w3.{p}': 'backbone.blocks.{i}.mlp.2.{p}',
 }
 
 
@@ -48,11 +51,15 @@ def _unpack(state: State) -> State:
     patches = state['pos_embed'].shape[1] - 1
     if 'blocks.0.ls1.gamma' not in state or isqrt(patches) ** 2 != patches:  # as DeiT III's, without a token's position
         raise LookupError('this is no DINOv2')
-    return {key: values_first(value) if GATED.fullmatch(key) else value for key, value in state.items()}
+    return values_first(state)
 
 
-def values_first(gated: Tensor) -> Tensor:
-    """Put the half of rows that are values before the half that are gates."""
+def values_first(state: State) -> State:
+    """Put, of the layers that start with the gate, the half of rows that are values before the half that are gates."""
+    return {key: _swapped(value) if GATED.fullmatch(key) else value for key, value in state.items()}
+
+
+def _swapped(gated: Tensor) -> Tensor:
     gates, values = gated.chunk(2)
     return torch.cat([values, gates])
 
@@ -88,12 +95,8 @@ DINOV2 = Origin(
     {
         'image': KeyTable(
             {theirs: ours for theirs, ours in NAMES.names.items() if not theirs.startswith('head.')}
-            | SCALED
-            | {
-                'register_tokens': 'backbone.embedding.registers',
-                'blocks.{i}.mlp.w12.{p}': 'backbone.blocks.{i}.mlp.0.{p}',
-                'blocks.{i}.mlp.w3.{p}': 'backbone.blocks.{i}.mlp.2.{p}',
-            }
+            | PARTS
+            | {'register_tokens': 'backbone.embedding.registers'}
         )
     },
     unused=r'mask_token|(classifier|head)\.\w+',

@@ -7,7 +7,7 @@ import torch
 from mmtsf.weights.geometry import ATTENTIONS, told_activation, told_options
 from mmtsf.weights.key_table import KeyTable
 
-from .dinov2 import GATED, SCALED, parts_of, values_first
+from .dinov2 import PARTS, parts_of, values_first
 from .origin import Origin, State, joined, renamed
 from .timm import NAMES
 
@@ -53,7 +53,7 @@ def _unpack(state: State) -> State:
     for key in [match[1] for match in map(MASKED.fullmatch, state) if match]:
         query, key_bias, value = state[key].chunk(3)  # of which the mask leaves no bias of keys
         state[key] = torch.cat([query, torch.zeros_like(key_bias), value])
-    return {key: values_first(value) if GATED.fullmatch(key) else value for key, value in state.items()}
+    return values_first(state)
 
 
 def _add_biases(state: State) -> None:
@@ -95,12 +95,8 @@ DINOV3 = Origin(
     {
         'image': KeyTable(
             {theirs: ours for theirs, ours in NAMES.names.items() if not theirs.startswith(('head.', 'pos_embed'))}
-            | SCALED
-            | {
-                'storage_tokens': 'backbone.embedding.registers',
-                'blocks.{i}.mlp.w12.{p}': 'backbone.blocks.{i}.mlp.0.{p}',
-                'blocks.{i}.mlp.w3.{p}': 'backbone.blocks.{i}.mlp.2.{p}',
-            }
+            | PARTS
+            | {'storage_tokens': 'backbone.embedding.registers'}
         )
     },
     unused=r'mask_token|rope_embed\.periods|blocks\.\d+\.attn\.qkv\.bias_mask|local_cls_norm\.\w+|head\.\w+',
