@@ -311,7 +311,7 @@ def test_8_bits_without_the_package_shared_out_paged_or_by_others_are_refused(mo
     with pytest.raises(ValueError, match="parallel is 'fsdp', which shares out no states of AdamW8bit; use AdamW"):
         runner_of(tmp_path, tmp_path, **EIGHT)
     monkeypatch.setitem(sys.modules, 'bitsandbytes', None)
-    monkeypatch.delitem(sys.modules, 'mmtsf.engine.optimizers.adamw_8bit', raising=False)
+    monkeypatch.delitem(sys.modules, 'mmtsf.engine.optimizers.bitsandbytes_adamw', raising=False)
     monkeypatch.setitem(sys.modules, 'bitsandbytes.optim', None)
     with pytest.raises(ValueError, match=r"needs bitsandbytes; pip install 'mmtsf\[bitsandbytes\]'"):
         adamw_8bit(parameter)

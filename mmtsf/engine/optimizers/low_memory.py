@@ -20,7 +20,7 @@ def adamw_8bit(params: Any, fused: bool | None = None, **kwargs: Any) -> Optimiz
         ValueError: If bitsandbytes is not installed, or states are asked for that no checkpoint could hold.
     """
     try:
-        from .adamw_8bit import AdamW8bit
+        from .bitsandbytes_adamw import AdamW8bit
     except ModuleNotFoundError as error:
         if (error.name or '').split('.')[0] != 'bitsandbytes':
             raise
