@@ -6,14 +6,17 @@ unset PYTHONDONTWRITEBYTECODE # or each of hundreds of processes would compile m
 bin=$VENV/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
+# beside the tests, many of which wait: for signals, time limits and pages
 "$bin/mypy" mmtsf &
 types=$!
 "$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
-    --ignore-signatures=y mmtsf tools/*.py tools/*/*.py
-wait "$types"
-# two processes more than there are cores: many tests wait, for signals, time limits and pages; those of a GPU share it.
+    --ignore-signatures=y mmtsf tools/*.py tools/*/*.py &
+duplicates=$!
+# for the same reason two processes more than there are cores; tests of a GPU share it.
 # Files in their order: by the number of their tests those with few and long ones would come last, alone
 processes=$(($(nproc) + 2))
 [[ " $* " == *" -m gpu "* ]] && processes=0
 export LD_LIBRARY_PATH=$VENV/ffmpeg${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}  # for torchcodec
 OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n "$processes" --dist loadfile --no-loadscope-reorder "$@" tests
+wait "$types" || { echo 'mypy has found mistakes: see above' >&2; exit 1; }
+wait "$duplicates" || { echo 'pylint has found duplicate code: see above' >&2; exit 1; }
