@@ -131,8 +131,10 @@ class TimeSformer(BaseModule):
     ) -> None:
         refuse_unknown(self, unknown)
         super().__init__(init_cfg)
-        mlp, embedding = dict(type=PARTS['mlp']) | mlp, dict(type=PARTS['embedding']) | embedding
-        step = None if step is None else dict(type=PARTS['step']) | step
+        choices = dict(pool=(pool, POOLS), compiled=(compiled, COMPILED), residual_dtype=(residual_dtype, RESIDUALS))
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise ValueError(f'{name} is {value!r}, expected one of {tuple(known)}')
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         if height % patch_size or width % patch_size:
             raise ValueError(
@@ -140,51 +142,42 @@ class TimeSformer(BaseModule):
             )
         if num_layers < 1:
             raise ValueError(f'num_layers is {num_layers}, expected at least 1')
-        rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(num_layers)]
+        scale = {} if layer_scale is None else dict(layer_scale=layer_scale)
         shared = dict(
             embed_dims=embed_dims,
             num_heads=num_heads,
             norm_eps=norm_eps,
             rotary=position == 'rotary',
             token_shift=token_shift,
+            **scale,
+            **({} if step is None else dict(step=dict(type=PARTS['step']) | step)),
         )
-        scale: dict[str, Any] = {} if layer_scale is None else dict(layer_scale=layer_scale)
-        shared |= scale | ({} if step is None else dict(step=step))
-        if doubled := {*shared, 'drop_path_rate'} & set(attention):
-            raise TypeError(f'attention sets {sorted(doubled)}, which the backbone sets for it; set them there')
-        with DefaultScope.overwrite_default_scope('mmtsf'):  # in configs of MMAction2's scope, too
-            schemes = [MODELS.build(dict(attention, drop_path_rate=rate, **shared)) for rate in rates]
-            mlps = [MODELS.build(dict(mlp, embed_dims=embed_dims, **scale)) for _ in rates]
         make_block = LucidrainsBlock if token_shift else EncoderBlock
-        self.blocks = nn.ModuleList(
-            make_block(scheme, mlp, embed_dims, rate, norm_eps) for scheme, mlp, rate in zip(schemes, mlps, rates)
-        )
-        self.mixes_time = schemes[0].mixes_time
+        self.blocks = nn.ModuleList()
+        for i in range(num_layers):
+            rate = drop_path_rate * i / max(num_layers - 1, 1)
+            scheme = _build('attention', attention, **shared, drop_path_rate=rate)
+            self.blocks.append(
+                make_block(scheme, _build('mlp', mlp, embed_dims=embed_dims, **scale), embed_dims, rate, norm_eps)
+            )
+        self.mixes_time = scheme.mixes_time
         if not self.mixes_time:
             position = WITHOUT_TIME.get(position, position)
         grid = Grid(num_frames, height // patch_size, width // patch_size)
         sizes = dict(grid=grid, patch_size=patch_size, embed_dims=embed_dims)
-        sizes |= dict(position=position, position_init=position_init)
-        if doubled := set(sizes) & set(embedding):
-            raise TypeError(f'embedding sets {sorted(doubled)}, which the backbone sets for it; set them there')
-        with DefaultScope.overwrite_default_scope('mmtsf'):
-            self.embedding = MODELS.build(dict(embedding, **sizes))
-        if pool not in POOLS:
-            raise ValueError(f'pool is {pool!r}, expected one of {tuple(POOLS)}')
+        self.embedding = _build('embedding', embedding, **sizes, position=position, position_init=position_init)
         if pool == 'cls' and not self.embedding.lead:
-            raise ValueError(f"pool is 'cls', and {embedding['type']} has no classification token; use 'mean'")
-        self.pool = pool
+            raise ValueError(
+                f"pool is 'cls', and {type(self.embedding).__name__} has no classification token; use 'mean'"
+            )
         self.norm = nn.LayerNorm(embed_dims, eps=norm_eps if last_norm_eps is None else last_norm_eps)
         self.init_std = init_std
-        self.register_load_state_dict_pre_hook(_refuse_other_kind)
-        self.with_cp = with_cp
-        if compiled not in COMPILED:
-            raise ValueError(f'compiled is {compiled!r}, expected one of {COMPILED}')
+        self.pool = pool
         self.compiled = compiled
         self.runs_long = False  # whether so much will be predicted that compiling pays without training
-        if residual_dtype not in RESIDUALS:
-            raise ValueError(f'residual_dtype is {residual_dtype!r}, expected one of {RESIDUALS}')
         self.residual_dtype = residual_dtype
+        self.with_cp = with_cp
+        self.register_load_state_dict_pre_hook(_refuse_other_kind)
 
     def init_weights(self) -> None:
         """Truncated normal for every linear layer, zero for ``temporal_fc``, then ``init_cfg``."""
@@ -260,6 +253,19 @@ class TimeSformer(BaseModule):
                 'residual_dtype float32'
             )
         return tokens
+
+
+def _build(name: str, config: dict, **sizes: Any) -> Any:
+    """Build a part of its config and of what the backbone sets for it.
+
+    Raises:
+        TypeError: If the config sets that, too.
+    """
+    if doubled := set(sizes) & set(config):
+        raise TypeError(f'{name} sets {sorted(doubled)}, which the backbone sets for it; set them there')
+    kind = dict(type=PARTS[name]) if name in PARTS else {}
+    with DefaultScope.overwrite_default_scope('mmtsf'):  # in configs of MMAction2's scope, too
+        return MODELS.build(kind | config | sizes)
 
 
 def _is_per_token(module: nn.Module) -> bool:
