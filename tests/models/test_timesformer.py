@@ -181,6 +181,15 @@ def test_a_misspelt_key_is_refused_by_name(config: dict) -> None:
         MODELS.build(config)
 
 
+@pytest.mark.parametrize(
+    'part', [dict(attention=divided('time_space') | dict(num_heads=2)), dict(mlp=dict(embed_dims=12))]
+)
+def test_a_part_that_sets_a_size_of_the_backbones_is_refused_by_name(part: dict) -> None:
+    (name,) = part
+    with pytest.raises(TypeError, match=rf"{name} sets \['\w+'\], which the backbone sets for it; set them there"):
+        tiny_backbone(**dict(attention=divided('time_space')) | part)
+
+
 def test_an_unknown_order_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match="order is 'time', expected .'time', 'space'. in some order, joined by '_', or 'parallel'"
