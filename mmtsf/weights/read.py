@@ -137,7 +137,21 @@ def _is_of_hugging_face(file: Path) -> bool:
     if file.name not in (*HUGGING_FACE_FILES, *HUGGING_FACE_INDEXES):
         return False
     config = file.with_name(HUGGING_FACE_CONFIG)
-    return config.is_file() and isinstance(_read_json(config).get('model_type'), str)
+    told = _read_json(config) if config.is_file() else {}
+    return isinstance(told.get('model_type'), str) or _is_of_timm(told)
+
+
+def _is_of_timm(told: dict) -> bool:
+    """Return whether a ``config.json`` is timm's, which does not tell what Hugging Face's does."""
+    return 'model_type' not in told and isinstance(told.get('architecture'), str)
+
+
+def _processor_of_timm(told: dict) -> dict[str, dict]:
+    """Return what timm's ``config.json`` tells of pixels, as a processor of Hugging Face has it."""
+    name = 'pretrained_cfg' if isinstance(told.get('pretrained_cfg'), dict) else ''
+    pixels = told[name] if name else told
+    known = {f'image_{word}': pixels[word] for word in ('mean', 'std') if word in pixels}
+    return {': '.join(filter(None, (HUGGING_FACE_CONFIG, name))): known} if known else {}
 
 
 def _read_hugging_face(folder: Path, map_location: Any, file: Path | None = None) -> dict:
@@ -151,6 +165,8 @@ def _read_hugging_face(folder: Path, map_location: Any, file: Path | None = None
         )
     read = _read_shards if file.name in HUGGING_FACE_INDEXES else _read_state
     told, processors = _read_json(config), _read_processors(folder)
+    if _is_of_timm(told):
+        return dict(state_dict=read(file, map_location), processors=processors | _processor_of_timm(told))
     return dict(state_dict=read(file, map_location), huggingface=told, processors=processors)
 
 

@@ -16,7 +16,7 @@ from .adapters import AdapterRecord
 from .finite import not_finite
 from .load_report import Report
 from .origins import ORIGINS, POSITIONS, Origin, State
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, from_hugging_face
 from .record import Record
 
 #: Where checkpoints keep their weights
@@ -33,9 +33,9 @@ OURS = 'mmtsf'
 MOST_WEIGHTS = 50_000
 #: Weights that a model of whatever origin computes with: leading tokens, positions, norms before and within blocks
 COMPUTED = re.compile(
-    r'((model|backbone|encoder|visual|trunk|embeddings|timesformer|vit|deit|dinov2)\.){0,3}'
+    r'((model|backbone|encoder|visual|transformer|trunk|embeddings|timesformer|vit|deit|dinov2)\.){0,3}'
     r'((cls|reg|register|storage|distillation)_tokens?|pos_embed|(norm_pre|ln_pre|pre_layrnorm)\.\w+|'
-    r'(blocks|layers?)\.\d+\..+)'
+    r'((res)?blocks|layers?)\.\d+\..+)'
 )
 #: Kinds of numbers that weights may be
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -125,6 +125,8 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
         size = None if ORIGINS[best.origin].any_size else best.options.get('img_size', config.get('image_size'))
         has_head = 'cls_head.fc_cls.weight' in best.state
         best.record = Record.of_hugging_face(config, checkpoint.get('processors', {}), size, has_head)
+    elif processors := checkpoint.get('processors'):
+        best.record = Record(preprocessing=from_hugging_face(processors, None))
     return _checked(best)
 
 

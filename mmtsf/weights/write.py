@@ -5,9 +5,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -168,13 +167,13 @@ def hugging_face_config(state: State, meta: dict) -> dict:
 def _scheme(geometry: Geometry) -> str:
     attention, usual = geometry.attention, Attention(geometry.attention.type)
     is_own = attention.order not in (None, 'time_space') or replace(attention, order=None, qkv_bias=True) != usual
-    own: list[Any] = [attention] if attention.type not in SCHEMES or is_own else []
-    own += [geometry.mlp] if replace(geometry.mlp, ratio=4) != Hidden() else []
+    own = [f'attention={asdict(attention)}'] if attention.type not in SCHEMES or is_own else []
+    own += [f'mlp={asdict(geometry.mlp)}'] if replace(geometry.mlp, ratio=4) != Hidden() else []
     words = PLAIN | dict(last_norm_eps=(None, geometry.norm_eps))
     own += [f'{name}={value}' for name in words if (value := getattr(geometry, name)) not in words[name]]
     if own:
         raise ValueError(
-            f'{", ".join(map(str, own))} exists in mmtsf only; other formats have {", ".join(SCHEMES)} in their own '
+            f'{", ".join(own)} exists in mmtsf only; other formats have {", ".join(SCHEMES)} in their own '
             'order, of patches of one frame, as the paper has them'
         )
     return SCHEMES[attention.type]

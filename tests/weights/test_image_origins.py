@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import torch
 from helpers import assert_close, randomise, tiny_clips
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmtsf.apis.pretrained import from_pretrained
 from mmtsf.registry import MODELS
 from mmtsf.utils.vits import shipped_vits
 from mmtsf.weights import backbone_config, load_weights, read_checkpoint, translate
 from mmtsf.weights.convert import convert
+from mmtsf.weights.preprocessing import Preprocessing
 
 transformers = pytest.importorskip('transformers')
 SIZES = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4)
@@ -187,6 +190,21 @@ def test_timms_files_of_these_families_are_the_same_models(name: str, timm: Any)
     assert_close(backbone.norm(backbone.encode(frames)[0]), theirs.forward_features(frames[:, :, 0]))
 
 
+@pytest.mark.parametrize('nested', [True, False])
+def test_a_folder_of_timm_tells_its_pixels_and_not_the_usual_heads_of_transformers(nested, timm, tmp_path):
+    theirs = timm.create_model('vit_small_patch14_reg4_dinov2', img_size=28, embed_dim=128, depth=1, num_heads=2)
+    save_file(theirs.state_dict(), tmp_path / 'model.safetensors')
+    pixels = dict(mean=[0.4, 0.5, 0.6], std=[0.2, 0.2, 0.25])
+    told = dict(architecture='vit_small_patch14_reg4_dinov2') | (dict(pretrained_cfg=pixels) if nested else pixels)
+    (tmp_path / 'config.json').write_text(json.dumps(told))
+    for source in (tmp_path, tmp_path / 'model.safetensors'):
+        weights = translate(read_checkpoint(str(source)))
+        assert backbone_config(weights)['num_heads'] == 2
+        assert weights.preprocessing.is_as(Preprocessing((102, 127.5, 153), (51, 51, 63.75)))
+    with pytest.raises(ValueError, match='is no folder as Hugging Face saves it; init_recognizer'):
+        from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize('kind', ['ViTModel', 'ViTForImageClassification', 'ViTMSNModel'])
 @torch.no_grad()
 def test_folders_of_plain_vits_are_read_with_their_classifier(kind: str, tmp_path: Path) -> None:
@@ -215,6 +233,12 @@ def test_what_a_model_computes_with_cannot_be_left_out(change: dict, words: str,
     with pytest.raises(ValueError, match=words) as told:
         translate(state, allow=(r'reg_token|norm_pre\..*|cls_token',))
     assert '--allow' not in str(told.value)
+
+
+def test_a_layer_scale_of_clip_cannot_be_left_out() -> None:
+    state, key = original_clip(theirs_of('clip')), 'visual.transformer.resblocks.0.ls_1.gamma'
+    with pytest.raises(ValueError, match=f'their model computes with have no place.*: {key}; take'):
+        translate(state | {key: torch.ones(48)}, allow=(key,))
 
 
 @pytest.mark.parametrize('kind', ['Vivit', 'DeiT'])

@@ -69,7 +69,7 @@ def _options(state: State) -> dict:
     options: dict = dict(norm_eps=1e-5, position='time', step=dict(type='RotaryStep', base=BASE))
     options['attention'] = dict(qkv_bias=any(key.endswith('qkv.bias') for key in unpacked))
     width = unpacked['cls_token'].shape[-1]
-    options['num_heads'] = max(width // 64, 1)  # of all published models but that of 7 billion weights
+    options['num_heads'] = 32 if width == 4096 else max(width // 64, 1)  # as published
     if (periods := state.get(PERIODS)) is not None:
         expected = BASE ** (torch.arange(len(periods)) / len(periods))
         if not torch.allclose(periods.float(), expected, rtol=1e-2):
