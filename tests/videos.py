@@ -138,3 +138,10 @@ def clip_pipeline(**sampling) -> list[dict]:
         dict(type='FormatShape', input_format='NCTHW'),
         dict(type='PackActionInputs', meta_keys=('filename', 'broken')),
     ]
+
+
+def gif(width: int, height: int, num_frames: int = 2) -> bytes:
+    """A GIF of a few hundred bytes: a large canvas, of which its frames fill one pixel."""
+    frame = b'\x21\xf9\x04\x00\x05\x00\x00\x00\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0'
+    size = width.to_bytes(2, 'little') + height.to_bytes(2, 'little')
+    return b'GIF89a' + size + b'\x80\0\0\0\0\0\xff\xff\xff' + num_frames * frame + b';'

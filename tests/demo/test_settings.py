@@ -11,6 +11,7 @@ from mmaction.registry import MODELS as MMACTION_MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from runs import ROOT, TINY
+from videos import gif, write_greys
 
 from mmtsf.commands import run
 from mmtsf.config import load_config
@@ -38,12 +39,12 @@ def left_by_a_run(folder: Path, options: dict | None = None, **changes: object) 
     return str(folder / 'left.py')
 
 
-def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, **options: object):
+def demo_of(config: str, checkpoint: Path | str, samples: str | None = None, minutes: float = 1, **options: object):
     import mmtsf.demo.folder  # noqa: F401  # before gradio
     from mmtsf.demo.model import Demo
 
     words = [f'{key}={value}' for key, value in options.items()]
-    limits = dict(max_minutes=1, max_seconds=60, keep_minutes=1, max_megabytes=1)
+    limits = dict(max_minutes=minutes, max_seconds=60, keep_minutes=1, max_megabytes=1)
     return Demo(
         argparse.Namespace(
             config=config, checkpoint=str(checkpoint), device='cpu', cfg_options=words, samples=samples, **limits
@@ -129,6 +130,27 @@ def test_what_has_no_choice_is_hidden_and_takes_its_one_value(tmp_path, tiny_che
     assert check_input(blocks['Crops'], 1) == 1
     with pytest.raises(Exception, match='Crops are 2, expected a whole number from 1 to 1'):
         check_input(blocks['Crops'], 2)
+
+
+def test_a_timeline_has_an_end(tmp_path, tiny_checkpoint, monkeypatch):
+    demo = demo_of(str(ROOT / TINY), tiny_checkpoint)
+    from mmtsf.demo.views import Settings
+
+    monkeypatch.setattr('mmtsf.demo.model.MAX_WINDOWS', 4)
+    video = write_greys(tmp_path / 'x.mp4', 60, 16, 16)
+    [*_, last] = demo.steps(video, Settings(1, 1, 2, 'all blocks'), float('inf'))
+    assert 'ends after 4 clips' in last.note
+    assert 0 < last.timeline[-1]['end'] < 1
+
+
+def test_pixels_of_all_frames_together_are_limited(tmp_path, tiny_checkpoint):
+    demo = demo_of(str(ROOT / TINY), tiny_checkpoint, minutes=0.1)
+    video = tmp_path / 'x.gif'  # in 0.1 minutes of full HD there are as many pixels as in 40.8 of its frames
+    video.write_bytes(gif(4000, 2300, 40))
+    assert demo.open(str(video), float('inf')).num_frames == 40
+    video.write_bytes(gif(4000, 2300, 41))
+    with pytest.raises(Exception, match='41 frames of 4000 x 2300, this page takes as many pixels as 0.1 minutes'):
+        demo.open(str(video), float('inf'))
 
 
 def test_samples_are_called_like_their_class_or_file():

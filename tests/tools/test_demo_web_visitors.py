@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from helpers import skip_without
 from runs import ROOT, TINY
-from videos import write_greys
+from videos import gif, write_greys
 
 skip_without('gradio')
 from page import Served, Visitor, served  # noqa: E402
@@ -60,10 +60,12 @@ def local(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def page(tiny_checkpoint, tmp_path_factory, converters, samples) -> Iterator[Served]:
-    """The page of a small model, with small limits."""
+    """The page of a small model, by the config that a run left, with small limits."""
+    folder = tmp_path_factory.mktemp('page')
+    load_config(str(ROOT / TINY)).dump(folder / 'left.py')
     words = ['--samples', samples, '--max-megabytes', 1, '--max-minutes', 2]
     path = f'{converters}:{os.environ["PATH"]}'
-    with served(tmp_path_factory.mktemp('page'), tiny_checkpoint, *words, PATH=path) as page:
+    with served(folder, tiny_checkpoint, *words, config=folder / 'left.py', PATH=path) as page:
         yield page
 
 
@@ -149,16 +151,6 @@ def test_names_are_those_of_inference_with_the_same_views(visitor, tiny_checkpoi
     assert note == ''  # nothing was left out
 
 
-def test_a_config_that_a_run_left_will_do_and_a_page_that_is_stopped_leaves_nothing(tmp_path, tiny_checkpoint, motion):
-    load_config(str(ROOT / TINY)).dump(tmp_path / 'left.py')
-    with served(tmp_path, tiny_checkpoint, config=tmp_path / 'left.py') as page:
-        visitor = Visitor(page)
-        output = visitor.ask(visitor.upload(next(motion.glob('test/left/*.mp4'))), 2, 3, 4)
-        assert page.files()
-    assert 'data' in output, output
-    assert list(page.temporary.iterdir()) == []
-
-
 def test_visitors_at_once_get_their_own_results(page, motion):
     visitors = [Visitor(page) for _ in range(3)]
     videos = [next(motion.glob(f'test/{name}/*.mp4')) for name in ('left', 'right', 'left_then_right')]
@@ -220,15 +212,15 @@ def test_numbers_that_are_none_are_refused(visitor, local, number):
         assert 'expected a whole number from' in list(visitor.messages())[-1]['output']['error']
 
 
-@pytest.mark.parametrize('meta', [{}, {'meta': META}, {'meta': META, 'is_stream': True}])
 @pytest.mark.parametrize(
     'path', ['{local}', 'file://{local}', '/etc/passwd', '{url}/x.mp4', 'data:video/mp4;base64,AAAA', '{up}', 'a\0b']
 )
-def test_what_was_not_uploaded_is_not_read(visitor, local, elsewhere, path, meta):
+def test_what_was_not_uploaded_is_not_read(visitor, local, elsewhere, path):
     url, asked = elsewhere
     up = Path(visitor.upload(local)['path']).parent / '../../../../..' / str(local)[1:]
     path = path.format(local=local, url=url, up=up)
-    for value in ({'path': path, **meta}, {'path': path, 'url': path, **meta}, path):
+    stream = {'path': path, 'url': path, 'meta': META, 'is_stream': True}
+    for value in (path, {'path': path}, {'path': path, 'meta': META}, stream):
         assert NO_UPLOAD in visitor.ask(value)['error']
     assert asked == []
 
@@ -290,9 +282,9 @@ SCRIPTS = {
 @pytest.mark.parametrize('kind', SCRIPTS)
 def test_what_is_no_video_inside_is_refused_whatever_its_name(visitor, local, elsewhere, converters, kind, suffix):
     url, asked = elsewhere
-    for video in (local, f'{url}/x.mp4'):
-        suffix = suffix or {'hls': '.m3u8', 'dash': '.mpd'}.get(kind, f'.{kind}')
-        output = visitor.ask(visitor.upload(SCRIPTS[kind].format(video=video).encode(), f'x{suffix}'))
+    suffix = suffix or {'hls': '.m3u8', 'dash': '.mpd'}.get(kind, f'.{kind}')
+    for content in {SCRIPTS[kind].format(video=video) for video in (local, f'{url}/x.mp4')}:
+        output = visitor.ask(visitor.upload(content.encode(), f'x{suffix}'))
         assert NO_VIDEO in output['error']
     assert asked == []
     assert not (converters / 'called').exists()
@@ -319,13 +311,6 @@ def test_an_upload_comes_back_inactive(visitor, name):
 # How much it is
 
 
-def gif(width: int, height: int, num_frames: int = 2) -> bytes:
-    """A GIF of a few hundred bytes: a large canvas, of which its frames fill one pixel."""
-    frame = b'\x21\xf9\x04\x00\x05\x00\x00\x00\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0'
-    size = width.to_bytes(2, 'little') + height.to_bytes(2, 'little')
-    return b'GIF89a' + size + b'\x80\0\0\0\0\0\xff\xff\xff' + num_frames * frame + b';'
-
-
 @pytest.mark.parametrize(('width', 'height'), [(8000, 8000), (16000, 16000), (65535, 300)])
 @pytest.mark.parametrize('name', ['x.gif', 'x.mp4'])
 def test_a_large_canvas_is_refused_before_it_takes_memory(page, visitor, local, width, height, name):
@@ -338,10 +323,6 @@ def test_a_large_canvas_is_refused_before_it_takes_memory(page, visitor, local, 
 def test_frames_count_also_where_a_file_calls_itself_short(visitor, tmp_path):
     video = write_greys(tmp_path / 'x.mp4', 4000, 16, 16, fps=10000)  # 0.4 s, it says
     assert '4000 frames' in visitor.ask(visitor.upload(Path(video)))['error']
-
-
-def test_pixels_of_all_frames_together_are_limited(visitor):
-    assert 'as many pixels as' in visitor.ask(visitor.upload(gif(4000, 2300, 1000)))['error']
 
 
 def test_a_slow_video_counts_by_its_time(visitor, tmp_path):
@@ -435,15 +416,10 @@ def test_when_time_is_up_what_is_there_is_shown(hasty, tmp_path):
     assert '1 seconds' in note
 
 
-def test_a_timeline_has_an_end(visitor, tmp_path):
-    video = write_greys(tmp_path / 'x.mp4', 3000, 16, 16)
-    assert 'ends after 400 clips' in visitor.ask(visitor.upload(Path(video)), 1, 1, 2)['data'][3]
-
-
 @pytest.mark.parametrize('way', ['leave', 'cancel'])
 def test_a_request_that_nobody_waits_for_is_given_up(page, visitor, tmp_path, way):
     video = visitor.upload(Path(write_greys(tmp_path / f'{way}.mp4', 3500, 16, 16)))
-    event = visitor.join(video, 1, 3, 4).json()['event_id']
+    event = visitor.join(video, 1, 3, 2).json()['event_id']
     for message in visitor.messages():
         if message['msg'] == 'process_generating':
             wait_for(page.is_working)
@@ -452,7 +428,7 @@ def test_a_request_that_nobody_waits_for_is_given_up(page, visitor, tmp_path, wa
         body = dict(session_hash=visitor.session, fn_index=visitor.function, event_id=event)
         assert visitor.http.post('/gradio_api/cancel', json=body).status_code == 200
     visitor.http.close()
-    wait_for(lambda: not page.is_working(), 2)
+    wait_for(lambda: not page.is_working(), 5)
 
 
 def test_those_who_wait_know_their_place_and_no_more_than_so_many_wait(page, tmp_path):
@@ -472,7 +448,7 @@ def test_those_who_wait_know_their_place_and_no_more_than_so_many_wait(page, tmp
         next(iter(visitor.messages()))  # listens, and leaves
         visitor.http.close()
     last.session += 'again'
-    wait_for(lambda: last.join(video, 1, 1, 96).status_code == 200, 15)
+    wait_for(lambda: last.join(video, 1, 1, 96).status_code == 200, 60)
     assert 'data' in list(last.messages())[-1]['output']
 
 
@@ -482,7 +458,7 @@ def test_those_who_wait_know_their_place_and_no_more_than_so_many_wait(page, tmp
 def test_uploads_and_results_are_deleted_whatever_became_of_the_request(hasty, tmp_path):
     visitor = Visitor(hasty)
     empty = len(hasty.files())
-    videos = [write_greys(tmp_path / f'{number}.mp4', 20 + number, 32, 32) for number in range(20)]
+    videos = [write_greys(tmp_path / f'{number}.mp4', 20 + number, 32, 32) for number in range(6)]
     for number, video in enumerate(videos):
         visitor.ask(visitor.upload(Path(video)))
         visitor.ask(visitor.upload(f'no video {number}'.encode()))
@@ -493,7 +469,7 @@ def test_uploads_and_results_are_deleted_whatever_became_of_the_request(hasty, t
     assert len(hasty.files()) > empty
     asyncio.run(break_off(hasty))
     wait_for(lambda: len(hasty.files()) <= empty)
-    wait_for(lambda: not list(hasty.temporary.glob('mmtsf-page-*/*/*')), 10)  # no folders, either
+    wait_for(lambda: not list(hasty.temporary.glob('mmtsf-page-*/*/*')))  # no folders, either
     assert NO_UPLOAD in visitor.ask({'path': f'{hasty.temporary}/mmtsf-page-x/cache/gone.mp4', 'meta': META})['error']
 
 
@@ -505,8 +481,7 @@ async def break_off(page: Served) -> None:
     part = '--b\r\nContent-Disposition: form-data; name="files"; filename="x.mp4"\r\n\r\n' + 'x' * 100000
     writer.write(f'{head}Content-Length: 900000\r\n\r\n{part}'.encode())
     await writer.drain()
-    await asyncio.sleep(1)
-    assert any(path.stat().st_size > 50000 for path in page.files())
+    wait_for(lambda: any(path.stat().st_size > 50000 for path in page.files()))
     writer.close()
 
 
@@ -517,8 +492,9 @@ def test_what_a_killed_page_left_is_deleted_by_the_next_one_to_start(hasty):
 
 
 def test_uploads_end_when_there_are_many(page, visitor):
-    for number in range(1000):
-        answer = visitor.http.post('/gradio_api/upload', files={'files': (f'{number}', f'{number}'.encode())})
+    for number in range(1000):  # a few large ones, and then small ones, which count as more than they have
+        content = f'{number}'.encode().ljust(900_000 if number < 12 else 0)
+        answer = visitor.http.post('/gradio_api/upload', files={'files': (f'{number}', content)})
         if answer.status_code != 200:
             break
     assert answer.status_code == 507
