@@ -28,7 +28,8 @@ HEAVY = (
     'torch.utils.tensorboard '
     'mmengine.runner mmengine.hooks mmengine.dataset mmengine.analysis mmcv.transforms mmaction.apis mmaction.models '
     'mmaction.datasets mmaction.engine mmaction.evaluation mmaction.visualization matplotlib.backends.backend_agg '
-    'matplotlib.pyplot av einops rich.progress safetensors.torch PIL.Image tenacity yaml'
+    'matplotlib.pyplot av einops._torch_specific rich.progress safetensors.torch PIL.GifImagePlugin PIL.ImageDraw '
+    'PIL.JpegImagePlugin pebble tenacity torch.utils.serialization upath yaml'
 )
 MOST_BYTES = 2**20  # of a request
 
@@ -69,9 +70,28 @@ def import_heavy() -> None:
                 importlib.import_module(name)
             except ImportError:
                 print(f'{name} is not imported', file=sys.stderr)
+    fill_caches()
     assert len(os.listdir('/proc/self/task')) == 1
     leave_unformatted()
     gc.freeze()  # or each child would look through all of it, and copy it
+
+
+def fill_caches() -> None:
+    """Do once what takes long the first time: draw a picture, for which fonts are looked for and read, and look up in
+    which file a module lies, as each operator that PyTorch is given does."""
+    import inspect
+    import io
+
+    from matplotlib import pyplot
+
+    inspect.getmodule(inspect.currentframe())
+    figure, axes = pyplot.subplots(layout='constrained')
+    axes.imshow([[0.0, 1.0]])
+    axes.set(title='0.5%', xlabel='x', ylabel='y')
+    axes.plot([0, 1], label='line')
+    axes.legend()
+    figure.savefig(io.BytesIO(), format='png')
+    pyplot.close(figure)
 
 
 def leave_unformatted() -> None:
