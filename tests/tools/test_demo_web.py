@@ -2,10 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +9,11 @@ import pytest
 import torch
 from helpers import skip_without
 from PIL import Image
-from runs import ROOT, TINY, free_port
 from videos import write_greys
 
 playwright = pytest.importorskip('playwright.sync_api')
 skip_without('gradio')
-from page import Served, Visitor  # noqa: E402
+from page import Served, Visitor, served  # noqa: E402
 
 CHROMIUM = shutil.which('chromium')
 if CHROMIUM is None:
@@ -30,32 +25,14 @@ CLASSES = ['left', '<img src=x onerror=alert(1)>', '{{right}} ${alert(2)}', 'rig
 
 
 @pytest.fixture(scope='module')
-def address(motion, tiny_checkpoint, tmp_path_factory) -> Iterator[str]:
+def server(motion, tiny_checkpoint, tmp_path_factory) -> Iterator[Served]:
     """The page of a small model whose classes are called like HTML, with small limits."""
-    port, folder = free_port(), tmp_path_factory.mktemp('page')
+    folder = tmp_path_factory.mktemp('page')
     state = torch.load(tiny_checkpoint, weights_only=False)
     torch.save(state | dict(meta=dict(dataset_meta=dict(classes=CLASSES))), folder / 'named.pth')
-    limits = ('--max-megabytes', '1', '--max-minutes', '0.2')
-    command = ['tools/demo_web.py', TINY, folder / 'named.pth', '--samples', motion / 'test', '--port', port, *limits]
-    with (folder / 'log').open('w') as out:
-        server = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            env=dict(os.environ, OMP_NUM_THREADS='1'),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    url = f'http://127.0.0.1:{port}'
-    for _ in range(240):
-        assert server.poll() is None, (folder / 'log').read_text()
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield url
-    server.terminate()
-    server.wait()
+    words = ('--samples', motion / 'test', '--max-megabytes', 1, '--max-minutes', 0.2)
+    with served(folder, folder / 'named.pth', *words) as server:
+        yield server
 
 
 @pytest.fixture(scope='module')
@@ -66,17 +43,23 @@ def browser() -> Iterator['playwright.Browser']:
         browser.close()
 
 
+@pytest.fixture(scope='module')
+def desk(browser) -> 'playwright.BrowserContext':
+    """A reader at a desk, whose browser keeps the scripts of the page."""
+    return browser.new_context(viewport=dict(width=1280, height=1000))
+
+
 @pytest.fixture
-def page(browser, address, request) -> Iterator['playwright.Page']:
+def page(browser, desk, server, request) -> Iterator['playwright.Page']:
     """The page, opened anew; whatever it asks of another machine, and whatever script runs wild, is noted."""
-    look = dict(viewport=dict(width=1280, height=1000)) | getattr(request, 'param', {})
-    page = browser.new_page(**look)
+    look = getattr(request, 'param', None)
+    page = (browser.new_context(**look) if look else desk).new_page()
     page.wrong = []
     page.on('request', lambda request: request.url.startswith(('http', 'ws')) and page.note(request.url))
-    page.note = lambda url: None if address.split('//')[1] in url else page.wrong.append(url)
+    page.note = lambda url: None if server.address.split('//')[1] in url else page.wrong.append(url)
     page.on('dialog', lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
     page.on('pageerror', lambda error: page.wrong.append(str(error)))
-    page.goto(address)
+    page.goto(server.address)
     page.get_by_text('press Recognize').wait_for()
     for part in ('#names li', '#timeline .track', '[data-name]'):
         page.locator(part).first.wait_for()
@@ -166,28 +149,28 @@ def test_the_timeline_is_a_band_of_names_that_a_click_goes_to_and_the_slider_set
     assert (bands.count(), page.locator('#video canvas').count()) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ('name', 'words'),
-    [
-        ('text.mp4', 'This file is no video that can be read'),
-        ('long.mp4', 'this page takes up to 0.2'),
-        ('<img src=x onerror=alert(3)>.mp4', 'exceed the maximum allowed size'),
-        ('picture.png', 'picture.png is not called like a video'),
-        (None, 'Upload a video or choose a sample first.'),
-    ],
-)
-def test_what_it_cannot_take_is_said_in_one_message_that_stays(page, tmp_path, name, words):
-    if name:
-        path = tmp_path / name
-        if name == 'text.mp4':
-            path.write_text('no video')
-        elif name == 'long.mp4':
-            write_greys(path, 400)
-        else:
-            path.write_bytes(os.urandom(2_000_000))
-        upload(page, path)
-    if 'exceed' not in words and 'called' not in words:
-        recognize(page)
+def test_what_it_cannot_take_is_said_in_one_message_that_stays(page, tmp_path):
+    large, picture = tmp_path / '<img src=x onerror=alert(3)>.mp4', tmp_path / 'picture.png'
+    for path in (large, picture):
+        path.write_bytes(os.urandom(2_000_000))
+    (tmp_path / 'text.mp4').write_text('no video')
+    recognize(page)
+    stays(page, 'Upload a video or choose a sample first.')
+    upload(page, picture)
+    stays(page, 'picture.png is not called like a video')
+    upload(page, large)
+    stays(page, 'exceed the maximum allowed size')
+    upload(page, tmp_path / 'text.mp4')
+    recognize(page)
+    stays(page, 'This file is no video that can be read')
+    page.locator('#video [aria-label=Clear]').click()
+    upload(page, write_greys(tmp_path / 'long.mp4', 400))
+    recognize(page)
+    stays(page, 'this page takes up to 0.2')
+
+
+def stays(page: 'playwright.Page', words: str) -> None:
+    """Wait for an error with such words, and see that it is all that is said, and that it is left alone."""
     status(page, words)
     text = page.locator('#note [role=status]').inner_text()
     assert "'" not in text  # no stray quotes
@@ -196,8 +179,8 @@ def test_what_it_cannot_take_is_said_in_one_message_that_stays(page, tmp_path, n
     assert page.locator('#note [role=status].error').inner_text() == text
 
 
-def test_who_waits_is_told_how_many_do(page, address, motion, tmp_path):
-    first = Visitor(Served(address, 0, tmp_path, tmp_path))
+def test_who_waits_is_told_how_many_do(page, server, tmp_path):
+    first = Visitor(server)
     first.join(first.upload(Path(write_greys(tmp_path / 'x.mp4', 340, 32, 32))), 10, 3, 2)
     page.locator('[data-name=left]').click()
     page.locator('#video video').wait_for(timeout=30 * SECOND)
