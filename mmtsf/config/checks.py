@@ -389,7 +389,7 @@ def _within(name: str, table: str) -> bool:
 
 def _unused(name: str, value: Any, named: set[str]) -> Iterator[str]:
     """Names in a table that nothing refers to."""
-    if any(fnmatchcase(name, other) for other in named):
+    if name in named or any(fnmatchcase(name, other) for other in named if '*' in other):
         return
     if not isinstance(value, dict):
         yield name

@@ -37,15 +37,13 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
         ValueError: If the config is empty, or has no place for a recipe, or an option leads through a reference.
     """
     file, changes = config_path(path), dict(options or {})
-    chosen = os.environ.get(SLOT)
-    with recipe_is(recipe_path(chosen).resolve() if chosen else None):
-        config = from_file(file)
+    asked = changes.get('recipe')
+    config = _with_recipe(file, (os.environ.get(SLOT) or None) if asked is None else asked)
     if not config.to_dict():
         raise ValueError(f'the config {path} is empty: it has no model; begin with _base_ = a shipped config')
     recipe = changes.pop('recipe', config.get('recipe'))
     if recipe is not None:
-        with recipe_is(recipe_path(recipe).resolve()):
-            config = from_file(file)
+        config = _with_recipe(file, recipe) if asked is None else config
         if SLOT not in config.env_variables and not bases(file) and left_by_a_run(config):
             config = exchange_recipe(config, recipe)
         elif SLOT not in config.env_variables:
@@ -58,3 +56,8 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
     refuse_options_through_references(config.to_dict(), changes)
     change(config, changes)
     return config
+
+
+def _with_recipe(file: Path, recipe: str | None) -> Config:
+    with recipe_is(None if recipe is None else recipe_path(recipe).resolve()):
+        return from_file(file)

@@ -10,7 +10,7 @@ from mmtsf.utils.vits import shipped_vits, vits_path
 
 from .data_source import found_data
 from .lineage import inherited
-from .recipes import words_path
+from .recipes import usual_words, words_path
 from .references import Resolver, resolve
 from .words import with_words
 
@@ -43,7 +43,7 @@ def origins(config: Config, options: Iterable[str] = ()) -> Iterator[tuple[str, 
         tuple[str, Any, str, str]: Dotted name; value; name of the place where it is written, another one where a
         reference led there; ``option NAME``, ``found in FOLDER``, or the file.
     """
-    words, vits = Config.fromfile(words_path()).to_dict(), dict(vits=shipped_vits())
+    words, vits = usual_words(), dict(vits=shipped_vits())
     values = with_words(words | config.to_dict())
     options, lineage = list(options), [(words_path(), words), (vits_path(), vits), *inherited(config)]
     found = found_data(values, lineage, tuple(options))

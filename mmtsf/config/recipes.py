@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def recipe_names() -> dict[str, Path]:
 def words_path() -> Path:
     """Path of the words of a recipe with their usual values."""
     return config_path('mmtsf::_base_/schedules/words.py')
+
+
+@cache
+def usual_words() -> dict:
+    """Read the words of a recipe with their usual values."""
+    return Config.fromfile(words_path()).to_dict()
 
 
 @contextmanager

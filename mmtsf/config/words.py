@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from mmengine.config import Config
-
 from mmtsf.utils.vits import AUTO, published_of, shipped_vits, vit_of
 
 from .checks import is_ours
-from .recipes import words_path
+from .recipes import usual_words
 
 #: Options of a backbone that weights decide
 SIZES = ('patch_size', 'embed_dims', 'num_heads', 'num_layers')
@@ -22,7 +20,7 @@ def with_words(values: dict) -> dict:
     """
     values, text = dict(values), str(values)
     if '${training.' in text:  # a schedule of one's own has the usual words
-        values['training'] = merged(Config.fromfile(words_path()).training.to_dict(), values.get('training', {}))
+        values['training'] = merged(usual_words()['training'], values.get('training', {}))
     if '${vits.' in text:
         values['vits'] = merged(shipped_vits(), values.get('vits', {}))
         values['vit'] = vit_of(values.get('vit', AUTO), _starts(values), values['vits'])

@@ -49,9 +49,9 @@ def child_of(parent: str | Path, text: str, folder: Path, name: str = 'child.py'
 
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_shipped_configs_build_with_every_recipe(recipe: str) -> None:
-    """Each with a third of them, and each of them with two or three."""
+    """Each with a sixth of them, and each of them with one or two."""
     optimizer, rate, batch, epochs = EXPECTED[recipe]
-    for path in CONFIGS[RECIPES.index(recipe) % 3 :: 3]:
+    for path in CONFIGS[RECIPES.index(recipe) % 6 :: 6]:
         config = load_config(str(path), dict(recipe=recipe, **SMALL))
         if recipe == 'frozen_time' and config.model.backbone.attention.type in ('JointAttention', 'SpaceAttention'):
             continue  # refused
