@@ -1,9 +1,11 @@
 """Help and mistakes are answered before anything heavy is imported."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,45 @@ def answer(words: list[str]) -> tuple[int, str, float]:
     return process.returncode, printed, usage.ru_utime + usage.ru_stime
 
 
+#: Takes lines with the words of a tool, as JSON, and answers each with what :func:`answer` tells of it: it is run by a
+#: process that is forked from one in which nothing heavy is imported
+FORK = """
+import json, os, runpy, sys, tempfile
+import mmtsf.commands
+assert not {'mmengine', 'torch'} & set(sys.modules)
+for line in sys.stdin:
+    output = tempfile.TemporaryFile()
+    process = os.fork()
+    if process == 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        sys.argv = json.loads(line)
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        runpy.run_path(sys.argv[0], run_name='__main__')
+        sys.exit()
+    _, status, usage = os.wait4(process, 0)
+    output.seek(0)
+    seconds = usage.ru_utime + usage.ru_stime
+    print(json.dumps([os.waitstatus_to_exitcode(status), output.read().decode(), seconds]), flush=True)
+"""
+
+
+@pytest.fixture(scope='module')
+def answer_soon() -> Iterator[Callable]:
+    """What :func:`answer` tells of a tool, without a Python that starts for it."""
+    with subprocess.Popen(
+        [sys.executable, '-c', FORK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def answer(words: list[str]) -> list:
+            process.stdin.write(json.dumps(words) + '\n')
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield answer
+
+
 @pytest.fixture(scope='module')
 def given(tmp_path_factory) -> Path:
     """A folder with what is no checkpoint, no config and no folder of videos."""
@@ -120,23 +161,23 @@ def given(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize('tool', TOOLS)
-def test_help_and_a_wrong_option_take_no_second(tool):
+def test_help_and_a_wrong_option_take_no_second(tool, answer_soon):
     code, printed, seconds = answer([sys.executable, tool, '--help'])
     assert code == 0
     assert printed.startswith('usage: ')
     assert seconds < SECONDS
-    code, printed, seconds = answer([sys.executable, tool, '--none'])
+    code, printed, seconds = answer_soon([tool, '--none'])
     assert code == 2
     assert re.fullmatch(r'.*error: .* \(see --help\)\n', printed)
     assert seconds < SECONDS
 
 
 @pytest.mark.parametrize(('words', 'said'), MISTAKES, ids=[words for words, _ in MISTAKES])
-def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoint, given, tmp_path):
+def test_a_wrong_path_takes_no_second_and_is_one_line(words, said, tiny_checkpoint, given, tmp_path, answer_soon):
     video = tmp_path / 'video.mp4'
     video.touch()
     tool, *rest = words.format(c=TINY, k=tiny_checkpoint, t=tmp_path, v=video, g=given).split()
-    code, printed, seconds = answer([sys.executable, f'tools/{tool}', *rest])
+    code, printed, seconds = answer_soon([f'tools/{tool}', *rest])
     assert code == 2
     assert said in printed.splitlines()[-1]
     assert 'Traceback' not in printed
