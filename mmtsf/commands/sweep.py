@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--hours', type=positive(float, 100_000), help=words)
     parser.add_argument('--resume', action='store_true', help='go on with the search in the work dir, if there is one')
     parser.add_argument('--metric', help='score of a validation, e.g. acc/mean1 (default: its first)')
-    parser.add_argument('--goal', choices=('max', 'min'), default='max', help='whether more is better (default: max)')
+    words = 'whether more or less is better (default: min for loss, acc/ece, acc/nll and acc/brier, max for others)'
+    parser.add_argument('--goal', choices=('max', 'min'), help=words)
     words = "how words are chosen: Optuna's tree-structured Parzen estimator, or at random (default: tpe)"
     parser.add_argument('--sampler', choices=('tpe', 'random'), default='tpe', help=words)
     words = (

@@ -37,6 +37,13 @@ class Dimension:
         numbers = [*(['log'] if self.log else []), self.low, self.high, *([] if self.step is None else [self.step])]
         return f'{self.name}={":".join(map(str, numbers))}'
 
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        if self.choices or not (self.step or isinstance(self.low, int)):
+            return len(self.choices) or math.inf
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
     def ends(self) -> tuple[str, ...]:
         """Return the choices, or both ends of the range, as on the command line."""
         return self.choices or (str(self.low), str(self.high))

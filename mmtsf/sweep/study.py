@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from mmtsf.engine.hooks.checkpoint import LESS
 from mmtsf.engine.runner.run_record import differences, plain_settings
 from mmtsf.engine.runner.work_dir import claim
 from mmtsf.utils.files import LOCK
@@ -44,6 +45,7 @@ class Sweep:
 
     def __init__(self, args: argparse.Namespace, trials: int | None) -> None:
         self.args, self.trials = args, trials
+        args.goal = args.goal or ('min' if args.metric in LESS else 'max')
         self.space = parse_space(args.search)
         self.folder = Path(args.work_dir or f'work_dirs/sweep_{Path(args.config.removeprefix(PREFIX)).stem}')
         self.end = math.inf if args.hours is None else time.monotonic() + 3600 * args.hours
@@ -89,12 +91,14 @@ class Sweep:
 
     def _open(self, file: Path) -> dict:
         """Open the study, or make it; what it tells of itself."""
+        from sqlalchemy import URL
         from sqlalchemy.exc import SQLAlchemyError
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         direction: Any = 'maximize' if self.args.goal == 'max' else 'minimize'
         try:
-            self.storage = optuna.storages.RDBStorage(f'sqlite:///{file}')
+            address = URL.create('sqlite', database=str(file))  # whatever signs its path has
+            self.storage = optuna.storages.RDBStorage(address.render_as_string())
             self.study = optuna.create_study(
                 storage=self.storage, study_name=NAME, direction=direction, pruner=self._pruner(), load_if_exists=True
             )
@@ -120,11 +124,11 @@ class Sweep:
             return optuna.pruners.MedianPruner(n_startup_trials=self.args.startup)
         return optuna.pruners.SuccessiveHalvingPruner() if self.args.pruner == 'halving' else optuna.pruners.NopPruner()
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, number: int, kind: str) -> optuna.samplers.BaseSampler:
         """A sampler for one trial: it draws the same whether the search was stopped before or not."""
         seed = (self.args.seed * 1_000_003 + number) % 2**32
         kinds: dict[str, Callable] = dict(tpe=optuna.samplers.TPESampler, random=optuna.samplers.RandomSampler)
-        return kinds[self.args.sampler](seed=seed)
+        return kinds[kind](seed=seed)
 
     def counted(self) -> list[FrozenTrial]:
         """Trials that have ended, in whatever way, after they had begun."""
@@ -134,14 +138,27 @@ class Sweep:
     def run(self) -> None:
         """Try until there are enough trials, or the time is over."""
         while time.monotonic() < self.end and (self.trials is None or len(self.counted()) < self.trials):
-            self.try_out(self._interrupted() or self._new())
+            trial = self._interrupted() or self._new()
+            if trial is None:
+                say('all combinations of values have been tried')
+                return
+            self.try_out(trial)
             write_results(self)
             if time.monotonic() < self.end:
                 remove_checkpoints(self)
 
-    def _new(self) -> Trial:
-        self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)))
-        return self.study.ask({dimension.name: _distribution(dimension) for dimension in self.space})
+    def _new(self) -> Trial | None:
+        """A trial with values that no other had, as the same seed would train the same; None if there are no more."""
+        tried = [trial.params for trial in self.counted()]
+        kind = self.args.sampler
+        while len(tried) < math.prod(dimension.size for dimension in self.space):
+            self.study.sampler = self._sampler(len(self.study.get_trials(deepcopy=False)), kind)
+            trial = self.study.ask({dimension.name: _distribution(dimension) for dimension in self.space})
+            if trial.params not in tried:
+                return trial
+            self.study.tell(trial, state=TrialState.FAIL)  # its number is skipped
+            kind = 'random'  # which comes to all values
+        return None
 
     def _interrupted(self) -> Trial | None:
         """The trial that was running when the search was stopped or killed."""
@@ -290,7 +307,7 @@ def sweep(args: argparse.Namespace, default_trials: int) -> int | None:
         setattr(error, TOLD, True)
         raise
     print('\n'.join(write_results(search, draws=True)))
-    if trials is None or len(search.counted()) < trials:
+    if time.monotonic() >= search.end and (trials is None or len(search.counted()) < trials):
         say(f'the time is over; go on with: {_again()}')
     return None if any(trial.state is TrialState.COMPLETE for trial in search.counted()) else 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from runs import ROOT, TINY, in_process, options
 
+from mmtsf.commands import new_command
 from mmtsf.config import load_config
 from mmtsf.sweep import study, trial
 from mmtsf.sweep.trial import Logs, follow
@@ -139,6 +140,23 @@ def test_a_trial_without_a_finite_score_has_failed_and_a_metric_that_there_is_no
     assert [path.name for path in (tmp_path / 'typo').glob('trial_*.log')] == ['trial_000.log']
 
 
+def test_a_combination_of_choices_is_tried_once_in_a_folder_of_any_name(search, tmp_path):
+    words = ('--search', 'lr=0.1,0.2', 'batch_size=1:2', '--pruner', 'none')
+    rows = search('50%25 ?x#{a}', words=words, trials=9)
+    assert sorted((row['lr'], row['batch_size']) for row in rows) == [(a, b) for a in ('0.1', '0.2') for b in '12']
+    assert (tmp_path / '50%25 ?x#{a}/study.db').is_file()
+    assert search('50%25 ?x#{a}', '--resume', words=words, trials=9) == rows
+
+
+@pytest.mark.parametrize(
+    ('words', 'goal'),
+    [((), 'max'), (('--metric', 'acc/ece'), 'min'), (('--metric', 'acc/ece', '--goal', 'max'), 'max')],
+)
+def test_less_is_better_of_calibration_unless_asked_otherwise(words, goal):
+    _, parser = new_command('sweep')
+    assert study.Sweep(parser.parse_args([str(TINY), *WORDS[:3], *words]), 1).args.goal == goal
+
+
 def test_files_of_others_and_a_damaged_study_are_left_alone(search, tmp_path):
     (tmp_path / 'others/trial_000').mkdir(parents=True)
     (tmp_path / 'others/trial_000/epoch_9.pth').touch()
@@ -215,8 +233,6 @@ def test_an_option_of_both_kinds_is_refused(refused):
 
 
 def test_the_example_of_the_help_is_parsed():
-    from mmtsf.commands import new_command
-
     command, parser = new_command('sweep')
     line = command.__doc__.split('\n')[2]
     assert parser.parse_args(line.split()[2:]).trials == 20
