@@ -69,13 +69,13 @@ def check_that_the_delay_is_bounded(model, packer, source: str, seconds: float) 
 
 
 def test_the_delay_is_bounded_while_the_model_is_slower_than_a_file_played_live(slow, packer, tmp_path):
-    path = write_greys(tmp_path / 'video.mp4', 6 * FPS, fps=FPS)
-    check_that_the_delay_is_bounded(slow, packer, path, 6)
+    path = write_greys(tmp_path / 'video.mp4', 4 * FPS, fps=FPS)
+    check_that_the_delay_is_bounded(slow, packer, path, 4)
 
 
 def test_the_delay_is_bounded_while_the_model_is_slower_than_a_network_stream(slow, packer, tmp_path):
-    path = write_video(tmp_path / 'video.mp4', grey_frames(8 * FPS), fps=FPS, gop_size=FPS)
-    check_that_the_delay_is_bounded(slow, packer, play(path, 8), 8)
+    path = write_video(tmp_path / 'video.mp4', grey_frames(5 * FPS), fps=FPS, gop_size=FPS)
+    check_that_the_delay_is_bounded(slow, packer, play(path, 5), 5)
 
 
 @pytest.mark.long

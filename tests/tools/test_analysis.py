@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers import MOTION_CLASSES
-from runs import TINY, run_tool
+from runs import TINY, in_process, run_tool
 from videos import write_greys
 
 from mmtsf.datasets.decoders import open_video
@@ -33,8 +33,8 @@ def test_attention_is_a_strip_and_a_video_with_a_part_for_each_step(motion, tiny
 
 def test_a_film_is_the_whole_video_beside_its_attention(motion, tiny_checkpoint, tmp_path):
     path = next(motion.glob('test/left/*.mp4'))
-    run_tool(ATTENTION, path, TINY, tiny_checkpoint, tmp_path / 'a.mp4')
-    run_tool(ATTENTION, path, TINY, tiny_checkpoint, tmp_path / 'a.gif')
+    for name in ('a.mp4', 'a.gif'):
+        in_process('attention', path, TINY, tiny_checkpoint, tmp_path / name)
     whole, film, gif = (open_video(str(name)) for name in (path, tmp_path / 'a.mp4', tmp_path / 'a.gif'))
     assert film.num_frames == whole.num_frames
     assert film.read(np.array([0])).shape[1:3] == (320, 640)
@@ -44,13 +44,12 @@ def test_a_film_is_the_whole_video_beside_its_attention(motion, tiny_checkpoint,
 
 def test_one_step_of_one_patch_is_drawn(motion, tiny_checkpoint, tmp_path):
     arguments = [next(motion.glob('test/left/*.mp4')), TINY, tiny_checkpoint, tmp_path / 'a.png']
-    run_tool(ATTENTION, *arguments, '--step', 'time', '--block', 1, '--head', 0, '--query', 3, 2, 2)
+    in_process('attention', *arguments, '--step', 'time', '--block', 1, '--head', 0, '--query', 3, 2, 2)
     assert open_video(str(tmp_path / 'a.mp4')).read(np.array([0])).shape[2] == 2 * 320
-    assert 'the classification token takes no part in the step time' in run_tool(
-        ATTENTION, *arguments, '--step', 'time', fails=True
-    )
-    log = run_tool(ATTENTION, *arguments, '--step', 'height', fails=True)
-    assert "step is 'height', expected one of ['time', 'space']" in log
+    with pytest.raises(ValueError, match='the classification token takes no part in the step time'):
+        in_process('attention', *arguments, '--step', 'time')
+    with pytest.raises(ValueError, match=r"step is 'height', expected one of \['time', 'space'\]"):
+        in_process('attention', *arguments, '--step', 'height')
 
 
 @pytest.mark.parametrize('split', ['train', 'test'])

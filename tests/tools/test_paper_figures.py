@@ -72,12 +72,12 @@ def test_scores_of_1_3_5_and_10_clips_are_those_of_testing_with_each(
     assert [row['clips'] for row in rows] == ['1', '3', '5', '10']
     assert cv2.imread(str(tmp_path / 'clips.png')).std() > 10
     scores = []
-    for row, results in zip(rows, scored, strict=True):
+    for row, results in zip(rows, tuple(scored), strict=True):
         views = {'view': f'{row["clips"]}x1'}
         dump = tmp_path / f'{row["clips"]}.pkl'
         alone = {'test_dataloader.batch_size': 1}  # the same shapes as in the tool, and so the same sums
         words = ['--work-dir', tmp_path / 'test', '--dump', dump, *options(motion, **SHORT, **views, **alone)]
-        run_tool('tools/test.py', TINY, checkpoint, *words)
+        in_process('tools/test.py', TINY, checkpoint, *words)
         metrics = json.loads((tmp_path / 'test/metrics.json').read_text())
         assert {name: float(row[name]) for name in metrics} == pytest.approx(metrics, abs=1e-4)
         theirs = np.stack([one['pred_scores']['item'] for one in pickle.loads(dump.read_bytes())])

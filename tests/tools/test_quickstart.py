@@ -16,9 +16,9 @@ from mmtsf.engine import quickstart
 
 def test_a_quickstart_leaves_results_of_a_start_and_commands_that_work(motion, tiny_checkpoint, tmp_path):
     out = tmp_path / 'out'
-    words = ['--data', motion, '--start', tiny_checkpoint, '--minutes', 0.5, '--out', out]
+    words = ['--data', motion, '--start', tiny_checkpoint, '--minutes', 0.2, '--out', out]
     said = run_tool('tools/quickstart.py', *words)
-    assert said.startswith('this takes about 0.5 minutes')
+    assert said.startswith('this takes about 0.2 minutes')
     assert f'start: {tiny_checkpoint}' in said
     plan = r'plan: up to \d+ epochs on 32 videos: [\d.]+ minutes to train, [\d.]+ minutes to test and draw'
     assert re.search(plan, said)

@@ -32,7 +32,7 @@ def draw(name: str, how: str, path: Path) -> np.ndarray:
 @pytest.mark.parametrize('how', ['matrix', 'timeline', 'attention', 'clips'])
 def test_every_name_is_drawn(how, tmp_path):
     bare = draw(' ', how, tmp_path / 'bare.png')
-    for name in ODD:
+    for name in ODD if how == 'clips' else ('$\\frac{$', '_hidden', 'a\udce9b'):  # all are made literal in one place
         drawn = draw(name, how, tmp_path / 'figure.png')
         assert drawn.shape != bare.shape or (drawn != bare).any(), name
 
