@@ -34,6 +34,8 @@ from .transforms.read_video import check_order
 MAX_BROKEN_IN_A_ROW = 20
 #: Seconds to wait for a folder that is gone
 PATIENCE = 600
+#: Seconds between two looks for it
+LOOK = 1.0
 #: Folders that are watched; each is looked at once when a list is read
 MAX_FOLDERS = 10_000
 
@@ -360,7 +362,7 @@ class VideoListDataset(BaseActionDataset):
         while not all(map(self._is_there, gone)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f'{gone[-1]} is gone and did not come back within {PATIENCE} s')
-            time.sleep(1)
+            time.sleep(LOOK)
         return True
 
     def _note_folders(self, data_list: list[dict]) -> None:

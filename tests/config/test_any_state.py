@@ -19,7 +19,7 @@ def child_of(parent: Path, text: str, folder: Path) -> Config:
     return Config.fromfile(folder / 'child.py')
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [path for name in ('base', 'tiny') for path in sorted(CONFIGS.glob(f'*_{name}_*.py'))])
 def test_what_mmengine_reads_is_resolved_as_what_we_read_and_stays_so(path):
     resolved = resolve(Config.fromfile(path))
     assert resolved.to_dict() == load_config(path).to_dict()

@@ -31,8 +31,8 @@ def types_of(config: Config) -> set[str]:
     return {config[f'{split}_dataloader'].dataset.type for split in SPLITS}
 
 
-@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_takes_a_folder_of_classes(config, folder):
+@pytest.mark.parametrize('config', [path for path in CONFIGS if '_base_' in path.name or '_tiny_' in path.name])
+def test_a_config_of_every_data_set_takes_a_folder_of_classes(config, folder):
     found = load_config(config, {'data.root': str(folder)})
     assert types_of(found) == {'VideoFolderDataset'}
     assert found.model.cls_head.num_classes == 3

@@ -203,6 +203,7 @@ def test_a_data_set_of_broken_videos_stops_with_the_likely_reason(tmp_path):
 def in_folders(tmp_path: Path, monkeypatch) -> Path:
     """Root of ``train/CLASS/NUMBER.mp4`` and ``val/CLASS/NUMBER.mp4``, of a list of them, and of one more video."""
     monkeypatch.setattr(video_list, 'PATIENCE', 20)
+    monkeypatch.setattr(video_list, 'LOOK', 0.05)
     root = tmp_path / 'root'
     names = [f'{split}/{name}/{number}.mp4' for split in ('train', 'val') for name in 'ab' for number in range(2)]
     for number, name in enumerate(names):
@@ -237,7 +238,7 @@ def test_a_folder_of_videos_that_vanishes_is_waited_for(
             folder.rmdir()
         away.rename(folder)
 
-    threading.Timer(0.5, come_back).start()
+    threading.Timer(0.2, come_back).start()
     got = dataset[SeededIndex(0, (0, 0, 0))]
     assert got['data_samples'].broken == []
     assert got['data_samples'].filename == expected['data_samples'].filename

@@ -64,8 +64,9 @@ def epoch_of(dataset: VideoListDataset, num_workers: int, at_start=lambda: None)
 
 
 @pytest.fixture
-def data(tmp_path) -> Path:
-    """Folder of twelve videos and a list."""
+def data(tmp_path, monkeypatch) -> Path:
+    """Folder of twelve videos and a list; one that is gone is looked for often."""
+    monkeypatch.setattr(video_list, 'LOOK', 0.05)
     folder = tmp_path / 'data'
     folder.mkdir()
     names = [Path(write_greys(folder / f'{number}.mp4', 20)).name for number in range(12)]
@@ -88,7 +89,7 @@ def test_a_run_waits_for_a_folder_that_comes_back_and_gives_the_same_samples(mou
         data.rename(away)
         if mount_point_stays:
             data.mkdir()
-        threading.Timer(1.5, come_back).start()
+        threading.Timer(0.5, come_back).start()
 
     assert epoch_of(list_of(data), num_workers, leave) == expected
     assert len(expected) == 12
