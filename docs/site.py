@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -23,6 +24,8 @@ LINKED = (
 )
 #: Sphinx's roles, ``:func:`name```, which Markdown does not know
 ROLE = re.compile(r':(func|class|meth|mod):(?=<code>)')
+#: Source code in references, and what stands for it while the search looks through a page
+SOURCE, NO_SOURCE = re.compile('<details class="mkdocstrings-source">.*?</details>', re.DOTALL), '<!-- source -->'
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -50,3 +53,17 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 def on_page_content(html: str, **_: object) -> str:
     """A page without Sphinx's roles."""
     return ROLE.sub('', html)
+
+
+@event_priority(100)  # before the search
+def on_page_context(context: dict, page: Page, **_: object) -> None:
+    """A page without source code, which would be most of the words to search."""
+    page.meta['sources'] = SOURCE.findall(page.content)
+    page.content = SOURCE.sub(NO_SOURCE, page.content)
+
+
+def on_post_page(output: str, page: Page, **_: object) -> str:
+    """A page with its source code again."""
+    for source in page.meta['sources']:
+        output = output.replace(NO_SOURCE, source, 1)
+    return output
