@@ -115,11 +115,18 @@ def adapted_layers(backbone: nn.Module, settings: Adapters) -> list[str]:
     """Return the names, in the blocks of a backbone, of the layers that have an adapter by these settings.
 
     Raises:
-        ValueError: If it is no TimeSformer.
+        ValueError: If no target is left, or it is no TimeSformer.
     """
     with without_adapters(backbone):
         layers = _linear_layers(_blocks_of(backbone, 'adapters'))
-    return [name for name in layers if _named(name, settings.targets) and not _named(name, settings.whole)]
+    targets = [name for name in layers if _named(name, settings.targets)]
+    adapted = [name for name in targets if not _named(f'blocks.{name}', settings.whole)]
+    if targets and not adapted:
+        raise ValueError(
+            f'adapters.whole is {list(settings.whole)}, which leaves none of adapters.targets {list(settings.targets)} '
+            'an adapter; name other weights, or take a recipe without adapters'
+        )
+    return adapted
 
 
 def _linear_layers(blocks: nn.Module) -> dict[str, nn.Linear]:

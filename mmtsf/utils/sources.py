@@ -215,6 +215,8 @@ def find_checkpoint(source: str) -> Path | Address:
         FileNotFoundError: If there is none.
         ValueError: If it is none by its name.
     """
+    if not isinstance(source, str):  # as of a config
+        raise ValueError(f'the checkpoint (start, load_from) is {source!r}, expected a path, an address or a name')
     if re.match('https?://', source, re.IGNORECASE) or scheme_of(source) in STORES:
         return Address(source)
     _refuse_others(source, 'checkpoint', 'weights (a file, a URL or a published name) after CONFIG')

@@ -23,12 +23,14 @@ from .archive import Refused, open_archive
 from .preprocessing import NESTED, PROCESSOR, PROCESSORS
 from .sources import MOST_HEADER, is_web_page, local_path
 from .torch_file import read_torch_file
-from .translate import MOST_WEIGHTS
+from .translate import MOST_WEIGHTS, OF_PEFT
 
 #: Files of a Hugging Face folder, the best first; of a model in several files, that which says what is where
 HUGGING_FACE_FILES = ('model.safetensors', 'pytorch_model.bin')
 HUGGING_FACE_INDEXES = tuple(f'{name}.index.json' for name in HUGGING_FACE_FILES)
 HUGGING_FACE_CONFIG = 'config.json'
+#: A file beside adapters, which transformers adds to the weights of a folder
+PEFT_CONFIG = 'adapter_config.json'
 #: Bytes of a text in JSON that is read
 MOST_JSON = 4 * 2**20
 
@@ -155,6 +157,8 @@ def _processor_of_timm(told: dict) -> dict[str, dict]:
 
 
 def _read_hugging_face(folder: Path, map_location: Any, file: Path | None = None) -> dict:
+    if (folder / PEFT_CONFIG).is_file():
+        raise ValueError(f'{folder} holds {OF_PEFT}')
     config = folder / HUGGING_FACE_CONFIG
     names = (*HUGGING_FACE_FILES, *HUGGING_FACE_INDEXES)
     file = file or next((folder / name for name in names if (folder / name).is_file()), None)

@@ -29,6 +29,12 @@ WRAPPERS, LIGHTNING = re.compile(r'^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.')
 #: Numbers that averages count in
 COUNTERS = ('n_averaged', 'steps')
 OURS = 'mmtsf'
+#: What names of peft's adapters begin with, and what is said of them
+PEFT_NAMES = 'base_model.model.'
+OF_PEFT = (
+    'adapters that peft has saved, of a model that is not ours; merge them into that model (merge_and_unload), save it '
+    'and give that'
+)
 #: Weights of a model; one of 1,000 blocks with two steps has 18,000
 MOST_WEIGHTS = 50_000
 #: Weights that a model of whatever origin computes with: leading tokens, positions, norms before and within blocks
@@ -111,6 +117,8 @@ def translate(checkpoint: dict, origin: str | None = None, allow: tuple[str, ...
     readings = [reading for one in states for table in tables if (reading := _read(one, *table, allow)) is not None]
     readings.sort(key=lambda reading: (len(reading.report.left_over), len(reading.report.missing)))
     if not readings or not readings[0].report.matched or len(readings[0].report.left_over) > len(state) / 2:
+        if any(key.startswith(PEFT_NAMES) for key in state):
+            raise ValueError(f'these are {OF_PEFT}')
         names = ', '.join([OURS, *ORIGINS])
         raise ValueError(
             f'these weights are of no architecture that is known here ({names}); their keys are {shorten(state)}'

@@ -125,6 +125,8 @@ def test_adapters_as_layers_as_a_small_file_and_merged_give_the_same_scores(base
         ({'start': base, 'training.adapters.targets': ['qkv']}, r'set training.adapters.targets=\[attention, mlp\]'),
         ({'start': base, 'training.adapters.targets': ['qvk']}, "targets has 'qvk', which no name has"),
         ({'start': base, 'training.adapters.rnk': 4}, 'expected a dict of rank, alpha'),
+        ({'start': base, 'training.adapters.whole': ['blocks']}, 'leaves none of adapters.targets .* an adapter'),
+        ({'start': 5}, r'the checkpoint \(start, load_from\) is 5, expected a path'),
         ({'start': base, 'training.frozen': True}, 'with adapters, which freeze the rest, False'),
     ):
         with pytest.raises(ValueError, match=words):

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch_files import Described, Storage, archive, pickled, stream
 
-from mmtsf.weights import read_checkpoint
+from mmtsf.weights import read_checkpoint, translate
 
 PLAIN = dict(
     state_dict=dict(weight=torch.arange(6.0).view(2, 3)), meta=dict(epoch=3, seed=None, name='ünï', rates=[0.1])
@@ -640,6 +640,19 @@ def test_a_model_in_several_files_is_read(index, write, tmp_path):
     read = read_checkpoint(str(tmp_path))
     assert_same(dict(sorted(read['state_dict'].items())), state)
     assert read['huggingface'] == dict(hidden_size=64)
+
+
+def test_adapters_of_peft_are_named_and_not_left_out_of_the_model_beside_them(tmp_path):
+    state = {'base_model.model.vit.layers.0.attention.q_proj.lora_A.weight': torch.ones(2, 4)}
+    save_file(state, tmp_path / 'adapter_model.safetensors')
+    with pytest.raises(ValueError, match='these are adapters that peft has saved, .* merge them'):
+        translate(read_checkpoint(str(tmp_path / 'adapter_model.safetensors')))
+    (tmp_path / 'adapter_config.json').write_text('{"base_model_name_or_path": "/etc/passwd"}')
+    save_file(dict(weight=torch.ones(1)), tmp_path / 'model.safetensors')
+    (tmp_path / 'config.json').write_text('{"model_type": "vit"}')
+    for source in (tmp_path, tmp_path / 'model.safetensors'):
+        with pytest.raises(ValueError, match='holds adapters that peft has saved, .* merge them'):
+            read_checkpoint(str(source))
 
 
 def test_files_that_lie_as_in_the_cache_of_hugging_face_are_read(tmp_path):
