@@ -5,6 +5,8 @@ they are decoded, and only names, reasons and short values pass through Ray. Ray
 and gives their videos to them again; it holds back what the actors cannot take yet.
 """
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
@@ -17,7 +19,7 @@ import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')  # what Ray's own processes print
 os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # a warning of what Ray will do one day
@@ -27,19 +29,22 @@ os.environ.setdefault('RAY_DATA_DISABLE_PROGRESS_BARS', '1')
 import numpy as np
 import ray
 import torch
+from ray import cloudpickle
 from ray.data import ActorPoolStrategy, DataContext, from_items
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mmtsf import __version__, compat
+from mmtsf import compat
 from mmtsf.utils.arguments import cluster_address
 from mmtsf.utils.cores import num_cores
-from mmtsf.utils.locations import is_address
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.mistakes import mistake
 from mmtsf.utils.text import counted
 
 from .job import Job, Result
-from .local import LocalEngine
+from .machines import check_machines
 from .parts import MOST, Parts, places_of
+
+if TYPE_CHECKING:
+    from .local import LocalEngine
 
 #: CPUs of an actor, at most: a model gains little from more
 CPUS = 8
@@ -246,7 +251,7 @@ def work(
     context.max_consecutive_actor_init_deaths = DEATHS
     results = from_items(rows, override_num_blocks=len(rows)).map_batches(
         Worker,
-        fn_constructor_args=(job, workers or pool.cpus, threads or pool.cpus, os.getcwd(), parts),
+        fn_constructor_args=(cloudpickle.dumps((job, parts)), workers or pool.cpus, threads or pool.cpus, os.getcwd()),
         compute=ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
         batch_size=1,
         num_cpus=pool.cpus,
@@ -270,17 +275,17 @@ class Worker:
     """What an actor does with a part of the videos.
 
     Args:
-        job (Job): What is done with each.
+        work (bytes): Pickled, as they bring slow imports: what is done with each, and where values are kept, if at all.
         workers (int): Processes that read videos.
         threads (int): Threads of the model, on whose number the last bits of results depend.
         folder (str): Where the command was started, which paths start from.
-        parts (Parts, optional): Where values are kept.
     """
 
-    def __init__(self, job: Job, workers: int, threads: int, folder: str, parts: Parts | None) -> None:
+    def __init__(self, work: bytes, workers: int, threads: int, folder: str) -> None:
         torch.set_num_threads(threads)
-        self.job, self.workers, self.parts = job, workers, parts
+        self.work, self.workers = work, workers
         self.engine: LocalEngine | None = None
+        self.parts: Parts | None = None
         with suppress(OSError):  # absolute paths need no such folder
             os.chdir(folder)
 
@@ -289,12 +294,12 @@ class Worker:
         part, places = int(batch['part'][0]), batch['places'][0].tolist()
         videos = [os.fsdecode(name) for name in batch['videos'][0]]
         try:
-            self.engine = self.engine or LocalEngine(self.job, self.workers)
-            done = self.engine.run(videos[place] for place in places)
+            self.engine = engine = self.engine or self._begin()
+            done = engine.run(videos[place] for place in places)
             results: Iterator[Result] = (result._replace(place=places[result.place]) for result in done)
             if self.parts:
                 write = self.parts.write if len(places) == len(videos) else self.parts.mend
-                results = write(part, videos, results, self.job)
+                results = write(part, videos, results, engine.job)
             found = list(results)
         except Exception as error:
             told = mistake(error)
@@ -303,49 +308,9 @@ class Worker:
         values = [pickle.dumps(result.value) for result in found]
         return dict(part=[part] * len(found), place=[result.place for result in found], value=values, reason=reasons)
 
+    def _begin(self) -> LocalEngine:
+        with for_prediction():  # else each actor would take twice as long to start
+            from .local import LocalEngine
 
-def check_machines(paths: Sequence[str]) -> None:
-    """Check that each machine of the cluster has this package, and sees the same files.
-
-    Raises:
-        ValueError: If one has not, by its name.
-    """
-    nodes = [node for node in ray.nodes() if node['Alive']]
-    local = [os.path.abspath(path) for path in paths if not is_address(path)]
-    if len(nodes) < 2:
-        return
-    tasks = [
-        ray.remote(_look)
-        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node['NodeID'], soft=False))
-        .remote(local)
-        for node in nodes
-    ]
-    _, here = _look(local)
-    for node, task in zip(nodes, tasks):
-        name = node['NodeManagerHostname']
-        try:
-            version, there = ray.get(task)
-        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-            continue  # the machine has gone meanwhile
-        except ray.exceptions.RayTaskError as error:
-            raise ValueError(
-                f'{name} of the cluster has no mmtsf {__version__}; install it there: {error.cause}'
-            ) from None
-        if version != __version__:
-            raise ValueError(f'{name} of the cluster has mmtsf {version}, and this machine {__version__}; install one')
-        if missing := [path for path in local if there[path] != here[path]]:
-            raise ValueError(
-                f'{missing[0]} is not on {name} of the cluster as it is here; put it on a disk that all machines '
-                'share, or give an address such as s3://bucket/folder'
-            )
-
-
-def _look(paths: list[str]) -> tuple[str, dict[str, int | None]]:
-    """Return this machine's version of the package, and the sizes of files; None where there is none."""
-
-    def size(path: str) -> int | None:
-        if not os.path.exists(path):
-            return None
-        return os.path.getsize(path) if os.path.isfile(path) else 0
-
-    return __version__, {path: size(path) for path in paths}
+            job, self.parts = pickle.loads(self.work)
+        return LocalEngine(job, self.workers)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmtsf.utils.arguments import add_check_arguments, check_engine, check_root_of_list, check_source, limits_of, place
 from mmtsf.utils.files import check_folder
+from mmtsf.utils.imports import for_prediction
 from mmtsf.utils.locations import is_address
 
 
@@ -44,6 +45,6 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the videos; return 1 if one is bad."""
-    from mmtsf.preparation.check_videos import write_checked
-
+    with for_prediction():
+        from mmtsf.preparation.check_videos import write_checked
     return write_checked(args)

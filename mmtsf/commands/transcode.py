@@ -26,6 +26,7 @@ from mmtsf.utils.arguments import (
 )
 from mmtsf.utils.data_root import shard_folders
 from mmtsf.utils.files import check_folder
+from mmtsf.utils.imports import for_prediction
 
 LIMITS = dict(short_side=(16, 4096), keyframe_distance=(1, 1000), crf=(0, 51), shards=(1, 1_000_000))
 #: Of the encoding
@@ -99,10 +100,9 @@ def _check_shards(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Rewrite the videos; return 1 if one is broken."""
-    if args.shards is not None:
-        from mmtsf.preparation.shards import write_shards
-
-        return write_shards(args)
-    from mmtsf.preparation.transcode import write_transcoded
-
-    return write_transcoded(args)
+    with for_prediction():
+        if args.shards is not None:
+            from mmtsf.preparation.shards import write_shards as write
+        else:
+            from mmtsf.preparation.transcode import write_transcoded as write
+    return write(args)

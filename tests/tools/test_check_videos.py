@@ -3,14 +3,13 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
+import warm
 from runs import ROOT, run_tool
 from videos import write_greys
 
@@ -76,43 +75,42 @@ def test_only_a_full_check_finds_what_is_broken_between_the_frames_of_a_clip(tmp
     assert '0 good videos, 1 bad' in run_tool(TOOL, tmp_path / 'source', '--full', fails=True)
 
 
-def faulty(source: Path, *words: str | Path) -> list[str]:
-    """Command that checks with the decoder of ``faults.py``."""
+def faulty(source: Path, *words: str | Path | int) -> list[str]:
+    """What stands behind ``python`` to check with the decoder of ``faults.py``."""
     code = (
         f'import sys, runpy; sys.path.insert(0, {str(ROOT / "tests/reliability")!r}); import faults\n'
         f'runpy.run_path({str(ROOT / TOOL)!r}, run_name="__main__")'
     )
-    return [sys.executable, '-c', code, str(source), '--decoder', 'faulty', *map(str, words)]
+    return ['-c', code, str(source), '--decoder', 'faulty', *map(str, words)]
 
 
 def test_videos_that_crash_or_hang_are_bad_and_the_others_are_checked(source, tmp_path):
     for name in ('crash.mp4', 'hang.mp4'):
         write_greys(source / name, 4)
-    result = subprocess.run(faulty(source, '--time-limit', '2'), capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1, result.stderr
+    printed = run_tool(*faulty(source, '--time-limit', 2), fails=True)
     bad = dict(line.split('\t') for line in (tmp_path / 'source.checked/bad.txt').read_text().splitlines())
     assert bad['crash.mp4'] == 'the process that read it was killed by signal 11'
     assert bad['hang.mp4'] == 'it could not be read within 2 s'
-    assert '2 good videos, 4 bad' in result.stdout
+    assert '2 good videos, 4 bad' in printed
 
 
 def test_an_interrupted_check_goes_on_where_it_was(source, tmp_path):
     (source / 'z').mkdir()
     write_greys(source / 'z/wait.mp4', 4)
-    command = faulty(source, '--out', tmp_path, '--workers', '1')
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = faulty(source, '--out', tmp_path, '--workers', 1)
+    with (tmp_path / 'log').open('w') as log:
+        process = warm.start(command, ROOT, dict(os.environ), log)
     while not (source / 'z/wait.met').exists():
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    printed = process.communicate(timeout=10)[0]
+    assert process.wait(timeout=300) == 130
+    printed = (tmp_path / 'log').read_text()
     assert printed.endswith('stopped: 4 of 5 videos are done; the same command goes on from here\n')
-    assert process.returncode == 130
     assert {line.split('\t')[0] for line in (tmp_path / 'bad.txt').open()} == {'empty.mp4', 'text.webm'}
     before = (tmp_path / 'checked.tsv').read_text()
     assert len(before.splitlines()) == 4
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert '3 good videos, 2 bad' in again.stdout
+    assert '3 good videos, 2 bad' in run_tool(*command, fails=True)
     added = (tmp_path / 'checked.tsv').read_text().removeprefix(before).splitlines()
     assert [line.split('\t')[0] for line in added] == ['z/wait.mp4']
 
