@@ -35,12 +35,13 @@ def from_pretrained(
             or ``'OWNER/NAME'`` of the hub; a folder that is there comes first.
         revision (str, optional): Branch, tag or commit of the hub. Defaults to None: the main branch.
         device (str | torch.device, optional): Where it computes. Defaults to None: the best there is.
-        options (dict, optional): Changes to the config by dotted keys, e.g. ``{'clip.frame_interval': 4}``. Defaults to
-            None.
+        options (dict, optional): Changes to the config by dotted keys, e.g. ``{'clip.frame_interval': 4}``, also below
+            ``model.backbone``, which is the folder's. Defaults to None.
 
     Raises:
         FileNotFoundError: If there is none, or it cannot be fetched.
-        ValueError: If it is another model, tells no number of classes, or two of its files differ.
+        ValueError: If it is another model, tells no number of classes, or two of its files differ; or an option makes
+            it another model.
     """
     place = str(source)
     is_here = is_address(place) or Path(place).expanduser().exists()
@@ -55,8 +56,12 @@ def from_pretrained(
         raise ValueError(
             f'{source} is no folder as Hugging Face saves it; init_recognizer takes a config and a checkpoint'
         )
-    config = _config(translate(checkpoint), options or {})
-    return init_recognizer(config, place, device)
+    options = options or {}
+    if others := [name for name in options if name in ('start', 'vit', 'load_from')]:
+        raise ValueError(f'the option {others[0]} names other weights or another model than the folder; leave it out')
+    config = _config(translate(checkpoint), options)
+    own = {name: value for name, value in options.items() if f'{name}.'.startswith('model.backbone.')}
+    return init_recognizer(config, place, device, own)
 
 
 def _config(weights: Weights, options: dict[str, Any]) -> Config:

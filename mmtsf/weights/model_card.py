@@ -19,6 +19,10 @@ METRICS = {
     'acc/top5': ('accuracy', 'top-5 accuracy'),
     'acc/mean1': ('accuracy', 'mean class accuracy'),
     'acc/macro_f1': ('f1', 'macro F1'),
+    'acc/mean_average_precision': ('mean_average_precision', 'mean average precision'),
+    'acc/ece': ('expected_calibration_error', 'expected calibration error'),
+    'acc/nll': ('negative_log_likelihood', 'negative log-likelihood'),
+    'acc/brier': ('brier_score', 'Brier score'),
 }
 #: Names of repositories on the hub
 REPOSITORY = re.compile(r'[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}', re.ASCII)

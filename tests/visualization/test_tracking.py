@@ -141,7 +141,8 @@ def test_secrets_are_not_logged(monkeypatch, tmp_path):
             Path(f's3://a:{SECRET}@b'),
         ],
         hooks=[f'https://hooks.slack.com/services/T0/{SECRET}', f'to https://host/api/webhooks/1/{SECRET} now'],
-        hub='hf_' + 20 * 'a',
+        hub=['hf_' + 20 * 'a', 'AIza' + 35 * 'a'],
+        pem='-----BEGIN RSA PRIVATE KEY-----\naaaa\naaaa=\n-----END RSA PRIVATE KEY-----',
     )
     shown = str(without_secret_values(below))
     assert not [secret for secret in (SECRET, '27182818', 'aaaa', "'user'") if secret in shown]

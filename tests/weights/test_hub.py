@@ -65,6 +65,13 @@ def test_a_folder_is_complete_and_its_card_is_one_of_the_hub(folder):
     assert f'frame_sampling_rate={config["frame_interval"]}' in card.text
 
 
+def test_options_below_the_backbone_have_an_effect_or_are_refused(folder):
+    assert mmtsf.from_pretrained(folder, device='cpu', options={'model.backbone.with_cp': True}).backbone.with_cp
+    for option in ({'model.backbone.num_layers': 3}, {'model.backbone.norm_eps': 0.5}, {'start': 'other.pth'}):
+        with pytest.raises(ValueError, match='does not fit|norm_eps|the option start names other weights'):
+            mmtsf.from_pretrained(folder, device='cpu', options=option)
+
+
 def test_the_pipeline_of_transformers_and_ours_give_the_same_scores(folder, tiny_checkpoint, motion):
     transformers = pytest.importorskip('transformers')
     video = str(next(motion.glob('test/left/*.mp4')))

@@ -58,13 +58,13 @@ class UnequalClassesHook(Hook):
         derived = self.class_weight is not None and not isinstance(self.class_weight, (list, tuple))
         counts = self.balance or self.logit_adjustment or derived
         labels = labels_of(runner.train_dataloader.dataset) if counts else None
-        if self.balance:
-            self._balance(runner, labels)
         head = getattr(bare_model(runner), 'cls_head', None)
+        if self.balance:
+            self._balance(runner, labels, getattr(head, 'num_classes', 0))
         if of_loss and (self.loss is None or head is None or head.loss_cls is not self.loss):
             self._set_loss(runner, head, labels)
 
-    def _balance(self, runner: Runner, labels: list[list[int]] | None) -> None:
+    def _balance(self, runner: Runner, labels: list[list[int]] | None, num_classes: int) -> None:
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
             raise ValueError(
@@ -74,6 +74,8 @@ class UnequalClassesHook(Hook):
         sampler.set_balance(self.balance, labels)
         draws = sampler.draws
         assert draws is not None
+        if missing := sorted(set(range(num_classes)) - draws.counts.keys()):
+            runner.logger.warning(f'{_without_videos(missing)}, never drawn')
         sizes = np.array(list(map(len, draws.decks)))
         runner.logger.info(
             f'classes: {sizes.min()} to {counted(int(sizes.max()), "video")}, drawn {draws.quotas[sizes.argmin()]} to '
@@ -121,11 +123,12 @@ def _counts(labels: list[list[int]], num_classes: int, logger: Any) -> list[int]
     """Count the videos of each class, and one where there is none."""
     found = count_classes(labels, num_classes)
     if missing := np.flatnonzero(found == 0).tolist():
-        logger.warning(
-            f'{counted(len(missing), "class")} without a training video ({shorten(map(str, missing))}) '
-            'counted as with one in the loss'
-        )
+        logger.warning(f'{_without_videos(missing)} counted as with one in the loss')
     return np.maximum(found, 1).tolist()
+
+
+def _without_videos(missing: list[int]) -> str:
+    return f'{counted(len(missing), "class")} without a training video ({shorten(map(str, missing))})'
 
 
 def _words(config: dict[str, Any]) -> str:

@@ -30,8 +30,9 @@ KNOWN = [
     re.compile(r'(https?://(?=\S*hook)[^/\s]+/)\S+', re.IGNORECASE),  # who knows the path of a webhook may post there
     re.compile(
         r'()(?<![\w-])(?:hf_\w{16,}|gh[a-z]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|'
-        r'sk-[\w-]{16,}|A[KS]IA[A-Z0-9]{16}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)'
+        r'sk-[\w-]{16,}|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)'
     ),
+    re.compile(r'(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?:(?!-----END)[\s\S])*'),
 ]
 
 

@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from runs import ROOT, TINY
 
 from mmtsf.config import load_config
+from mmtsf.datasets.loading import SeededSampler
 from mmtsf.engine.hooks import UnequalClassesHook
 from mmtsf.engine.runner import Runner
 from mmtsf.models import FocalLoss, LogitAdjustedLoss, TimeSformerHead
@@ -152,3 +153,11 @@ def test_words_that_make_no_sense_are_refused_when_the_config_is_read(options, e
 def test_balance_needs_our_sampler(data, tmp_path):
     with pytest.raises(ValueError, match='train_dataloader.sampler is a DefaultSampler; set its type'):
         trained(data, tmp_path, **{'training.balance': 1, 'train_dataloader.sampler.type': 'DefaultSampler'})
+
+
+def test_balance_names_classes_that_it_cannot_draw():
+    told: list[str] = []
+    logger = SimpleNamespace(warning=told.append, info=lambda *_, **__: None)
+    loader = SimpleNamespace(sampler=SeededSampler(range(len(LABELS))))
+    UnequalClassesHook(balance=1)._balance(SimpleNamespace(train_dataloader=loader, logger=logger), LABELS, 4)
+    assert told == ['2 classes without a training video (2, 3), never drawn']
