@@ -7,6 +7,7 @@ Parameters and multiply-accumulates are computed; all else stands in the index.
 import argparse
 import logging
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from mmtsf.utils.arguments import mistakes_of, new_parser
@@ -69,6 +70,7 @@ mmtsf convert NAME folder --to huggingface
 """
 
 
+@cache  # several weights may be of one config
 def cost_of(config_file: str) -> tuple[int, int]:
     """Count parameters and multiply-accumulates per view of a config's model."""
     config = load_config(str(ROOT / config_file))
