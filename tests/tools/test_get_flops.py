@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from runs import run_tool
+from runs import ROOT, in_process, run_tool
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,11 @@ from runs import run_tool
         ('joint', 86_112_400, 179.6),
     ],
 )
-def test_costs_are_the_papers(name, params, gmacs):
+def test_costs_are_the_papers(name, params, gmacs, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     config = f'configs/timesformer_{name}_k400.py'
-    lines = run_tool('tools/analysis/get_flops.py', config, '--json').splitlines()
+    in_process('flops', config, '--json')
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
     found = json.loads(lines[0])
     assert found['config'] == config
