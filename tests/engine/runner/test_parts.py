@@ -58,9 +58,15 @@ def weights(runner: PlainRunner) -> list[float]:
 
 
 @RUNNERS
-@pytest.mark.parametrize('checkpoint', ['CheckpointHook', 'mmengine.hooks.CheckpointHook'])
-@pytest.mark.parametrize('logger', ['LoggerHook', 'mmengine.hooks.LoggerHook'])
-@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'mmengine.optim.OptimWrapper'])
+@pytest.mark.parametrize(
+    ('checkpoint', 'logger', 'wrapper'),  # any two of them are together in all ways
+    [
+        ('CheckpointHook', 'LoggerHook', 'OptimWrapper'),
+        ('CheckpointHook', 'mmengine.hooks.LoggerHook', 'mmengine.optim.OptimWrapper'),
+        ('mmengine.hooks.CheckpointHook', 'LoggerHook', 'mmengine.optim.OptimWrapper'),
+        ('mmengine.hooks.CheckpointHook', 'mmengine.hooks.LoggerHook', 'OptimWrapper'),
+    ],
+)
 def test_hooks_runners_and_optimizer_wrappers_of_both_mix(runner, checkpoint, logger, wrapper, tmp_path):
     hooks = HOOKS | dict(checkpoint=dict(type=checkpoint, interval=1), logger=dict(type=logger))
     parts = dict(default_hooks=hooks, optim_wrapper=PLAIN | dict(type=wrapper), scores=dict(acc=[0.5] * 9))
