@@ -25,6 +25,8 @@ from .job import Result
 
 #: Results that are waited for beside those that are worked on, for each process
 AHEAD = 2
+#: Processes that read a video alone, at most, where pebble cannot tell how one has ended
+ALONE = 3
 #: Has the kernel choose such a process where memory is short, not the one with the model
 FIRST_TO_DIE = '1000'
 CONSTS.sleep_unit = 0.02  # seconds in which pebble sees that a process has ended
@@ -72,16 +74,17 @@ class IsolatedCalls:
         """End the processes, whatever they do."""
         self.pool.end()
 
-    def _outcome(self, video: str, future: Future, is_alone: bool = False) -> tuple[Any, str]:
+    def _outcome(self, video: str, future: Future, alone: int = 0) -> tuple[Any, str]:
         """Return what the function has returned, and why the video is broken, if it is."""
         try:
             answer = future.result()
         except TimeoutError:
             return None, f'it could not be read within {self.time_limit:g} s'
         except (ProcessExpired, BrokenProcessPool) as error:
-            if not is_alone:
-                return self._once_more(video)
-            return None, _fate(getattr(error, 'exitcode', None))
+            code = getattr(error, 'exitcode', None)  # None if it died before pebble knew that it had begun
+            if not alone or (code is None and alone < ALONE):
+                return self._once_more(video, alone + 1)
+            return None, _fate(code)
         if isinstance(answer, _Failure):
             if not answer.trace:
                 raise RuntimeError(f'the work on {video} failed: {answer.line}')
@@ -89,10 +92,10 @@ class IsolatedCalls:
             raise RuntimeError(f'the work on {video} failed, see above: {answer.line}')
         return (None, answer) if isinstance(answer, str) else (pickle.loads(answer), '')
 
-    def _once_more(self, video: str) -> tuple[Any, str]:
+    def _once_more(self, video: str, alone: int) -> tuple[Any, str]:
         pool = _Pool(self.prepare, 1)
         try:
-            return self._outcome(video, pool.schedule(_call, [video], timeout=self.time_limit), is_alone=True)
+            return self._outcome(video, pool.schedule(_call, [video], timeout=self.time_limit), alone)
         finally:
             pool.end()
 

@@ -5,13 +5,15 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from mmtsf.batch.isolated import IsolatedCalls
+from mmtsf.batch.isolated import ALONE, IsolatedCalls
 from mmtsf.batch.job import Result
 from mmtsf.datasets.decoders import BrokenVideoError
 
@@ -65,6 +67,14 @@ def test_a_video_whose_process_was_killed_from_outside_is_read_once_more(tmp_pat
     assert result.value['video'].startswith('once')
 
 
+def test_how_a_process_ended_is_told_also_where_it_died_before_the_pool_knew_that_it_had_begun():
+    with closing(IsolatedCalls(prepare, 1)) as calls:
+        (unknown := Future()).set_exception(BrokenProcessPool('All workers expired'))
+        assert calls._outcome('crash', unknown, 1) == (None, 'the process that read it was killed by signal 9')
+        (unknown := Future()).set_exception(BrokenProcessPool('All workers expired'))
+        assert calls._outcome('good', unknown, ALONE) == (None, 'the process that read it has died')
+
+
 def test_processes_that_are_killed_while_they_wait_cost_nothing(tmp_path):
     with closing(IsolatedCalls(prepare, 2)) as calls:
         assert len(list(calls.run(['good'] * 4))) == 4
@@ -109,12 +119,12 @@ def test_no_process_outlives_whoever_asked_for_it(number, tmp_path):
     files = [tmp_path / 'first', tmp_path / 'second']
     wait_until(lambda: all(file.exists() and file.read_text() for file in files))
     os.kill(parent.pid, number)
-    parent.join(10)
+    parent.join(100)
     assert parent.exitcode is not None
     wait_until(lambda: not any(is_alive(int(file.read_text())) for file in files))
 
 
-def wait_until(is_so, seconds: float = 10) -> None:
+def wait_until(is_so, seconds: float = 100) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end

@@ -148,7 +148,7 @@ def test_what_is_no_file_is_named_and_does_not_end_the_check(check_videos, sourc
     start = time.monotonic()
     with pytest.warns(UserWarning, match='two words/again is left out: by a link it leads to a folder that holds it'):
         assert check_videos(source, '--out', tmp_path / 'out') == 1
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 55  # the time limit is 60
     assert (tmp_path / 'out/good.txt').read_text() == 'a.mp4\ntwo words/b 1.avi\n'
     assert dict(line.split('\t') for line in (tmp_path / 'out/bad.txt').read_text().splitlines()) == {
         'empty.mp4': 'the file is empty',
