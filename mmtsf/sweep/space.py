@@ -85,7 +85,8 @@ def _dimension(word: str) -> Dimension:
 
 
 def _of_choices(word: str, name: str, choices: list[str]) -> Dimension:
-    if '' in choices or len(set(choices)) < len(choices) or len(choices) > MOST_CHOICES:
+    values = {choice if (number := _number(choice)) is None else number for choice in choices}
+    if '' in choices or len(values) < len(choices) or len(choices) > MOST_CHOICES:
         raise ValueError(f'--search has {word!r}, expected up to {MOST_CHOICES} different choices, none of them empty')
     return Dimension(name, tuple(choices))
 

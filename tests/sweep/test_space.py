@@ -43,6 +43,7 @@ def test_words_are_data(word, found):
         ['lr=0:1e400'],
         ['lr=a:b'],
         ['lr=a,a'],
+        ['lr=1e-3,0.001'],
         ['lr=a,,b'],
         ['a b=1:2'],
         ['__import__("os")=1:2'],
