@@ -91,8 +91,11 @@ def workshop(motion, tiny_checkpoint, tmp_path) -> Path:
     """Folder with the project's configs and tools, a checkpoint, and videos of two classes with lists."""
     for name in ('configs', 'tools', 'projects'):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / 'data').mkdir()
-    (tmp_path / 'data/motion').symlink_to(motion)  # as mmtsf motion would have made it
+    for split, number in (('train', 2), ('val', 1), ('test', 1)):  # as mmtsf motion would have made it, but fewer
+        for video in motion.glob(f'{split}/*/000[0-{number - 1}].mp4'):
+            link = tmp_path / 'data/motion' / video.relative_to(motion)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(video)
     (tmp_path / 'tiny.pth').symlink_to(tiny_checkpoint)
     content = torch.load(tiny_checkpoint, weights_only=True)
     state = {key: value for key, value in content['state_dict'].items() if not re.search(r'blocks\.[1-9]', key)}
@@ -102,34 +105,35 @@ def workshop(motion, tiny_checkpoint, tmp_path) -> Path:
     videos.mkdir()
     for label in ('left', 'right'):
         (videos / label).symlink_to(motion / 'train' / label)
-    for split in ('train', 'val'):
-        rows = [f'{label}/{i:04}.mp4,{label}\n' for label in ('left', 'right') for i in range(8)]
+    for split, number in (('train', 4), ('val', 2)):
+        rows = [f'{label}/{i:04}.mp4,{label}\n' for label in ('left', 'right') for i in range(number)]
         (videos / f'{split}.csv').write_text(''.join(rows))
     (videos / 'classes.txt').write_text('left\nright\n')
     [config] = [code for code in blocks('python', GUIDES / 'own_model.md') if code.startswith('_base_')]
     (tmp_path / 'my_model.py').write_text(config)
-    write_json(motion, tmp_path / 'videos_json')
+    write_json(tmp_path / 'data/motion', tmp_path / 'videos_json')
     return tmp_path
+
+
+#: What a reader puts his own in place of
+NAMES = {'CONFIG': TINY, 'CHECKPOINT': 'tiny.pth', 'SOURCE': 'tiny.pth', 'VIDEOS': 'videos', 'LIST': 'videos/val.csv'}
+
+
+def named(command: str) -> str:
+    """The command with names of files for what the reader is to name."""
+    return re.sub(r'\b(CONFIG|CHECKPOINT|SOURCE|VIDEOS|LIST)\b(?=[ ]|$)', lambda name: NAMES[name[0]], command)
 
 
 def small(command: str, motion: Path) -> list[str]:
     """The command on small data, for seconds."""
-    names = {
-        'CONFIG': TINY,
-        'CHECKPOINT': 'tiny.pth',
-        'SOURCE': 'tiny.pth',
-        'VIDEO': f'{motion}/test/left/0000.mp4',
-        'VIDEOS': 'videos',
-        'LIST': 'videos/val.csv',
-    }
-    command = re.sub(r'\b(CONFIG|CHECKPOINT|SOURCE|VIDEOS?|LIST)\b(?=[ ]|$)', lambda name: names[name[0]], command)
-    command = re.sub(r'epoch_\d+', 'epoch_1', command)
+    command = re.sub(r'\bVIDEO\b(?=[ ]|$)', f'{motion}/test/left/0000.mp4', named(command))
+    command = re.sub(r'epoch_\d+', 'epoch_1', re.sub(r'max_epochs=\d+', 'max_epochs=1', command))
     words = shlex.split(re.sub(r'(\.py|\.pth) 8$', r'\1 2', command))
     if 'mmtsf export' in command:  # which takes a quarter of a minute for a model of four blocks
         words = ['shallow.pth' if word == 'tiny.pth' else word for word in words]
         return [*words, '--cfg-options', 'model.backbone.num_layers=1']
     if re.search(r'quickstart\.sh|mmtsf quickstart', command):
-        return [*words, '--minutes', '0.2', '--videos', '8', '2', '3']
+        return [*words, '--minutes', '0.01', '--videos', '2', '1', '1']
     if re.search('make_motion|mmtsf motion', command):
         return [*words, '--videos', '8', '2', '3']
     if 'tiny.pth' in command or not re.search('train|test|visualize|attention', words[1]):
@@ -142,19 +146,19 @@ def small(command: str, motion: Path) -> list[str]:
     if not re.search('tiny|my_model|example', command):
         changes['start'] = 'None'  # nothing is fetched
     if 'data.' not in command and '_k600' in command:
-        changes |= {'data.source': 'folder', 'data.root': motion, 'data.num_classes': 4}
+        changes |= {'data.source': 'folder', 'data.root': 'data/motion', 'data.num_classes': 4}
     given = [] if '--cfg-options' in words else ['--cfg-options']
     return [*words, *given, *(f'{key}={value}' for key, value in changes.items() if f'{key}=' not in command)]
 
 
 #: The first document that has a command: there it runs
-FIRST = {command: document for document in reversed(DOCS) for command in commands_of(document)}
+FIRST = {named(command): document for document in reversed(DOCS) for command in commands_of(document)}
 
 
 def run_here(document: Path) -> list[str]:
     """Commands of a document that no document before it has, and trainings whose results these read."""
     commands = [command for command in commands_of(document) if command not in UNTRIED]
-    new = [FIRST[command] == document or command.startswith('export ') for command in commands]
+    new = [FIRST[named(command)] == document or command.startswith('export ') for command in commands]
     last = max((place for place, command in enumerate(commands) if new[place] and 'work_dirs/' in command), default=0)
     return [
         command
