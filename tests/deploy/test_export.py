@@ -65,7 +65,7 @@ def test_onnx_of_a_scheme_computes_the_same_for_any_batch_frames_and_size(attent
 )
 def test_a_torch_program_of_two_frames_takes_any_and_the_reverse(attention: str, num_frames: int, tmp_path) -> None:
     """Half of two frames is one frame, which the exporter would take as the only size."""
-    model = classifier(attention=dict(type=attention), num_frames=num_frames)
+    model = classifier(attention=dict(type=attention), num_frames=num_frames, num_layers=1)
     export_torch(model, model.example(2, num_frames, 48, 48), tmp_path / 'model.pt2', dynamic=True)
     examples = [model.example(*shape) for shape in ((2, 2, 48, 48), (1, 4, 48, 48), (3, 6, 64, 48), (1, 2, 32, 96))]
     difference = largest_difference(model, exported(tmp_path / 'model.pt2', 'torch'), examples)
@@ -107,7 +107,14 @@ def test_an_export_that_normalises_takes_rgb_of_a_model_that_saw_bgr(tmp_path: P
     assert not torch.allclose(model(pixels.flip(1)), expected, atol=10 * TOLERANCE)
 
 
-@pytest.mark.parametrize(('variant', 'shape'), [('base', (8, 224, 224)), ('hr', (16, 448, 448)), ('l', (96, 224, 224))])
+@pytest.mark.parametrize(
+    ('variant', 'shape'),
+    [
+        pytest.param('base', (8, 224, 224), marks=pytest.mark.long),  # 3 s each; L is the same with more frames
+        pytest.param('hr', (16, 448, 448), marks=pytest.mark.long),
+        ('l', (96, 224, 224)),
+    ],
+)
 def test_onnx_of_a_variants_geometry_computes_the_same(variant: str, shape: tuple, tmp_path: Path) -> None:
     model = classifier(f'configs/timesformer_{variant}_k400.py', num_layers=1)
     export_onnx(model, model.example(1, *shape), tmp_path / 'model.onnx')
