@@ -10,6 +10,7 @@ from mmaction import registry as mmaction
 
 from .compat import without_mmcv_warning
 from .config.references import refuse_references
+from .utils.imports import register_optimizers
 from .utils.screen import quieten_commands
 
 quieten_commands()
@@ -38,9 +39,23 @@ class Registry(mmengine.registry.Registry):
             self.parent.import_from_location()
 
 
-def _child(name: str, *locations: str) -> Registry:
+class OptimizerRegistry(Registry):
+    """One that registers the optimizers of other packages when a config names what is not known without them.
+
+    Takes the arguments of :class:`mmengine.registry.Registry`.
+    """
+
+    def get(self, key: str) -> Any:
+        """MMEngine's."""
+        if (found := super().get(key)) is None:
+            register_optimizers()
+            found = super().get(key)
+        return found
+
+
+def _child(name: str, *locations: str, kind: type[Registry] = Registry) -> Registry:
     parent = getattr(mmaction, name)
-    return Registry(parent.name, parent=parent, scope='mmtsf', locations=list(locations))
+    return kind(parent.name, parent=parent, scope='mmtsf', locations=list(locations))
 
 
 MODELS = _child('MODELS', 'mmtsf.models')
@@ -51,7 +66,7 @@ METRICS = _child('METRICS', 'mmtsf.evaluation')
 HOOKS = _child('HOOKS', 'mmtsf.engine.hooks')
 LOOPS = _child('LOOPS', 'mmtsf.engine.runner')
 RUNNERS = _child('RUNNERS', 'mmtsf.engine.runner')
-OPTIMIZERS = _child('OPTIMIZERS', 'mmtsf.engine.optimizers')
+OPTIMIZERS = _child('OPTIMIZERS', 'mmtsf.engine.optimizers', kind=OptimizerRegistry)
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmtsf.engine.optimizers')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmtsf.engine.optimizers')
 VISBACKENDS = _child('VISBACKENDS', 'mmtsf.visualization.tracking')

@@ -12,12 +12,15 @@ import pytest
 import torch
 import warm
 
+from mmtsf.utils.imports import for_training
+
 if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'  # before anything imports Triton: its kernels run on the CPU
+with for_training():  # before MMEngine is imported otherwise: each of pytest's processes would take 5 seconds more
+    from mmaction.models import BaseRecognizer
 
 from fork_server import leave_unformatted
 from helpers import MOTION_CLASSES
-from mmaction.models import BaseRecognizer
 from mmengine.registry import init_default_scope
 from object_store import s3, s3_server, web  # noqa: F401
 from runs import ROOT, TINY, run_tool

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from mmtsf.utils.files import check_folder
+from mmtsf.utils.imports import for_training
 from mmtsf.utils.sources import find_checkpoint
 
 
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
     """Train, test and draw."""
     print(f'this takes about {args.minutes:g} minutes (--minutes); results come to {args.out}/', flush=True)
     begun = time.monotonic()
-    from mmtsf.engine.quickstart import quickstart
+    with for_training():
+        from mmtsf.engine.quickstart import quickstart
 
     quickstart(args, begun)

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from mmtsf.sweep.space import parse_space
 from mmtsf.utils.arguments import add_config, add_options, check_run, positive
+from mmtsf.utils.imports import for_training
 from mmtsf.utils.locations import is_address
 
 #: Trials if neither their number nor a time is given
@@ -97,6 +98,7 @@ def _check_own(args: argparse.Namespace, searched: list[str]) -> None:
 
 def run(args: argparse.Namespace) -> int | None:
     """Search, print the table; 1 where no trial has ended well."""
-    from mmtsf.sweep.study import sweep
+    with for_training():
+        from mmtsf.sweep.study import sweep
 
     return sweep(args, TRIALS)

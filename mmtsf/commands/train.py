@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from mmtsf.utils.arguments import add_config, add_run_arguments, check_run
+from mmtsf.utils.imports import for_training
 from mmtsf.utils.signals import EXIT_CODES
 from mmtsf.utils.sources import find_checkpoint
 
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> None:
         return
     for number in EXIT_CODES:
         signal.signal(number, leave)
-    from mmtsf.engine.runs import train
+    with for_training():
+        from mmtsf.engine.runs import train
 
     train(args)
 

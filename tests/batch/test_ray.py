@@ -40,6 +40,7 @@ def cluster() -> Iterator[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', f'{FAULTS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
         patch.setenv('OMP_NUM_THREADS', '1')
+        patch.setenv('RAY_worker_niceness', '0')  # or actors would wait for all the other tests
         patch.syspath_prepend(str(FAULTS))
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the last bits of results depend on it

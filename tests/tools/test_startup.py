@@ -204,6 +204,23 @@ def test_a_command_tells_nothing_of_products_that_it_has_not():
         assert answer([sys.executable, '-c', words])[:2] == (0, printed)
 
 
+def test_a_training_imports_packages_of_optimizers_when_its_config_names_one():
+    words = """
+import sys
+from mmtsf.utils.imports import for_training
+with for_training():
+    from mmtsf.registry import OPTIMIZERS
+assert OPTIMIZERS.get('AdamW').__module__.startswith('torch.')
+print(OPTIMIZERS.get('AdamW8bit').__module__, *{'transformers', 'bitsandbytes'} & set(sys.modules))
+print(OPTIMIZERS.get('Adafactor').__module__, OPTIMIZERS.get('Adafaktor'))
+"""
+    code, printed, _ = answer([sys.executable, '-c', words])
+    first, last = printed.splitlines()[:1], printed.splitlines()[-1]
+    assert code == 0
+    assert first == ['mmtsf.engine.optimizers.low_memory']
+    assert last == 'transformers.optimization None'
+
+
 @pytest.mark.parametrize('words', ['dist_train.sh none.py 2', 'dist_test.sh none.py none.pth 2'])
 def test_mistakes_are_told_once_before_processes_are_started(words):
     code, printed, seconds = answer(['env', f'PYTHON={sys.executable}', 'bash', *f'tools/{words}'.split()])
