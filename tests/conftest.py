@@ -12,11 +12,11 @@ import pytest
 import torch
 import warm
 
-from mmtsf.utils.imports import for_training
+from mmtsf.utils.imports import for_prediction
 
 if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'  # before anything imports Triton: its kernels run on the CPU
-with for_training():  # before MMEngine is imported otherwise: each of pytest's processes would take 5 seconds more
+with for_prediction():  # before MMEngine is imported otherwise: each of pytest's processes would take 5 seconds more
     from mmaction.models import BaseRecognizer
 
 from fork_server import leave_unformatted

@@ -9,8 +9,8 @@ bin=$VENV/bin
 # beside the tests, many of which wait: for signals, time limits and pages
 "$bin/mypy" mmtsf &
 types=$!
-"$bin/pylint" --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y --ignore-docstrings=y \
-    --ignore-signatures=y mmtsf tools/*.py tools/*/*.py &
+find mmtsf tools -name '*.py' -exec "$bin/symilar" -d 8 -i --ignore-docstrings --ignore-imports --ignore-signatures {} + |
+    tee /dev/stderr | grep -q ' duplicates=0 ' &
 duplicates=$!
 # for the same reason two processes more than there are cores; tests of a GPU share it.
 # Files in their order: by the number of their tests those with few and long ones would come last, alone
@@ -19,4 +19,4 @@ processes=$(($(nproc) + 2))
 export LD_LIBRARY_PATH=$VENV/ffmpeg${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}  # for torchcodec
 OMP_NUM_THREADS=1 "$bin/python" -m pytest -q -n "$processes" --dist loadfile --no-loadscope-reorder "$@" tests
 wait "$types" || { echo 'mypy has found mistakes: see above' >&2; exit 1; }
-wait "$duplicates" || { echo 'pylint has found duplicate code: see above' >&2; exit 1; }
+wait "$duplicates" || { echo 'symilar has found duplicate code: see above' >&2; exit 1; }

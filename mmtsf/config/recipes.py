@@ -51,10 +51,14 @@ def words_path() -> Path:
     return config_path('mmtsf::_base_/schedules/words.py')
 
 
-@cache
 def usual_words() -> dict:
     """Read the words of a recipe with their usual values."""
-    return Config.fromfile(words_path()).to_dict()
+    return _read_words().to_dict()
+
+
+@cache
+def _read_words() -> Config:
+    return Config.fromfile(words_path())
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Data sets and commands take addresses wherever they take paths, and say in one line what is wrong with one."""
 
-import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,8 +61,14 @@ def test_a_server_that_is_gone_is_waited_for(web, folder, monkeypatch) -> None:
     dataset = VideoListDataset(**make, data_root=address)
     expected = VideoListDataset(**make, data_root=str(folder))[SeededIndex(3, (0, 0, 3))]
     web.server.always = 503
-    threading.Timer(0.5, setattr, [web.server, 'always', None]).start()
-    got = dataset[SeededIndex(3, (0, 0, 3))]
+
+    def comes_back(seconds: float) -> None:
+        web.server.always = None
+
+    waiting = SimpleNamespace(monotonic=time.monotonic, sleep=comes_back)
+    with monkeypatch.context() as patch:
+        patch.setattr('mmtsf.datasets.video_list.time', waiting)
+        got = dataset[SeededIndex(3, (0, 0, 3))]
     assert got['data_samples'].broken == []
     assert torch.equal(got['inputs'], expected['inputs'])
     monkeypatch.setattr(video_list, 'PATIENCE', 0.2)

@@ -13,7 +13,6 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.structures import LabelData
-from torchmetrics.functional import classification
 
 from mmtsf.engine.hooks import CheckpointHook
 from mmtsf.evaluation import VideoAccuracy
@@ -184,6 +183,8 @@ def probable(rows: list[list[float]], labels: list) -> list[dict]:
 
 @pytest.mark.parametrize('several', [False, True])
 def test_calibration_and_f1_are_those_of_torchmetrics_and_the_bins_add_up(several, tmp_path):
+    from torchmetrics.functional import classification  # which takes seconds
+
     torch.manual_seed(0)
     scores = torch.rand(40, 6) if several else torch.randn(40, 6).mul(2).softmax(dim=1)
     labels = torch.randint(0, 2, (40, 6)) if several else torch.randint(0, 6, (40,))

@@ -117,12 +117,13 @@ def test_blocks_share_their_code_whatever_their_rate_and_the_batch(attention) ->
     assert not counters['graph_break']
 
 
+@pytest.mark.long  # 6 to 15 s each
 @pytest.mark.parametrize(
     'changes',
     [
         dict(with_cp=True, num_layers=1),  # of a whole block see what it keeps
-        pytest.param(dict(with_cp=True, num_layers=2), marks=pytest.mark.long),
-        pytest.param(dict(num_layers=2), marks=pytest.mark.long),
+        dict(with_cp=True, num_layers=2),
+        dict(num_layers=2),
     ],
     ids=str,
 )
