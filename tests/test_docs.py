@@ -43,6 +43,7 @@ UNTRIED = {
     'bash tools/run_tests.sh -k rollout': 'it runs this test',
     'bash tools/run_tests.sh -m gpu': 'it needs a GPU',
     '.venv/bin/pre-commit install': 'it changes the checkout',
+    'mmtsf export CONFIG CHECKPOINT model.onnx --normalise --int8': 'tests/deploy runs it, with each of its options',
     'source .venv/bin/activate': 'this test runs in that environment',
     'bash tools/install.sh demo': 'the same',
     'bash tools/install.sh analysis': 'the same',

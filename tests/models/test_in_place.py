@@ -170,6 +170,7 @@ def test_no_clips_at_all_are_no_error() -> None:
         assert qkv.grad.shape == qkv.shape
 
 
+@pytest.mark.long  # 13 s
 def test_a_compiled_model_may_predict_first_in_inference_mode() -> None:
     model = tiny_backbone('DividedAttention', num_layers=1).train()
     for module in model.modules():

@@ -22,6 +22,7 @@ PAPER = {
 }
 
 
+@pytest.mark.long  # 18 s
 def test_the_page_is_what_the_tool_writes(tmp_path):
     run_tool('tools/analysis/make_zoo.py', tmp_path / 'zoo.md')
     assert (tmp_path / 'zoo.md').read_text() == PAGE.read_text(), 'run python tools/analysis/make_zoo.py'

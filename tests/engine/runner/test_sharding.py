@@ -1,5 +1,6 @@
 """Blocks that are shared out compile, and a model that is shared out trains what it trains as a whole."""
 
+import pytest
 from runs import run_tool
 
 SCRIPT = """
@@ -43,6 +44,7 @@ print(dict(counters['graph_break']), counters['stats']['unique_graphs'])
 """
 
 
+@pytest.mark.long  # 12 s
 def test_shared_out_blocks_compile_without_a_break_and_have_the_gradients_of_plain_ones():
     breaks, graphs = run_tool('-c', SCRIPT).splitlines()[-1].rsplit(' ', 1)
     assert breaks == '{}'
