@@ -36,6 +36,7 @@ def check_trial(config: Config, known: set[str], reads_data: bool, metric: str |
     """
     init_default_scope(config.get('default_scope') or 'mmtsf')
     tables = [table for table in vars(registry).values() if isinstance(table, Registry)]
+    tables.sort(key=lambda table: table is registry.OPTIMIZERS)  # last: it imports packages for what it does not know
     for kind in sorted(set(types_in(config.to_dict())) - known):
         if not any(table.get(kind) for table in tables):
             raise ValueError(f'there is nothing of type {kind!r}')

@@ -39,7 +39,8 @@ def register_optimizers() -> None:
 
     for name in ('transformers', 'bitsandbytes', 'dadaptation', 'lion', 'sophia'):
         known = getattr(builder, f'{name.upper()}_OPTIMIZERS')
-        known += [] if known else getattr(builder, f'register_{name}_optimizers')()
+        if not known:
+            known.extend(getattr(builder, f'register_{name}_optimizers')())
 
 
 @contextmanager
